@@ -1,0 +1,33 @@
+/*
+ * base/io.h - reads and writes that are whole, or an error.
+ *
+ * Operations: 0 or a count, or -errno; EINTR is retried. Descriptors are the
+ * caller's.
+ */
+#ifndef BASE_IO_H
+#define BASE_IO_H
+
+#include "base/base.h"
+
+/* All of @len bytes, or -errno; -EPIPE and the like leave a part written. */
+MUST_USE int write_full(int fd, const void *buf, size_t len);
+
+/* Reads until @cap bytes or the end. Returns the bytes read, or -errno. */
+MUST_USE ssize_t read_full(int fd, void *buf, size_t cap);
+
+/*
+ * Reads the whole file @path (below @dirfd, AT_FDCWD for the working directory) as a
+ * C string of less than @cap bytes. Returns its length; -EFBIG when it is longer.
+ */
+MUST_USE ssize_t read_file(int dirfd, const char *path, char *buf, size_t cap);
+
+/*
+ * Makes @name in @dirfd hold exactly these bytes: written beside it, fsynced, renamed
+ * over it. On failure the old file stands and nothing else is left.
+ */
+MUST_USE int write_file(int dirfd, const char *name, const void *buf, size_t len);
+
+/* mkdir -p with @mode for what is missing. An existing directory is fine. */
+MUST_USE int make_dirs(const char *path, unsigned mode);
+
+#endif

@@ -1,0 +1,19 @@
+/*
+ * init/command.h - the front commands of airlock, one function each.
+ *
+ * Each takes its own argv (argv[0] is the command's name) and returns the process's
+ * exit status.
+ */
+#ifndef INIT_COMMAND_H
+#define INIT_COMMAND_H
+
+int command_init(int argc, char **argv);   /* init.c: a plain init, tini's flags */
+int command_run(int argc, char **argv);    /* run.c: the whole task */
+int command_check(int argc, char **argv);  /* check.c: validate and explain a spec */
+int command_doctor(int argc, char **argv); /* doctor.c: what holds here */
+
+/* help.c: the text for `airlock CMD --help` (NULL: airlock's own) on stdout. */
+int help_show(const char *command);
+int help_version(void);
+
+#endif

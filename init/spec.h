@@ -1,0 +1,159 @@
+/*
+ * init/spec.h - the operator's task spec: one JSON file, read once.
+ *
+ * Read by `airlock run` and `airlock check` before anything is started. Every string
+ * is NUL-terminated UTF-8 without NUL or other control bytes where the key forbids
+ * them, and lives in one arena with the tables; spec_close gives it back. What a key
+ * means and its defaults: airlock(1) and rootfs/task.schema.json; a test holds the
+ * schema and this reader together.
+ */
+#ifndef INIT_SPEC_H
+#define INIT_SPEC_H
+
+#include "base/base.h"
+
+#define SPEC_MAX (1024 * 1024) /* bytes of the file */
+#define SPEC_DEPTH 32          /* nested objects and arrays */
+
+enum spec_runtime {
+        RUNTIME_PYTHON,
+        RUNTIME_NODE,
+        RUNTIME_RUBY,
+        RUNTIME_RUST,
+        RUNTIME_GO,
+        RUNTIME_SWIFT,
+        RUNTIME_PHP,
+        RUNTIME_JAVA,
+        RUNTIME_COUNT,
+};
+
+/* The key in "runtimes": "python"; and the variable's middle: "PYTHON". */
+const char *spec_runtime_name(enum spec_runtime r);
+const char *spec_runtime_variable(enum spec_runtime r); /* "CODEX_ENV_PYTHON_VERSION" */
+
+enum spec_net { NET_OFF, NET_LIMITED, NET_FULL };
+const char *spec_net_name(enum spec_net mode);
+
+enum spec_failure { FAILURE_FAIL, FAILURE_CONTINUE };
+enum spec_lock { LOCK_AUTO, LOCK_NETNS, LOCK_NETFILTER, LOCK_NOTIFY, LOCK_CLOSED };
+enum spec_preset { PRESET_NONE, PRESET_COMMON, PRESET_ALL };
+enum spec_wire { WIRE_RESPONSES, WIRE_CHAT };
+enum spec_git { GIT_UNSET, GIT_READ, GIT_PUSH };
+
+struct spec_list {
+        const char **items;
+        size_t count;
+};
+
+struct spec_pair {
+        const char *name, *value;
+};
+
+struct spec_pairs {
+        struct spec_pair *items;
+        size_t count;
+};
+
+struct spec_rule {
+        const char *host;
+        struct spec_list methods, paths;
+        uint16_t *ports;
+        size_t port_count;
+        enum spec_git git;
+        const char *git_branch;                   /* pattern, for GIT_PUSH; or NULL */
+        const char *inject_header, *inject_value; /* NULL: nothing is injected */
+};
+
+/* Strings that were not given are NULL, unless a default is named here. */
+struct spec {
+        unsigned version; /* 1 */
+        struct {
+                const char *url; /* NULL: no repository, the work happens in dir */
+                const char *ref; /* branch, tag or commit; NULL: the remote's default */
+                const char *dir; /* absolute; default /workspace/<name from url> */
+                unsigned depth;  /* 0: whole history */
+                bool lfs, submodules;
+        } repo;
+        const char *runtimes[RUNTIME_COUNT]; /* version text or NULL */
+        struct spec_pairs env;               /* names unique, [A-Za-z_][A-Za-z0-9_]* */
+        struct {
+                const char *sealed, *sha256;
+                struct spec_list names;
+                enum spec_failure on_leak;
+        } secrets;
+        struct {
+                bool auto_setup; /* default: true in the format, see spec_supported */
+                bool auto_given; /* the spec says so itself */
+                const char *script;
+                unsigned timeout_s; /* default 1200 */
+                enum spec_failure on_failure;
+        } setup;
+        struct {
+                const char *script;
+        } maintenance;
+        struct {
+                const char *dir;
+                unsigned ttl_s; /* default 43200 */
+        } cache;
+        struct {
+                enum spec_net setup; /* default full */
+                enum spec_net agent; /* default off */
+                enum spec_preset preset;
+                bool preset_given;
+                struct spec_list allow, deny, methods;
+                struct spec_rule *rules;
+                size_t rule_count;
+                const char *upstream_proxy;
+                enum spec_lock lock;
+        } network;
+        struct {
+                bool given;
+                struct spec_list command;  /* NULL-terminated argv; count 0: built-in loop */
+                unsigned timeout_s;        /* default 3600 */
+                const char *user;          /* NAME or UID or UID:GID; NULL: as started */
+                const char *exec_server;   /* ws://… */
+        } agent;
+        struct {
+                const char *base_url, *name, *key;
+                enum spec_wire wire;
+        } model;
+        const char *prompt;
+        struct {
+                const char *dir; /* default /airlock/out */
+                const char *branch, *title; /* of pull_request, or NULL */
+        } output;
+        void *arena; /* owner of every string and table above */
+        size_t arena_size;
+};
+
+/* Where a spec is wrong: `FILE:LINE:COL: TEXT` is put together by the caller. */
+struct spec_error {
+        unsigned line, column; /* from 1; columns count bytes */
+        char text[256];        /* one printable line: what was found, what was expected */
+};
+
+/*
+ * Reads @len bytes of @json. Returns 0 and fills @spec; -EINVAL and fills @error;
+ * -ENOMEM. On failure @spec is zero.
+ */
+MUST_USE int spec_open(struct spec *spec, const char *json, size_t len,
+                       struct spec_error *error);
+void spec_close(struct spec *spec);
+
+/*
+ * Merges the repository's own `.airlock.json`, read from the commit's tree, into the
+ * operator's @spec: runtimes, env, setup, maintenance and narrower network rules, each
+ * only where the operator said nothing (env: name by name). A key that would widen
+ * or grant something is an error. The same returns as spec_open; on failure @spec
+ * stays as it was.
+ */
+MUST_USE int spec_narrow(struct spec *spec, const char *json, size_t len,
+                         struct spec_error *error);
+
+/*
+ * What @spec asks for that this build can't do yet, as a key path ("network.rules");
+ * NULL when all of it can be done. `run` refuses with "KEY: not in this build".
+ */
+const char *spec_unsupported(const struct spec *spec);
+
+#endif

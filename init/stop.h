@@ -1,0 +1,33 @@
+/*
+ * init/stop.h - ends every process but us: TERM, a grace period, then KILL.
+ *
+ * As PID 1 of a pid namespace "every" is kill(-1): atomic against fork, deaf to
+ * setsid, double forks and stopped processes, and needing no /proc. Anywhere else
+ * kill(-1) would hit strangers, so the targets are our descendants, found through
+ * /proc (we are a subreaper: whoever loses its parent becomes our child).
+ *
+ * Returns as soon as nobody is left; a grace period is never slept through.
+ */
+#ifndef INIT_STOP_H
+#define INIT_STOP_H
+
+#include "base/base.h"
+
+#include <sys/types.h>
+
+struct stop_count {
+        unsigned reaped;    /* children that were waited for */
+        unsigned survivors; /* processes we could not end: another uid, or in D state */
+};
+
+/*
+ * @grace_ms: time between TERM and KILL; 0 goes straight to KILL.
+ * @kill_ms: how long to wait for the killed to be gone.
+ * 0 when nobody is left, else -ETIMEDOUT (still dying) or -EPERM (not ours to kill).
+ */
+MUST_USE int stop_everyone(unsigned grace_ms, unsigned kill_ms, struct stop_count *count);
+
+/* Sends @signal to everyone, as above. 0, or -ESRCH when there is nobody. */
+int stop_signal(int signal);
+
+#endif
