@@ -1,0 +1,270 @@
+/*
+ * init/boot.c - PROVISION: everything that can be known to fail, fails here.
+ *
+ * After: the output directory is open, the lock is chosen, the work tree is at the
+ * task's commit, and the environment of setup and agent is known.
+ */
+#include "base/io.h"
+#include "init/checkout.h"
+#include "init/task.h"
+#include "init/user.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define SETUP_UNIVERSAL "/opt/codex/setup_universal.sh"
+
+extern char **environ;
+
+static int open_log(int dir, const char *name)
+{
+        return openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
+                      0644);
+}
+
+/* Results of an earlier task would be taken for this one's. */
+static int clear_output(int dir)
+{
+        static const char *const names[] = { "answer.md", "changes.diff", "result.json" };
+
+        for (size_t i = 0; i < COUNT(names); i++) {
+                if (unlinkat(dir, names[i], 0) < 0 && errno != ENOENT)
+                        return -errno;
+        }
+        return 0;
+}
+
+static enum status open_output(struct task *t)
+{
+        const char *dir = t->spec.output.dir;
+        int r = make_dirs(dir, 0755);
+
+        if (!r) {
+                t->out = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+                r = t->out < 0 ? -errno : clear_output(t->out);
+        }
+        if (!r) {
+                t->journal.fd = open_log(t->out, "events.ndjson");
+                t->log = open_log(t->out, "setup.log");
+                t->agent_log = open_log(t->out, "agent.log");
+                if (t->journal.fd < 0 || t->log < 0 || t->agent_log < 0)
+                        r = -errno;
+        }
+        if (r < 0)
+                return task_fail(t, STATUS_OUTPUT,
+                                 "output.dir %s: %s (mount a writable directory there)", dir,
+                                 strerror(-r));
+        journal_string(&t->journal, "start", "version", AIRLOCK_VERSION);
+        return STATUS_OK;
+}
+
+/* A place for our own small files: the first that is writable. */
+static enum status make_state(struct task *t)
+{
+        static const char *const places[] = { "/run", "/tmp", "/var/tmp", "/dev/shm" };
+
+        for (size_t i = 0; i < COUNT(places); i++) {
+                struct wr w = wr_of(t->state, sizeof(t->state) - 1);
+
+                wr_fmt(&w, "%s/airlock-XXXXXX", places[i]);
+                wr_cstr(&w);
+                if (mkdtemp(t->state) && chmod(t->state, 0711) == 0)
+                        return STATUS_OK;
+        }
+        t->state[0] = '\0';
+        return task_fail(t, STATUS_PROVISION,
+                         "none of /run /tmp /var/tmp /dev/shm is writable (mount a tmpfs on /tmp)");
+}
+
+static enum status choose_users(struct task *t)
+{
+        uint64_t held = confine_permitted();
+        struct user u;
+        int r;
+
+        t->setup_confine = (struct confine){ .keep_caps = held & confine_setup_caps };
+        t->agent_confine = (struct confine){ .no_new_privs = true,
+                                             .uid = getuid(), .gid = getgid() };
+        if (!t->spec.agent.user)
+                return STATUS_OK;
+        r = user_parse(t->spec.agent.user, &u);
+        if (r < 0)
+                return task_fail(t, STATUS_PROVISION, "agent.user %s: %s", t->spec.agent.user,
+                                 r == -ENOENT ? "not in this image's /etc/passwd"
+                                              : "expected NAME, UID or UID:GID");
+        if (u.uid == getuid() && u.gid == getgid())
+                return STATUS_OK;
+        if (getuid() != 0)
+                return task_fail(t, STATUS_PROVISION,
+                                 "agent.user %s: only a container that starts as root can change "
+                                 "users", t->spec.agent.user);
+        t->own_user = true;
+        t->agent_confine.set_ids = true;
+        t->agent_confine.uid = u.uid;
+        t->agent_confine.gid = u.gid;
+        return STATUS_OK;
+}
+
+static enum status prepare_environment(struct task *t)
+{
+        struct user u;
+        struct env *e = &t->env;
+
+        env_add_all(e, environ);
+        user_of(getuid(), &u);
+        if (!env_get(e, "PATH"))
+                env_set(e, "PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
+        if (!env_get(e, "HOME"))
+                env_set(e, "HOME", u.home[0] ? u.home : "/");
+        for (size_t i = 0; i < t->spec.env.count; i++)
+                env_set(e, t->spec.env.items[i].name, t->spec.env.items[i].value);
+        if (e->full)
+                return task_fail(t, STATUS_PROVISION,
+                                 "the environment is larger than 256 KiB or 1024 variables");
+        return STATUS_OK;
+}
+
+static enum status lock_missing(struct task *t)
+{
+        return task_fail(t, STATUS_LOCK,
+                         "network \"off\" can't be enforced here: it needs seccomp filters "
+                         "(CONFIG_SECCOMP_FILTER), or CAP_SYS_ADMIN or user namespaces for a "
+                         "network namespace; else set network.agent to \"full\"");
+}
+
+static enum status choose_lock(struct task *t)
+{
+        bool off = t->spec.network.agent == NET_OFF || t->spec.network.setup == NET_OFF;
+        enum lock lock = LOCKED_NOT;
+        char fields[64];
+        struct wr w = wr_of(fields, sizeof(fields));
+        int r = off ? lock_choose() : (int)LOCKED_NOT;
+
+        if (r < 0)
+                return lock_missing(t);
+        lock = (enum lock)r;
+        if (off && t->spec.network.lock == LOCK_CLOSED)
+                lock = LOCKED_CLOSED;
+        if (off && t->spec.network.lock == LOCK_NETNS && lock != LOCKED_NETNS)
+                return task_fail(t, STATUS_LOCK,
+                                 "network.lock \"netns\" can't be had here: it needs CAP_SYS_ADMIN "
+                                 "in the container, or a box");
+        if (t->spec.network.agent == NET_OFF)
+                t->agent_lock = lock;
+        if (t->spec.network.setup == NET_OFF)
+                t->setup_lock = lock;
+        wr_fmt(&w, ",\"lock\":\"%s\"", lock_name(t->agent_lock));
+        journal_event(&t->journal, "lock", fields, w.len);
+        return STATUS_OK;
+}
+
+static bool is_empty(const char *dir)
+{
+        return rmdir(dir) == 0 || errno == ENOENT || errno == EBUSY;
+}
+
+static enum status check_out(struct task *t)
+{
+        char parent[PATH_MAX];
+        size_t len;
+        int r;
+
+        t->dir = t->spec.repo.dir ? t->spec.repo.dir : "/workspace";
+        if (!t->spec.repo.url) {
+                r = make_dirs(t->dir, 0755);
+                return r < 0 ? task_fail(t, STATUS_PROVISION, "repo.dir %s: %s", t->dir,
+                                         strerror(-r))
+                             : STATUS_OK;
+        }
+        len = strlen(t->dir);
+        if (len >= sizeof(parent))
+                return task_fail(t, STATUS_PROVISION, "repo.dir is too long");
+        memcpy(parent, t->dir, len + 1);
+        *strrchr(parent, '/') = '\0';
+        r = parent[0] ? make_dirs(parent, 0755) : 0;
+        if (r < 0)
+                return task_fail(t, STATUS_PROVISION, "%s: %s (mount a writable directory there)",
+                                 parent, strerror(-r));
+        if (!is_empty(t->dir))
+                return task_fail(t, STATUS_PROVISION,
+                                 "repo.dir %s is not empty: leave repo.url out to work in it",
+                                 t->dir);
+        return checkout_clone(t);
+}
+
+/* The repository may ask for less network than the operator: choose the lock after it. */
+static enum status pin_runtimes(struct task *t)
+{
+        char *argv[] = { (char[]){ "bash" }, (char[]){ "--login" }, (char[]){ SETUP_UNIVERSAL },
+                         NULL };
+        char text[64];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+        struct watch run = {
+                .what = SETUP_UNIVERSAL, .argv = argv, .cwd = "/", .in = -1, .out = -1,
+                .new_session = true, .timeout_s = t->spec.setup.timeout_s, .lock = t->setup_lock,
+                .confine = &t->setup_confine, .env = &t->env,
+        };
+        bool any = false;
+        int status = 0;
+
+        for (unsigned i = 0; i < RUNTIME_COUNT; i++) {
+                if (!t->spec.runtimes[i])
+                        continue;
+                any = true;
+                env_set(&t->env, spec_runtime_variable(i), t->spec.runtimes[i]);
+        }
+        if (!any || access(SETUP_UNIVERSAL, R_OK) < 0)
+                return STATUS_OK;
+        if (watch(t, &run, &status) == WATCH_EXITED && !status)
+                return STATUS_OK;
+        put_wait_status(&w, status);
+        return task_fail(t, STATUS_PROVISION, "runtimes: %s ended with %s", SETUP_UNIVERSAL,
+                         wr_cstr(&w));
+}
+
+static enum status need_bash(struct task *t)
+{
+        char *argv[] = { (char[]){ "bash" }, (char[]){ "-c" }, (char[]){ ":" }, NULL };
+        struct watch run = { .what = "bash", .argv = argv, .in = -1, .out = -1,
+                             .new_session = true, .confine = &t->setup_confine, .env = &t->env };
+        int status = 0;
+
+        if (!t->spec.setup.script)
+                return STATUS_OK;
+        if (watch(t, &run, &status) == WATCH_EXITED && !status)
+                return STATUS_OK;
+        return task_fail(t, STATUS_PROVISION, "the setup script needs bash in the image's PATH");
+}
+
+static enum status refuse_what_is_missing(struct task *t)
+{
+        const char *missing = spec_unsupported(&t->spec);
+
+        return missing ? task_fail(t, STATUS_SPEC, ".airlock.json: %s: not in this build", missing)
+                       : STATUS_OK;
+}
+
+static const struct step boot[] = {
+        { "open the output directory", open_output },
+        { "make a private directory", make_state },
+        { "find the users", choose_users },
+        { "prepare the environment", prepare_environment },
+        { "choose the lock", choose_lock },
+        { "check out the repository", check_out },
+        { "note the start commit", checkout_start },
+        { "read the repository's own spec", checkout_repo_spec },
+        { "refuse what this build can't do", refuse_what_is_missing },
+        { "choose the lock again, for the narrower policy", choose_lock },
+        { "find bash", need_bash },
+        { "pin the runtimes", pin_runtimes },
+};
+
+enum status boot_run(struct task *t)
+{
+        cgroup_read(&t->cgroup_start);
+        return run_steps(t, PHASE_PROVISION, boot, COUNT(boot));
+}

@@ -1,0 +1,29 @@
+/*
+ * init/checkout.h - the image's own git, called so that a hostile repository runs nothing.
+ *
+ * No hooks, no fsmonitor, no ext:: transport, no LFS filter unless asked for, no prompt.
+ * Configuration reaches git's own children too, because it comes from a file of ours
+ * (GIT_CONFIG_GLOBAL) that includes the user's.
+ */
+#ifndef INIT_CHECKOUT_H
+#define INIT_CHECKOUT_H
+
+#include "init/task.h"
+
+/* Clones spec.repo.url at ref into t->dir, with submodules and LFS files if asked. */
+enum status checkout_clone(struct task *t);
+
+/* Fills t->start with HEAD's commit; leaves it empty when t->dir is no repository. */
+enum status checkout_start(struct task *t);
+
+/* Narrows the spec by the commit's own .airlock.json, if it has one. */
+enum status checkout_repo_spec(struct task *t);
+
+/*
+ * Takes the difference between the start commit and the work tree into OUT/changes.diff.
+ * git runs as the agent did, on a repository of its own that borrows the objects: it
+ * never reads configuration that the agent could write.
+ */
+enum status checkout_diff(struct task *t);
+
+#endif

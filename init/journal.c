@@ -1,0 +1,81 @@
+/* init/journal.c - the event log of a task. */
+#include "init/journal.h"
+
+#include "base/io.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+uint64_t now_ms(void)
+{
+        struct timespec t;
+
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+static void put_padded(struct wr *w, unsigned n, unsigned digits)
+{
+        for (unsigned unit = digits == 3 ? 100 : digits == 4 ? 1000 : 10; unit; unit /= 10)
+                wr_char(w, (char)('0' + n / unit % 10));
+}
+
+void put_time(struct wr *w)
+{
+        struct timespec t;
+        struct tm tm;
+
+        clock_gettime(CLOCK_REALTIME, &t);
+        gmtime_r(&t.tv_sec, &tm);
+        put_padded(w, (unsigned)tm.tm_year + 1900, 4);
+        wr_char(w, '-');
+        put_padded(w, (unsigned)tm.tm_mon + 1, 2);
+        wr_char(w, '-');
+        put_padded(w, (unsigned)tm.tm_mday, 2);
+        wr_char(w, 'T');
+        put_padded(w, (unsigned)tm.tm_hour, 2);
+        wr_char(w, ':');
+        put_padded(w, (unsigned)tm.tm_min, 2);
+        wr_char(w, ':');
+        put_padded(w, (unsigned)tm.tm_sec, 2);
+        wr_char(w, '.');
+        put_padded(w, (unsigned)(t.tv_nsec / 1000000), 3);
+        wr_char(w, 'Z');
+}
+
+void journal_event(struct journal *j, const char *event, const char *fields, size_t len)
+{
+        char line[8192];
+        struct wr w = wr_of(line, sizeof(line));
+        struct stat before;
+
+        if (j->fd < 0)
+                return;
+        wr_str(&w, "{\"time\":\"");
+        put_time(&w);
+        wr_fmt(&w, "\",\"ms\":%lu,\"phase\":\"%s\",\"event\":\"%s\"",
+               (unsigned long)(now_ms() - j->start_ms), j->phase, event);
+        wr_bytes(&w, fields, len);
+        wr_str(&w, "}\n");
+        if (w.full || fstat(j->fd, &before) < 0) {
+                j->failed = true;
+                return;
+        }
+        if (write_full(j->fd, line, w.len) < 0) {
+                j->failed = true;
+                if (ftruncate(j->fd, before.st_size) < 0)
+                        j->fd = -1; /* half a line stands: let it be the last */
+        }
+}
+
+void journal_string(struct journal *j, const char *event, const char *key, const char *value)
+{
+        char fields[6144];
+        struct wr w = wr_of(fields, sizeof(fields));
+
+        wr_fmt(&w, ",\"%s\":", key);
+        wr_json(&w, value, strnlen(value, 900)); /* six bytes each at the worst */
+        journal_event(j, event, fields, w.len);
+}

@@ -1,0 +1,231 @@
+/*
+ * init/report.c - REPORT: what the task leaves behind, written whole or not at all.
+ *
+ * Runs after every task, however it went: a failure has a result too.
+ */
+#include "base/io.h"
+#include "init/checkout.h"
+#include "init/sig.h"
+#include "init/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define ANSWER_MAX (1024 * 1024)
+
+static enum status end_everyone(struct task *t)
+{
+        struct stop_count left = { 0 };
+
+        (void)t;
+        /* After a failed phase its children may still be there. */
+        if (stop_everyone(0, 5000, &left) < 0)
+                log_line(LOG_WARN, "report: %u processes can't be ended", left.survivors);
+        return STATUS_OK;
+}
+
+static enum status take_diff(struct task *t)
+{
+        return t->agent_ran ? checkout_diff(t) : STATUS_OK;
+}
+
+/* What the agent wrote to $AIRLOCK_ANSWER; else the end of its standard output. */
+static enum status write_answer(struct task *t)
+{
+        static char text[ANSWER_MAX];
+        AUTO_CLOSE int dir = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "answer",
+                                                  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        struct stat st;
+        ssize_t n = 0;
+        int r;
+
+        if (!t->agent_ran)
+                return STATUS_OK;
+        if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode))
+                n = read_full(fd, text, sizeof(text));
+        if (n <= 0) {
+                struct wr w = wr_of(text, sizeof(text));
+
+                tail_copy(&t->answer, 0, &w);
+                n = (ssize_t)w.len;
+        }
+        r = write_file(t->out, "answer.md", text, (size_t)n);
+        return r < 0 ? task_fail(t, STATUS_OUTPUT, "OUT/answer.md: %s", strerror(-r)) : STATUS_OK;
+}
+
+static void put_string(struct wr *w, const char *key, const char *value)
+{
+        wr_fmt(w, ",\n  \"%s\": ", key);
+        if (value)
+                wr_json(w, value, strlen(value));
+        else
+                wr_str(w, "null");
+}
+
+static void put_number(struct wr *w, const char *key, uint64_t n)
+{
+        wr_fmt(w, "\"%s\": ", key);
+        if (n == CGROUP_UNKNOWN)
+                wr_str(w, "null");
+        else
+                wr_u64(w, n);
+}
+
+static void put_times(struct wr *w, const struct task *t)
+{
+        wr_str(w, ",\n  \"durations_ms\": {");
+        for (unsigned p = 0; p < PHASE_REPORT; p++)
+                wr_fmt(w, "\"%s\": %lu, ", phase_name(p), (unsigned long)t->phase_ms[p]);
+        put_number(w, "total", now_ms() - t->journal.start_ms);
+        wr_str(w, "}");
+}
+
+static void put_resources(struct wr *w, const struct task *t)
+{
+        struct rusage u;
+        struct cgroup c;
+        uint64_t kills = CGROUP_UNKNOWN;
+
+        cgroup_read(&c);
+        getrusage(RUSAGE_CHILDREN, &u);
+        if (c.oom_kills != CGROUP_UNKNOWN)
+                kills = c.oom_kills - (t->cgroup_start.oom_kills == CGROUP_UNKNOWN
+                                               ? 0 : t->cgroup_start.oom_kills);
+        wr_str(w, ",\n  \"resources\": {");
+        put_number(w, "user_ms", (uint64_t)u.ru_utime.tv_sec * 1000 + (uint64_t)u.ru_utime.tv_usec / 1000);
+        wr_str(w, ", ");
+        put_number(w, "system_ms", (uint64_t)u.ru_stime.tv_sec * 1000 + (uint64_t)u.ru_stime.tv_usec / 1000);
+        wr_str(w, ", ");
+        put_number(w, "largest_process_bytes", (uint64_t)u.ru_maxrss * 1024);
+        wr_str(w, "},\n  \"cgroup\": {");
+        put_number(w, "version", c.version);
+        wr_str(w, ", ");
+        put_number(w, "memory_max_bytes", c.memory_max);
+        wr_str(w, ", ");
+        put_number(w, "memory_peak_bytes", c.memory_peak);
+        wr_str(w, ", ");
+        put_number(w, "pids_max", c.pids_max);
+        wr_str(w, ", ");
+        put_number(w, "oom_kill", kills);
+        wr_str(w, "}");
+}
+
+static void put_agent(struct wr *w, const struct task *t)
+{
+        bool exited = t->agent_ran && WIFEXITED(t->agent_wait);
+        bool killed = t->agent_ran && WIFSIGNALED(t->agent_wait);
+
+        wr_str(w, ",\n  \"agent\": {\"ran\": ");
+        wr_str(w, t->agent_ran ? "true" : "false");
+        wr_str(w, ", ");
+        put_number(w, "exit", exited ? (uint64_t)WEXITSTATUS(t->agent_wait) : CGROUP_UNKNOWN);
+        wr_fmt(w, ", \"signal\": %s%s%s, \"timed_out\": %s}", killed ? "\"" : "",
+               killed ? sig_name(WTERMSIG(t->agent_wait)) : "null", killed ? "\"" : "",
+               t->agent_timed_out ? "true" : "false");
+}
+
+static const char *status_word(const struct task *t)
+{
+        if (t->status)
+                return t->agent_timed_out ? "deadline" : t->stop_signal ? "stopped" : "failed";
+        return "done"; /* the agent ran; its own exit says how it went */
+}
+
+static enum status write_result(struct task *t)
+{
+        char text[8192];
+        struct wr w = wr_of(text, sizeof(text));
+        int r;
+
+        wr_str(&w, "{\n  \"version\": 1");
+        put_string(&w, "airlock", AIRLOCK_VERSION);
+        put_string(&w, "status", status_word(t));
+        wr_fmt(&w, ",\n  \"airlock_status\": %d", (int)t->status);
+        put_string(&w, "phase", t->status ? phase_name(t->failed_in) : "end");
+        put_string(&w, "step", t->status ? t->failed_step : NULL);
+        put_string(&w, "reason", t->reason[0] ? t->reason : NULL);
+        put_agent(&w, t);
+        put_string(&w, "repo", t->spec.repo.url);
+        put_string(&w, "ref", t->spec.repo.ref);
+        put_string(&w, "start_commit", t->start[0] ? t->start : NULL);
+        wr_str(&w, ",\n  \"network\": {\"setup\": \"");
+        wr_fmt(&w, "%s\", \"agent\": \"%s\", \"lock\": \"%s\"}",
+               spec_net_name(t->spec.network.setup), spec_net_name(t->spec.network.agent),
+               lock_name(t->agent_lock));
+        wr_str(&w, ",\n  \"diff\": {");
+        put_number(&w, "bytes", t->diff_bytes);
+        wr_fmt(&w, ", \"whole\": %s}", t->diff_whole ? "true" : "false");
+        wr_fmt(&w, ",\n  \"leftovers\": {\"setup\": %u, \"agent\": %u}", t->setup_left.reaped,
+               t->agent_left.reaped);
+        wr_fmt(&w, ",\n  \"ignored_signals\": %u", t->ignored_signals);
+        put_times(&w, t);
+        put_resources(&w, t);
+        wr_fmt(&w, ",\n  \"log_whole\": %s\n}\n", t->journal.failed ? "false" : "true");
+        r = w.full ? -E2BIG : write_file(t->out, "result.json", text, w.len);
+        return r < 0 ? task_fail(t, STATUS_OUTPUT, "OUT/result.json: %s", strerror(-r))
+                     : STATUS_OK;
+}
+
+static void remove_state(const struct task *t)
+{
+        char *argv[] = { (char[]){ "rm" }, (char[]){ "-rf" }, (char[]){ "--" },
+                         (char *)(uintptr_t)t->state, NULL };
+        struct watch w = { .what = "rm", .argv = argv, .in = -1, .out = -1, .env = &t->env,
+                           .new_session = true, .timeout_s = 60, .lock = t->agent_lock };
+        int status;
+
+        if (t->state[0])
+                (void)watch((struct task *)(uintptr_t)t, &w, &status);
+}
+
+static enum status tidy_up(struct task *t)
+{
+        remove_state(t);
+        return STATUS_OK;
+}
+
+static const struct step report[] = {
+        { "end everyone", end_everyone },
+        { "take the difference", take_diff },
+        { "write the answer", write_answer },
+        { "remove the private directory", tidy_up },
+        { "write the result", write_result },
+};
+
+static void say_end(const struct task *t)
+{
+        char how[128];
+        struct wr w = wr_of(how, sizeof(how) - 1);
+
+        if (t->agent_ran)
+                put_wait_status(&w, t->agent_wait);
+        else
+                wr_str(&w, "did not run");
+        log_line(LOG_INFO, "%s after %lu ms; agent: %s; diff: %lu bytes; results in %s",
+                 status_word(t), (unsigned long)(now_ms() - t->journal.start_ms), wr_cstr(&w),
+                 (unsigned long)t->diff_bytes, t->spec.output.dir);
+}
+
+enum status report_run(struct task *t)
+{
+        enum status status = STATUS_OK;
+
+        if (t->out < 0)
+                return t->status; /* nowhere to write, and said so */
+        /* Each step for itself: a diff that fails must not cost the result. */
+        for (size_t i = 0; i < COUNT(report); i++) {
+                enum status s = run_steps(t, PHASE_REPORT, &report[i], 1);
+
+                if (s && !t->status)
+                        t->status = s;
+                status = status ? status : s;
+        }
+        journal_string(&t->journal, "end", "status", status_word(t));
+        say_end(t);
+        return status;
+}

@@ -1,0 +1,135 @@
+/*
+ * init/setup.c - SETUP: the operator's script, in a login bash session of its own.
+ *
+ * After: the script has ended, by itself or by its time limit. What it left running
+ * is the seal's business.
+ */
+#include "base/io.h"
+#include "init/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#define TAIL_LINES 40
+
+/*
+ * Sourced, so that `return` works and $LINENO counts the script's own lines. The ERR
+ * trap only notes the place; whether a failure ends the script is the script's choice
+ * (set -e), as in any bash. The note counts only if the session ends with a failure.
+ */
+static const char session[] =
+        "set -E; trap 'printf \"%s %s\\n\" \"$LINENO\" \"$BASH_COMMAND\" "
+        ">\"$AIRLOCK_STATE/setup.line\"' ERR; . \"$AIRLOCK_STATE/setup.sh\"";
+
+static enum status write_script(struct task *t)
+{
+        const char *script = t->spec.setup.script;
+        AUTO_CLOSE int dir = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        char path[128];
+        struct wr w = wr_of(path, sizeof(path) - 1);
+        int r = dir < 0 ? -errno : write_file(dir, "setup.sh", script, strlen(script));
+
+        if (!r)
+                r = write_file(dir, "env", "", 0);
+        if (r < 0)
+                return task_fail(t, STATUS_SETUP, "write the setup script: %s", strerror(-r));
+        wr_fmt(&w, "%s/env", t->state);
+        env_set(&t->env, "AIRLOCK_ENV", wr_cstr(&w));
+        env_set(&t->env, "AIRLOCK_STATE", t->state);
+        env_set(&t->env, "AIRLOCK_PHASE", "setup");
+        return STATUS_OK;
+}
+
+/* "line 3: npm ci" when bash could tell, into @w. */
+static void put_failing_line(const struct task *t, struct wr *w)
+{
+        char text[1024];
+        AUTO_CLOSE int dir = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "setup.line",
+                                                  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        ssize_t n = fd < 0 ? -1 : read_full(fd, text, 200);
+        size_t line;
+
+        if (n <= 0)
+                return;
+        text[n] = '\0';
+        line = strspn(text, "0123456789");
+        text[strcspn(text, "\n")] = '\0';
+        if (line && text[line] == ' ')
+                wr_fmt(w, "; line %.*s: %s", (int)line, text, text + line + 1);
+}
+
+static void show_tail(const struct task *t)
+{
+        static char text[16 * 1024];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+
+        tail_copy(&t->tail, TAIL_LINES, &w);
+        if (!w.len)
+                return;
+        log_line(LOG_INFO, "setup: the last lines of its output (all of it: setup.log):");
+        for (char *line = text, *end; line < text + w.len; line = end + 1) {
+                end = memchr(line, '\n', (size_t)(text + w.len - line));
+                if (!end)
+                        end = text + w.len;
+                *end = '\0';
+                log_line(LOG_INFO, "  %s", line);
+        }
+}
+
+static enum status setup_failed(struct task *t, enum watch_end end, int wait_status)
+{
+        char text[400];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+
+        if (end == WATCH_NO_START)
+                return STATUS_SETUP;
+        if (end == WATCH_STOPPED)
+                return task_fail(t, STATUS_KILLED, "stopped from outside during the setup script");
+        if (end == WATCH_TIMEOUT)
+                wr_fmt(&w, "the setup script took over %u s", t->spec.setup.timeout_s);
+        else
+                wr_str(&w, "the setup script ended with ");
+        if (end == WATCH_EXITED) {
+                put_wait_status(&w, wait_status);
+                put_failing_line(t, &w);
+        }
+        show_tail(t);
+        if (t->spec.setup.on_failure == FAILURE_CONTINUE) {
+                log_line(LOG_WARN, "setup: %s; going on, as setup.on_failure says", wr_cstr(&w));
+                journal_string(&t->journal, "setup_failed", "reason", text);
+                return STATUS_OK;
+        }
+        return task_fail(t, STATUS_SETUP, "%s", wr_cstr(&w));
+}
+
+static enum status run_script(struct task *t)
+{
+        char *argv[] = { (char[]){ "bash" }, (char[]){ "-l" }, (char[]){ "-c" },
+                         (char *)(uintptr_t)session, (char[]){ "setup.sh" }, NULL };
+        struct watch w = {
+                .what = "the setup script", .argv = argv, .cwd = t->dir, .in = -1, .out = -1,
+                .new_session = true, .timeout_s = t->spec.setup.timeout_s,
+                .lock = t->setup_lock, .confine = &t->setup_confine, .env = &t->env,
+        };
+        int status = 0;
+        enum watch_end end = watch(t, &w, &status);
+
+        if (end == WATCH_EXITED && !status)
+                return STATUS_OK;
+        return setup_failed(t, end, status);
+}
+
+static const struct step setup[] = {
+        { "write the setup script", write_script },
+        { "run the setup script", run_script },
+};
+
+enum status setup_run(struct task *t)
+{
+        if (!t->spec.setup.script)
+                return run_steps(t, PHASE_SETUP, NULL, 0);
+        return run_steps(t, PHASE_SETUP, setup, COUNT(setup));
+}

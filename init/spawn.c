@@ -1,0 +1,155 @@
+/* init/spawn.c - fork, take away, exec; the child tells over a pipe what failed. */
+#include "init/spawn.h"
+
+#include "base/io.h"
+#include "init/sig.h"
+#include "init/tty.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* What the child writes when it fails. Same image, so the string is at the same place. */
+struct failure {
+        int err;
+        const char *stage;
+};
+
+static const char *path_of(char *const *envp)
+{
+        for (; *envp; envp++) {
+                if (!strncmp(*envp, "PATH=", 5))
+                        return *envp + 5;
+        }
+        return "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+}
+
+/*
+ * execvpe(3) by the child's own PATH: musl's would use ours. EACCES is remembered while
+ * later folders are tried, so that "found and not executable" is told from "not found".
+ */
+static int exec_by_path(char *const *argv, char *const *envp)
+{
+        const char *path = path_of(envp);
+        int err = ENOENT;
+
+        if (strchr(argv[0], '/')) {
+                execve(argv[0], argv, envp);
+                return -errno;
+        }
+        while (*path) {
+                char file[PATH_MAX];
+                size_t dir_len = strcspn(path, ":");
+                size_t name_len = strlen(argv[0]);
+
+                if (dir_len + 1 + name_len < sizeof(file)) {
+                        memcpy(file, path, dir_len);
+                        file[dir_len] = '/';
+                        memcpy(file + dir_len + 1, argv[0], name_len + 1);
+                        execve(dir_len ? file : argv[0], argv, envp);
+                        if (errno != ENOENT && errno != ENOTDIR)
+                                err = errno;
+                }
+                path += dir_len;
+                path += *path == ':';
+        }
+        return -err;
+}
+
+static int arrange_descriptors(const int fd[3])
+{
+        int from[3];
+
+        /* First above 2, so that no dup2 below overwrites one that is still needed. */
+        for (int i = 0; i < 3; i++) {
+                if (fd[i] < 0 && i == 0) {
+                        AUTO_CLOSE int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+                        from[i] = null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, 3);
+                } else {
+                        from[i] = fcntl(fd[i] < 0 ? i : fd[i], F_DUPFD_CLOEXEC, 3);
+                }
+        }
+        for (int i = 0; i < 3; i++) {
+                if (from[i] < 0)
+                        close(i); /* closed for us: closed for the child */
+                else if (dup2(from[i], i) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+static int become(const struct spawn *s, bool terminal, const char **stage)
+{
+        int r;
+
+        *stage = "start a session";
+        if (s->new_session ? setsid() < 0 : setpgid(0, 0) < 0)
+                return -errno;
+        /* A key that setup left in its session keyring is not the agent's. */
+        syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL);
+        if (terminal)
+                tty_hand_over();
+        *stage = "arrange the descriptors";
+        r = arrange_descriptors(s->fd);
+        if (r < 0)
+                return r;
+        *stage = "close the network";
+        r = lock_enter(s->lock);
+        if (r < 0)
+                return r;
+        if (s->confine) {
+                r = confine_apply(s->confine, stage);
+                if (r < 0)
+                        return r;
+        }
+        *stage = "enter the working directory";
+        return chdir(s->cwd ? s->cwd : "/") < 0 ? -errno : 0;
+}
+
+static NORETURN void child(const struct spawn *s, bool terminal, int tell)
+{
+        struct failure f = { 0, "start" };
+        int r = become(s, terminal, &f.stage);
+
+        if (!r) {
+                sig_child_restore();
+                r = exec_by_path(s->argv, s->envp);
+                f.stage = "exec";
+        }
+        f.err = -r;
+        r = write_full(tell, &f, sizeof(f));
+        _exit(r < 0 ? 2 : 1);
+}
+
+pid_t spawn(const struct spawn *s, const char **stage)
+{
+        bool terminal = s->terminal && tty_may_hand_over();
+        struct failure f = { 0 };
+        int tell[2];
+        ssize_t n;
+        pid_t pid;
+
+        *stage = "start";
+        if (pipe2(tell, O_CLOEXEC) < 0)
+                return -errno;
+        pid = fork();
+        if (!pid)
+                child(s, terminal, tell[1]);
+        close(tell[1]);
+        if (pid < 0) {
+                pid = -errno;
+                close(tell[0]);
+                return pid;
+        }
+        n = read_full(tell[0], &f, sizeof(f));
+        close(tell[0]);
+        if (n != sizeof(f))
+                return pid; /* the pipe closed by itself: exec */
+        waitpid(pid, NULL, 0);
+        *stage = f.stage;
+        return -f.err;
+}

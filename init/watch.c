@@ -1,0 +1,378 @@
+/* init/watch.c - stays with one child: output, signals, deadline, and the dead of others. */
+#include "base/io.h"
+#include "init/sig.h"
+#include "init/spawn.h"
+#include "init/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+
+#define GRACE_MS 5000                    /* between TERM and KILL */
+#define LOG_MAX (8 * 1024 * 1024)        /* bytes of OUT/setup.log */
+#define CHUNK 2048                       /* of output at a time: less than PIPE_BUF */
+
+/* A pipe from the child, and the line that is not whole yet. */
+struct stream {
+        int fd;
+        bool raw; /* shown unchanged on our stdout */
+        char line[CHUNK];
+        size_t len;
+};
+
+struct watching {
+        struct task *t;
+        const struct watch *w;
+        pid_t pid;
+        int signals; /* signalfd */
+        struct stream out, err;
+        uint64_t warn_ms, deadline_ms, kill_ms; /* 0: none */
+        enum watch_end end;
+        bool exited;
+        int status;
+};
+
+void tail_put(struct tail *t, const char *bytes, size_t len)
+{
+        for (size_t i = 0; i < len; i++)
+                t->buf[t->total++ % t->cap] = bytes[i];
+}
+
+void tail_copy(const struct tail *t, unsigned lines, struct wr *to)
+{
+        size_t kept = t->total < t->cap ? t->total : t->cap;
+        size_t from = t->total - kept;
+
+        if (lines) {
+                size_t at = t->total;
+
+                while (at > from) {
+                        if (t->buf[(at - 1) % t->cap] == '\n' && at != t->total && !--lines)
+                                break;
+                        at--;
+                }
+                from = at;
+        }
+        for (; from < t->total; from++)
+                wr_char(to, t->buf[from % t->cap]);
+}
+
+void put_wait_status(struct wr *w, int wait_status)
+{
+        if (WIFSIGNALED(wait_status))
+                wr_fmt(w, "signal %s", sig_name(WTERMSIG(wait_status)));
+        else
+                wr_fmt(w, "exit %d", WEXITSTATUS(wait_status));
+}
+
+static void log_bytes(struct task *t, int fd, const char *bytes, size_t len)
+{
+        static const char note[] = "[the rest is not kept: the log has reached 8 MiB]\n";
+
+        if (fd < 0 || t->log_len > LOG_MAX)
+                return;
+        t->log_len += len;
+        if (t->log_len > LOG_MAX) {
+                bytes = note;
+                len = sizeof(note) - 1;
+        }
+        /* A full disk costs the log, and shows in the result: the result needs it too. */
+        if (write_full(fd, bytes, len) < 0)
+                t->journal.failed = true;
+}
+
+/* Is there room for a chunk? If not we read no more: the child waits, the clock runs. */
+static bool can_show(int fd)
+{
+        struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+        return poll(&p, 1, 0) != 0;
+}
+
+static void show_line(struct watching *g, struct stream *s)
+{
+        char text[CHUNK + 128];
+        struct wr w = wr_of(text, sizeof(text));
+
+        if (!s->len)
+                return;
+        wr_fmt(&w, "%s | ", phase_name(g->t->phase));
+        wr_bytes(&w, s->line, s->len);
+        if (s->line[s->len - 1] != '\n')
+                wr_char(&w, '\n');
+        s->len = 0;
+        if (!g->t->quiet && write_full(STDERR_FILENO, text, w.len) < 0)
+                g->t->quiet = true; /* nobody listens */
+}
+
+static void take_line_bytes(struct watching *g, struct stream *s, const char *bytes, size_t len)
+{
+        while (len) {
+                size_t room = sizeof(s->line) - s->len;
+                size_t n = len < room ? len : room;
+                const char *end = memchr(bytes, '\n', n);
+
+                if (end)
+                        n = (size_t)(end - bytes) + 1;
+                memcpy(s->line + s->len, bytes, n);
+                s->len += n;
+                bytes += n;
+                len -= n;
+                if (end || s->len == sizeof(s->line))
+                        show_line(g, s);
+        }
+}
+
+/* Reads once. Returns false at the end of the stream, or when there is nothing now. */
+static bool pump(struct watching *g, struct stream *s)
+{
+        char bytes[CHUNK];
+        ssize_t n;
+
+        if (s->fd < 0)
+                return false;
+        n = read(s->fd, bytes, sizeof(bytes));
+        if (n < 0 && (errno == EAGAIN || errno == EINTR))
+                return false;
+        if (n <= 0) {
+                close(s->fd);
+                s->fd = -1;
+                return false;
+        }
+        tail_put(&g->t->tail, bytes, (size_t)n);
+        log_bytes(g->t, g->w->answer ? g->t->agent_log : g->t->log, bytes, (size_t)n);
+        if (s->raw) {
+                tail_put(&g->t->answer, bytes, (size_t)n);
+                if (!g->t->quiet && write_full(STDOUT_FILENO, bytes, (size_t)n) < 0)
+                        g->t->quiet = true;
+        } else {
+                take_line_bytes(g, s, bytes, (size_t)n);
+        }
+        return true;
+}
+
+static void signal_child(const struct watching *g, int n)
+{
+        /* Its group; the child alone, if it has left that. */
+        if (kill(-g->pid, n) < 0)
+                kill(g->pid, n);
+}
+
+static void end_child(struct watching *g, enum watch_end end, int n)
+{
+        if (g->kill_ms)
+                return; /* being ended already */
+        g->end = end;
+        g->kill_ms = now_ms() + GRACE_MS;
+        signal_child(g, n);
+        signal_child(g, SIGCONT);
+}
+
+/*
+ * From outside our pid namespace si_pid is 0. A process inside could write that 0
+ * itself with rt_sigqueueinfo(2), but then only with a negative si_code.
+ */
+static bool from_outside(const struct signalfd_siginfo *s)
+{
+        return s->ssi_pid == 0 && (s->ssi_code >= 0 || s->ssi_code == SI_TKILL);
+}
+
+static void reap(struct watching *g)
+{
+        int status;
+        pid_t pid;
+
+        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+                if (pid == g->pid) {
+                        g->exited = true;
+                        g->status = status;
+                }
+        }
+}
+
+static void hear(struct watching *g, const struct signalfd_siginfo *s)
+{
+        int n = (int)s->ssi_signo;
+
+        if (n == SIGCHLD)
+                return; /* reap() looks for itself */
+        if (!from_outside(s)) {
+                char fields[128];
+                struct wr w = wr_of(fields, sizeof(fields));
+
+                g->t->ignored_signals++;
+                wr_fmt(&w, ",\"signal\":\"%s\",\"pid\":%u,\"uid\":%u", sig_name(n), s->ssi_pid,
+                       s->ssi_uid);
+                if (g->t->ignored_signals <= 100) /* a storm must not fill the disk */
+                        journal_event(&g->t->journal, "signal_ignored", fields, w.len);
+                return;
+        }
+        switch (n) {
+        case SIGTERM:
+        case SIGINT:
+        case SIGQUIT:
+        case SIGHUP:
+                g->t->stop_signal = n;
+                end_child(g, WATCH_STOPPED, n);
+                return;
+        case SIGTTIN:
+        case SIGTTOU:
+        case SIGTSTP:
+        case SIGPIPE:
+                return;
+        default:
+                signal_child(g, n);
+        }
+}
+
+static void drain_signals(struct watching *g)
+{
+        struct signalfd_siginfo s[8];
+        ssize_t n;
+
+        while ((n = read(g->signals, s, sizeof(s))) > 0) {
+                for (size_t i = 0; i < (size_t)n / sizeof(*s); i++)
+                        hear(g, &s[i]);
+        }
+        reap(g);
+}
+
+/* What is due now; returns milliseconds until the next, or -1. */
+static int keep_deadlines(struct watching *g)
+{
+        uint64_t now = now_ms();
+        uint64_t next = UINT64_MAX;
+
+        if (g->warn_ms && now >= g->warn_ms) {
+                log_line(LOG_WARN, "%s: %s has used 80 %% of its %u s", phase_name(g->t->phase),
+                         g->w->what, g->w->timeout_s);
+                g->warn_ms = 0;
+        }
+        if (g->deadline_ms && now >= g->deadline_ms) {
+                g->deadline_ms = 0;
+                end_child(g, WATCH_TIMEOUT, SIGTERM);
+        }
+        if (g->kill_ms && now >= g->kill_ms) {
+                signal_child(g, SIGKILL);
+                g->kill_ms = now + GRACE_MS; /* it may have forked or be in D state */
+        }
+        if (g->warn_ms)
+                next = g->warn_ms;
+        if (g->deadline_ms && g->deadline_ms < next)
+                next = g->deadline_ms;
+        if (g->kill_ms && g->kill_ms < next)
+                next = g->kill_ms;
+        return next == UINT64_MAX ? -1 : next - now > 60000 ? 60000 : (int)(next - now);
+}
+
+static void watch_loop(struct watching *g)
+{
+        reap(g);
+        while (!g->exited) {
+                bool shown = g->t->quiet || can_show(STDERR_FILENO);
+                bool shown_raw = g->t->quiet || can_show(STDOUT_FILENO);
+                struct pollfd p[] = {
+                        { .fd = g->signals, .events = POLLIN },
+                        { .fd = g->out.fd, .events = POLLIN },
+                        { .fd = g->err.fd, .events = POLLIN },
+                        { .fd = -1, .events = POLLOUT },
+                };
+
+                if (!(g->out.raw ? shown_raw : shown)) {
+                        p[1].fd = -1;
+                        p[3].fd = g->out.raw ? STDOUT_FILENO : STDERR_FILENO;
+                }
+                if (!shown) {
+                        p[2].fd = -1;
+                        p[3].fd = STDERR_FILENO;
+                }
+                if (poll(p, COUNT(p), keep_deadlines(g)) < 0 && errno != EINTR)
+                        break;
+                if (p[1].revents)
+                        pump(g, &g->out);
+                if (p[2].revents)
+                        pump(g, &g->err);
+                drain_signals(g);
+        }
+}
+
+static int make_pipe(struct stream *s, int *child_end)
+{
+        int fds[2];
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        fcntl(fds[0], F_SETFL, O_NONBLOCK);
+        s->fd = fds[0];
+        *child_end = fds[1];
+        return 0;
+}
+
+static int start(struct watching *g, const char **stage)
+{
+        const struct watch *w = g->w;
+        AUTO_CLOSE int out = -1;
+        AUTO_CLOSE int err = -1;
+        struct spawn s = {
+                .argv = w->argv, .envp = w->env->vars, .cwd = w->cwd,
+                .fd = { w->in, w->out, -1 }, .new_session = w->new_session,
+                .terminal = w->terminal, .lock = w->lock, .confine = w->confine,
+        };
+
+        *stage = "make a pipe";
+        if (!w->terminal) {
+                int r = make_pipe(&g->err, &err);
+
+                if (!r && w->answer)
+                        r = make_pipe(&g->out, &out);
+                if (r < 0)
+                        return r;
+                s.fd[2] = err;
+                if (w->out < 0)
+                        s.fd[1] = w->answer ? out : err;
+        }
+        return spawn(&s, stage);
+}
+
+enum watch_end watch(struct task *t, const struct watch *w, int *wait_status)
+{
+        struct watching g = {
+                .t = t, .w = w, .end = WATCH_EXITED, .signals = -1,
+                .out = { .fd = -1, .raw = w->answer }, .err = { .fd = -1 },
+        };
+        const char *stage = "listen for signals";
+        uint64_t start_ms = now_ms();
+
+        g.signals = sig_fd(SIG_ALL);
+        g.pid = g.signals < 0 ? g.signals : start(&g, &stage);
+        t->tail.total = 0;
+        if (g.pid < 0) {
+                *wait_status = (g.pid == -ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXEC) << 8;
+                task_fail(t, STATUS_PROVISION, "%s: %s: %s: %s", w->what, w->argv[0], stage,
+                          strerror(-g.pid));
+                g.end = WATCH_NO_START;
+        } else {
+                if (w->timeout_s) {
+                        g.deadline_ms = start_ms + w->timeout_s * UINT64_C(1000);
+                        g.warn_ms = start_ms + w->timeout_s * UINT64_C(800);
+                }
+                watch_loop(&g);
+                /* What it printed last; not what its children still hold the pipe for. */
+                for (unsigned i = 0; i < 64 && pump(&g, &g.out); i++)
+                        ;
+                for (unsigned i = 0; i < 64 && pump(&g, &g.err); i++)
+                        ;
+                show_line(&g, &g.err);
+                *wait_status = g.status;
+        }
+        if (g.out.fd >= 0)
+                close(g.out.fd);
+        if (g.err.fd >= 0)
+                close(g.err.fd);
+        if (g.signals >= 0)
+                close(g.signals);
+        return g.end;
+}

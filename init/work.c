@@ -1,0 +1,83 @@
+/*
+ * init/work.c - WORK: the agent, with no right that it does not need.
+ *
+ * After: the agent has ended, and so has everything it left.
+ */
+#include "init/sig.h"
+#include "init/task.h"
+
+#include <string.h>
+#include <sys/wait.h>
+
+#define GRACE_MS 2000
+#define KILL_MS 5000
+
+static void journal_agent(struct task *t)
+{
+        char fields[128];
+        struct wr w = wr_of(fields, sizeof(fields));
+
+        if (WIFSIGNALED(t->agent_wait))
+                wr_fmt(&w, ",\"signal\":\"%s\"", sig_name(WTERMSIG(t->agent_wait)));
+        else
+                wr_fmt(&w, ",\"exit\":%d", WEXITSTATUS(t->agent_wait));
+        journal_event(&t->journal, "agent_end", fields, w.len);
+}
+
+static enum status run_agent(struct task *t)
+{
+        struct watch w = {
+                .what = "the agent",
+                .argv = (char *const *)(uintptr_t)t->spec.agent.command.items,
+                .cwd = t->dir, .in = STDIN_FILENO, .out = -1, .answer = true,
+                .terminal = isatty(STDIN_FILENO) && isatty(STDOUT_FILENO),
+                .timeout_s = t->spec.agent.timeout_s, .lock = t->agent_lock,
+                .confine = &t->agent_confine, .env = &t->env,
+        };
+        enum watch_end end = watch(t, &w, &t->agent_wait);
+
+        if (w.terminal)
+                tcsetpgrp(STDIN_FILENO, getpgrp());
+        t->agent_ran = true;
+        journal_agent(t);
+        switch (end) {
+        case WATCH_EXITED:
+                return STATUS_OK;
+        case WATCH_TIMEOUT:
+                t->agent_timed_out = true;
+                return task_fail(t, STATUS_DEADLINE, "the agent took over %u s",
+                                 t->spec.agent.timeout_s);
+        case WATCH_STOPPED:
+                return task_fail(t, STATUS_KILLED, "stopped by %s from outside",
+                                 sig_name(t->stop_signal));
+        case WATCH_NO_START:
+                return (enum status)WEXITSTATUS(t->agent_wait); /* 126 or 127 */
+        }
+        return STATUS_OK;
+}
+
+static const struct step work[] = {
+        { "run the agent", run_agent },
+};
+
+static enum status end_agent(struct task *t)
+{
+        if (stop_everyone(GRACE_MS, KILL_MS, &t->agent_left) < 0)
+                log_line(LOG_WARN, "work: %u processes of the agent can't be ended",
+                         t->agent_left.survivors);
+        return STATUS_OK;
+}
+
+static const struct step afterwards[] = {
+        { "end what the agent left", end_agent },
+};
+
+enum status work_run(struct task *t)
+{
+        enum status status = run_steps(t, PHASE_WORK, work, COUNT(work));
+        uint64_t ms = t->phase_ms[PHASE_WORK];
+
+        run_steps(t, PHASE_WORK, afterwards, COUNT(afterwards));
+        t->phase_ms[PHASE_WORK] += ms;
+        return status;
+}

@@ -1,0 +1,111 @@
+/*
+ * netfilter/filter_gen.c - writes the closed lock's seccomp filter as a C array.
+ *
+ * Runs on the build machine with libseccomp; the shipped program carries the BPF and
+ * no library. Usage: filter_gen x86_64|aarch64 > filter.h
+ *
+ * The filter refuses every road to a network that starts with a system call. Each errno
+ * is the one that lets ordinary programs fall back. A foreign ABI (i386, x32) kills:
+ * its call numbers would mean something else.
+ */
+#include <errno.h>
+#include <linux/filter.h>
+#include <seccomp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define TIOCSTI 0x5412u
+
+static scmp_filter_ctx ctx;
+
+static void check(int r, const char *what)
+{
+        if (r >= 0)
+                return;
+        fprintf(stderr, "filter_gen: %s: %s\n", what, strerror(-r));
+        exit(1);
+}
+
+static void refuse(int err, const char *name)
+{
+        int nr = seccomp_syscall_resolve_name(name);
+
+        /* libseccomp knows fewer calls than the kernel on old build machines. */
+        if (nr == __NR_SCMP_ERROR) {
+                fprintf(stderr, "filter_gen: unknown system call %s\n", name);
+                exit(1);
+        }
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)err), nr, 0), name);
+}
+
+static void build(void)
+{
+        static const char *const no_such_call[] = {
+                "io_uring_setup", "io_uring_enter", "io_uring_register", "clone3",
+        };
+        static const char *const not_allowed[] = {
+                "setns", "unshare", "bpf", "perf_event_open", "userfaultfd", "keyctl",
+                "add_key", "request_key", "init_module", "finit_module", "delete_module",
+                "kexec_load", "kexec_file_load", "open_by_handle_at", "mount", "umount2",
+                "move_mount", "fsopen", "fsmount", "open_tree", "pivot_root", "swapon",
+                "swapoff", "reboot", "quotactl", "process_vm_writev",
+        };
+
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
+                               SCMP_A0_32(SCMP_CMP_NE, AF_UNIX)), "socket");
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socketpair), 1,
+                               SCMP_A0_32(SCMP_CMP_NE, AF_UNIX)), "socketpair");
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                               SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0x10000000, 0x10000000)),
+              "clone: user namespace");
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                               SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0x40000000, 0x40000000)),
+              "clone: network namespace");
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+                               SCMP_A1_32(SCMP_CMP_EQ, TIOCSTI)), "ioctl TIOCSTI");
+        for (size_t i = 0; i < sizeof(no_such_call) / sizeof(*no_such_call); i++)
+                refuse(ENOSYS, no_such_call[i]);
+        for (size_t i = 0; i < sizeof(not_allowed) / sizeof(*not_allowed); i++)
+                refuse(EPERM, not_allowed[i]);
+}
+
+static void print(void)
+{
+        struct sock_filter op;
+        FILE *bpf = tmpfile();
+
+        if (!bpf)
+                check(-errno, "tmpfile");
+        check(seccomp_export_bpf(ctx, fileno(bpf)), "export");
+        rewind(bpf);
+        printf("/* Written by netfilter/filter_gen.c. */\n"
+               "static const struct sock_filter closed_filter[] = {\n");
+        while (fread(&op, sizeof(op), 1, bpf) == 1)
+                printf("        { 0x%04x, %u, %u, 0x%08xU },\n", op.code, op.jt, op.jf, op.k);
+        printf("};\n");
+}
+
+int main(int argc, char **argv)
+{
+        uint32_t arch = argc == 2 ? seccomp_arch_resolve_name(argv[1]) : 0;
+
+        if (!arch) {
+                fprintf(stderr, "usage: filter_gen x86_64|aarch64\n");
+                return 2;
+        }
+        ctx = seccomp_init(SCMP_ACT_ALLOW);
+        if (!ctx)
+                check(-ENOMEM, "init");
+        if (arch != seccomp_arch_native()) {
+                check(seccomp_arch_add(ctx, arch), "arch");
+                check(seccomp_arch_remove(ctx, SCMP_ARCH_NATIVE), "native arch");
+        }
+        check(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "badarch");
+        build();
+        print();
+        return 0;
+}
