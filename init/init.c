@@ -249,13 +249,21 @@ static void become_reaper(const struct init *in)
                 log_errno(LOG_WARN, errno, "init: orphans will not be reaped");
 }
 
+static void close_from(int first)
+{
+        if (!syscall(SYS_close_range, first, ~0U, 0))
+                return;
+        for (int fd = first; fd < 1024; fd++) /* before Linux 5.9 */
+                close(fd);
+}
+
 /*
  * What the child was to inherit is the child's now. A closed 0, 1 or 2 becomes
  * /dev/null, lest a file that we open gets its number and our log lines.
  */
 static void let_go(void)
 {
-        syscall(SYS_close_range, 3, ~0U, 0);
+        close_from(3);
         if (chdir("/") < 0)
                 log_errno(LOG_DEBUG, errno, "init: leave the working directory");
         for (int fd = 0; fd <= 2; fd++)
@@ -267,16 +275,16 @@ static void let_go(void)
  * --- The child, from vfork to exec: in our memory, on our stack ----------------------
  */
 
-/* As execvp does it in glibc: a script without #! is the shell's. */
-static void exec_path(char *path, char **argv)
+/*
+ * As execvp does it in glibc: a script without #! is the shell's. A function of its
+ * own, because pages of our stack that the child touched stay ours.
+ */
+static __attribute__((noinline)) void exec_script(char *path, char **argv)
 {
         static char shell[] = "/bin/sh";
         char *words[256];
         size_t n = 0;
 
-        execve(path, argv, environ);
-        if (errno != ENOEXEC)
-                return;
         while (argv[n])
                 n++;
         if (n + 2 > COUNT(words))
@@ -288,10 +296,17 @@ static void exec_path(char *path, char **argv)
         errno = ENOEXEC;
 }
 
+static void exec_path(char *path, char **argv)
+{
+        execve(path, argv, environ);
+        if (errno == ENOEXEC)
+                exec_script(path, argv);
+}
+
 /* One directory of PATH. Says whether to go on; EACCES is remembered, as by a shell. */
 static bool exec_below(const char *dir, size_t len, char **argv, bool *denied)
 {
-        char path[PATH_MAX];
+        static char path[PATH_MAX]; /* on the stack, all of it would be touched */
         struct wr w = wr_of(path, sizeof(path) - 1);
 
         wr_bytes(&w, dir, len);
@@ -459,7 +474,8 @@ static int exit_status(const struct init *in)
  * Kubernetes shows the operator what stands in this file. Only if it is there, and only
  * for ends that the program could not explain itself.
  */
-static void write_termination_log(const struct init *in, const char *reason)
+static __attribute__((noinline)) void write_termination_log(const struct init *in,
+                                                            const char *reason)
 {
         char text[1024];
         struct wr w = wr_of(text, sizeof(text));
