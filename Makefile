@@ -3,13 +3,16 @@
 #   make            build/release/{airlock,…}: static-pie, musl, stripped
 #   make run        the main job on a real repository, in namespaces of its own
 #   make test       every test: unit (sanitizers, then musl), fuzz corpora, end to end
+#   make check      the fast half of it: unit tests and lint
 #   make deps       install what a fresh Debian machine lacks (apt; asks for root)
-#   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion
+#   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
 #   make bench      beside tini, dumb-init and catatonit, in one run, as ratios
 #   make lint       layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
 #   make fuzz T=json S=60    one fuzz target for S seconds
 #   make cov        line coverage of the unit tests
 #   make repro      two builds in two directories must give the same bytes
+#   make bearssl    build/bearssl/libbearssl.a from Debian's source package
+#   make build/compile_commands.json     for clangd and other editors' helpers
 #   make clean
 #
 # Facts behind the flags: comments here, and tests/e2e/test_build.py proves them.
@@ -33,6 +36,10 @@ SRC_airlock := $(BASE) base/json.c base/confine.c \
         init/spec.c init/check.c init/doctor.c init/help.c \
         init/run.c init/box.c init/journal.c init/watch.c init/lock.c init/cgroup.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
+
+GENERATED   := build/generated/jsmn.h build/generated/filter.h
+BEARSSL     ?= build/bearssl/libbearssl.a
+BEARSSL_INC ?= build/bearssl/src/inc
 
 # --- release: Debian's musl, by an explicit link line --------------------------------
 # musl-gcc -static-pie links a dynamic PIE and says nothing; -print-file-name=rcrt1.o
@@ -64,6 +71,10 @@ LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
 .PHONY: all
 all: $(PROGRAMS:%=build/release/%)
 
+# The one recursion: targets that install what they need first start a second make,
+# because this one decided what exists before apt ran.
+AGAIN = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc))
+
 # musl-gcc does not see the kernel's headers, and -idirafter /usr/include would let
 # glibc's in: three symlinks do it.
 build/uapi:
@@ -73,9 +84,10 @@ build/uapi:
 	ln -sfn /usr/include/$(ARCH)-linux-gnu/asm build/uapi.part/asm
 	mv build/uapi.part $@
 
-build/release/%.o: %.c Makefile | build/uapi build/generated/jsmn.h
+# -MD and not -MMD: what is in build/generated counts as a system header.
+build/release/%.o: %.c Makefile | build/uapi $(GENERATED)
 	@mkdir -p $(@D)
-	$(MUSL_GCC) $(RELEASE) -MMD -MP -c $< -o $@
+	$(MUSL_GCC) $(RELEASE) -MD -MP -c $< -o $@
 
 # jsmn is one header, Debian's; linked into our own include folder so that nothing else
 # of /usr/include is seen.
@@ -83,6 +95,14 @@ JSMN ?= /usr/include/jsmn.h
 build/generated/jsmn.h: $(JSMN)
 	@mkdir -p $(@D)
 	cp $< $@
+
+# The seccomp filters: a generator runs on the build machine, with its libseccomp, and
+# writes BPF for $(ARCH) as C arrays. The shipped programs carry no library.
+build/generated/filter_gen: netfilter/filter_gen.c Makefile
+	@mkdir -p $(@D)
+	gcc $(LANG_FLAGS) -g -O1 $(WARN) $< -lseccomp -o $@
+build/generated/filter.h: build/generated/filter_gen
+	$< $(ARCH) > $@
 
 objects = $(SRC_$(1):%.c=build/release/%.o)
 build/release/airlock: $(call objects,airlock)
@@ -92,18 +112,200 @@ build/release/airlock: $(call objects,airlock)
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(BASE) base/json.c init/spec.c $(UNIT)
-ASAN := $(LANG_FLAGS) -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all \
-        $(filter-out -Wconversion -Wnull-dereference,$(WARN)) -isystem build/generated
+# gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
+HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
+        -isystem build/generated
+ASAN := $(HOST) -fsanitize=address,undefined -fno-sanitize-recover=all
 
-build/asan/%.o: %.c Makefile | build/generated/jsmn.h
+build/asan/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
-	gcc $(ASAN) -MMD -MP -c $< -o $@
+	gcc $(ASAN) -MD -MP -c $< -o $@
 build/asan/unit: $(UNIT_SRC:%.c=build/asan/%.o)
 	gcc $(ASAN) $^ -o $@
 build/release/unit: $(UNIT_SRC:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -o $@
 
--include $(shell find build -name '*.d' 2>/dev/null)
+# --- probes: tiny programs with the release flags and link line, for test_build.py -----
+PROBE_relro   := tests/probe/relro.c base/confine.c $(BASE)
+PROBE_bearssl := tests/probe/bearssl.c
+build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
+build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
+	$(call LINK,$^,_start) -s -o $@
+
+# --- fuzzing: one entry point for libFuzzer, for gcc's replay of the corpus, for AFL++ --
+# tests/fuzz/NAME.c states an invariant; tests/fuzz/corpus/NAME/ is replayed as a test.
+FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
+FUZZ_SRC := $(filter-out tests/%,$(UNIT_SRC))
+S ?= 60
+.PHONY: fuzz
+fuzz: build/fuzz/$(T)
+	@test -n '$(T)' || { echo 'make fuzz T=NAME S=SECONDS; NAME: $(FUZZ)'; exit 2; }
+	mkdir -p build/corpus/$(T) tests/fuzz/corpus/$(T)
+	build/fuzz/$(T) -max_total_time=$(S) -timeout=5 -artifact_prefix=build/fuzz/ \
+	        build/corpus/$(T) tests/fuzz/corpus/$(T)
+build/fuzz/:
+	@mkdir -p $@
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) Makefile | $(GENERATED)
+	@mkdir -p $(@D)
+	clang $(LANG_FLAGS) -g -O1 -isystem build/generated \
+	        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
+	        $< $(FUZZ_SRC) -o $@
+build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
+                   $(FUZZ_SRC:%.c=build/asan/%.o)
+	gcc $(ASAN) $^ -o $@
+
+# --- tests -----------------------------------------------------------------------------
+TESTED := all build/asan/unit build/release/unit $(FUZZ:%=build/asan/fuzz_%)
+.PHONY: test tests-built check run bench
+tests-built: $(TESTED)
+test: deps deps-test
+	+$(AGAIN) tests-built
+	tests/run
+check: deps deps-test deps-lint
+	+$(AGAIN) tests-built
+	tests/run unit fuzz
+	+$(AGAIN) lint-all
+run: deps deps-run
+	+$(AGAIN) all
+	tests/demo/main-job.sh
+bench: deps deps-bench
+	+$(AGAIN) all
+	python3 tests/bench/bench.py
+
+# --- coverage --------------------------------------------------------------------------
+build/cov/%.o: %.c Makefile | $(GENERATED)
+	@mkdir -p $(@D)
+	gcc $(HOST) -O0 --coverage -MD -MP -c $< -o $@
+build/cov/unit: $(UNIT_SRC:%.c=build/cov/%.o)
+	gcc --coverage $^ -o $@
+.PHONY: cov
+cov: build/cov/unit
+	@find build/cov -name '*.gcda' -delete
+	build/cov/unit
+	@for o in $(FUZZ_SRC:%.c=build/cov/%.gcda); do \
+	        gcov -n "$$o" 2>/dev/null | awk -v want="$${o#build/cov/}" \
+	                -F"'" '/^File/ { f = $$2 } \
+	                /^Lines/ && f ~ /^(base|init|netfilter|secrets|agent)\/.*c$$/ { \
+	                        split($$0, a, ":"); print f ": " a[2]; exit }'; \
+	done
+
+# --- lint: the three analysers overlap little, so all three run --------------------------
+LINT_SRC := $(sort $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+.PHONY: lint lint-all layers headers analyzer tidy cppcheck
+lint: deps deps-lint
+	+$(AGAIN) lint-all
+lint-all: layers headers analyzer tidy cppcheck
+layers:
+	tests/lint/layers
+headers: $(GENERATED)
+	tests/lint/headers
+analyzer: $(LINT_SRC:%.c=build/lint/%.analyzed)
+tidy: $(LINT_SRC:%.c=build/lint/%.tidied)
+build/lint/%.analyzed: %.c Makefile | $(GENERATED)
+	@mkdir -p $(@D)
+	gcc $(HOST) -O2 -fanalyzer -MD -MP -MT $@ -MF $@.d -c $< -o /dev/null
+	@touch $@
+build/lint/%.tidied: %.c .clang-tidy Makefile | $(GENERATED)
+	@mkdir -p $(@D)
+	clang-tidy --quiet $< -- $(LANG_FLAGS) -isystem build/generated
+	@touch $@
+# The cleanup attribute is unknown to it (resourceLeak; the unit runner counts open
+# descriptors instead), and it sees neither the system's headers nor every caller.
+cppcheck: $(GENERATED)
+	@mkdir -p build/lint/cppcheck
+	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --language=c \
+	        --enable=warning,performance,portability -j$(shell nproc) \
+	        --cppcheck-build-dir=build/lint/cppcheck -D_GNU_SOURCE -I. \
+	        -DAIRLOCK_VERSION='"$(VERSION)"' \
+	        --suppress=resourceLeak --suppress=missingIncludeSystem \
+	        --suppress='*:build/generated/*' $(LINT_SRC)
+
+# One entry for each source, from the tables above.
+build/compile_commands.json: Makefile
+	@mkdir -p $(@D)
+	@{ sep='['; for f in $(LINT_SRC) $(UNIT) $(wildcard tests/fuzz/*.c); do \
+	        printf '%s\n{"directory": "%s", "file": "%s", "arguments": ["gcc"' \
+	                "$$sep" '$(CURDIR)' "$$f"; \
+	        for a in -std=c11 -D_GNU_SOURCE -I. '-DAIRLOCK_VERSION=\"$(VERSION)\"' \
+	                -isystem build/generated -c "$$f"; do printf ', "%s"' "$$a"; done; \
+	        printf ']}'; sep=','; done; printf '\n]\n'; } > $@
+
+# --- reproducible: other directories, other times, other numbers of jobs -----------------
+.PHONY: repro
+repro:
+	tests/lint/repro $(PROGRAMS)
+
+# --- BearSSL: Debian's library is built against glibc, so its source package it is -------
+# The machine's own apt configuration says where packages come from; the private list
+# below build/ adds the deb-src lines it may lack. Another BearSSL, built for this libc:
+# make BEARSSL=…/libbearssl.a BEARSSL_INC=…/inc
+BEARSSL_TAR    := bearssl_0.6+dfsg.1.orig.tar.xz
+BEARSSL_SHA256 := 102a625bd8f6155260867a50c508df8d8c3f796985dd744df1a68e5cd1a79004
+PRIVATE_APT     = apt-get -qq -o Dir::Etc::SourceList=$(CURDIR)/build/bearssl/apt/sources.list \
+        -o Dir::Etc::SourceParts=/dev/null -o Dir::Cache=$(CURDIR)/build/bearssl/apt/cache \
+        -o Dir::State::Lists=$(CURDIR)/build/bearssl/apt/lists -o APT::Sandbox::User=
+DEBIAN_KEYS    := /usr/share/keyrings/debian-archive-keyring.gpg
+.PHONY: bearssl
+bearssl: $(BEARSSL)
+build/bearssl/$(BEARSSL_TAR):
+	@mkdir -p build/bearssl/apt/lists/partial build/bearssl/apt/cache/archives/partial
+	@apt-get indextargets --no-release-info 'Created-By: Packages' 'Component: main' \
+	        --format 'deb-src [signed-by=$(DEBIAN_KEYS)] $$(REPO_URI) $$(RELEASE) main' \
+	        | sort -u > build/bearssl/apt/sources.list
+	@test -s build/bearssl/apt/sources.list || { \
+	        echo 'no Debian mirror is configured here: set BEARSSL='; exit 1; }
+	$(PRIVATE_APT) update
+	cd build/bearssl && $(PRIVATE_APT) source --download-only bearssl
+	@echo '$(BEARSSL_SHA256)  $@' | sha256sum --check --quiet
+build/bearssl/src: build/bearssl/$(BEARSSL_TAR)
+	rm -rf $@.part && mkdir -p $@.part
+	@echo '$(BEARSSL_SHA256)  $<' | sha256sum --check --quiet
+	tar -C $@.part --strip-components=1 -xf $<
+	rm -rf $@ && mv $@.part $@
+BEARSSL_FLAGS = -std=gnu99 -W -Wall $(SMALL) $(HARDEN) -ffile-prefix-map=$(CURDIR)=. \
+        -frandom-seed=bearssl
+build/bearssl/libbearssl.a: | build/bearssl/src
+	$(MAKE) -s -C build/bearssl/src lib CC=$(MUSL_GCC) CFLAGS='$(BEARSSL_FLAGS)' AR=gcc-ar
+	cp build/bearssl/src/build/libbearssl.a $@
+build/release/tests/probe/bearssl.o: UAPI += -isystem $(BEARSSL_INC)
+build/release/tests/probe/bearssl.o: | $(BEARSSL)
+
+# --- what a fresh Debian machine lacks ----------------------------------------------------
+# PACKAGE, or COMMAND:PACKAGE where any version of the command will do.
+DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjsmn-dev \
+        libseccomp-dev git:git
+DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc \
+        strace:strace xz:xz-utils procps util-linux bash-completion
+DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
+        libclang-rt-14-dev
+DEPS_RUN   := node:nodejs npm:npm
+DEPS_BENCH := python3:python3 tini dumb-init catatonit
+DEPS_ENGINES := docker:docker.io podman:podman runc:runc crun:crun ctr:containerd \
+        uidmap iptables:iptables
+SETS := deps deps-test deps-lint deps-run deps-bench deps-engines
+.PHONY: $(SETS)
+$(SETS): %: build/deps/%
+packages = $($(subst -,_,$(shell echo $(1) | tr a-z A-Z)))
+build/deps/%: Makefile tests/lint/deps
+	@mkdir -p $(@D)
+	@tests/lint/deps $(call packages,$*)
+	@touch $@
+
+# --- install --------------------------------------------------------------------------------
+TO = $(DESTDIR)$(PREFIX)
+HELPERS := $(filter-out airlock,$(PROGRAMS))
+.PHONY: install
+install: all
+	install -d $(TO)/bin $(TO)/share/man/man1 $(TO)/share/airlock \
+	        $(TO)/share/bash-completion/completions $(if $(HELPERS),$(TO)/libexec/airlock)
+	install -m 755 build/release/airlock $(TO)/bin/airlock
+	$(if $(HELPERS),install -m 755 $(HELPERS:%=build/release/%) $(TO)/libexec/airlock/)
+	install -m 644 rootfs/airlock.1 $(TO)/share/man/man1/airlock.1
+	install -m 644 rootfs/airlock.bash $(TO)/share/bash-completion/completions/airlock
+	install -m 644 rootfs/task.schema.json $(TO)/share/airlock/task.schema.json
+
+-include $(shell find build/release build/asan build/cov build/lint -name '*.d' 2>/dev/null)
 
 .PHONY: clean
 clean:

@@ -1,0 +1,124 @@
+/* init/help.c - what `airlock CMD --help` and `airlock --version` print. */
+#include "base/io.h"
+#include "base/log.h"
+#include "init/command.h"
+
+#include <string.h>
+
+static const char general[] =
+        "usage: airlock COMMAND [ARGUMENTS]\n"
+        "       airlock [--] PROGRAM [ARGUMENTS]      as PID 1: the same as airlock init\n"
+        "\n"
+        "PID 1 for a container in which a coding agent works.\n"
+        "\n"
+        "  run [SPEC]     the whole task: check out, set up, seal, let the agent work, report\n"
+        "  init           a plain init around one program, with tini's options\n"
+        "  check SPEC     validate a task spec and print its plan\n"
+        "  doctor         what this container allows, and what would unlock more\n"
+        "\n"
+        "airlock COMMAND --help has the options; airlock(1) has the task spec.\n"
+        "\n"
+        "Not in this build yet: sandbox, secret, proxy, exec-server, agent, cache, report.\n"
+        "A spec that needs one of them is refused before anything starts.\n"
+        "\n"
+        "Exit status: the agent's own when it ran, and\n"
+        "  2      the command line is wrong\n"
+        "  70     provision failed: checkout, mounts, runtimes\n"
+        "  71     the setup script failed\n"
+        "  72     setup wrote a secret where the agent could read it\n"
+        "  73     the network policy can't be enforced or proved here\n"
+        "  74     the results can't be written\n"
+        "  75     network or quota: try the same task again\n"
+        "  76     the agent ran into its time limit\n"
+        "  77     the engine or the operator stopped the task\n"
+        "  78     the task spec is wrong\n"
+        "  126    the program was found and can't be run\n"
+        "  127    the program was not found\n"
+        "  128+n  the program died of signal n\n";
+
+static const char run[] =
+        "usage: airlock run [OPTIONS] [SPEC|-]\n"
+        "\n"
+        "Runs the task of SPEC, a JSON file; - reads it from stdin. /airlock/task.json is\n"
+        "the default. As PID 1 the container is the box; elsewhere give --box.\n"
+        "\n"
+        "  --box DIR   run in namespaces of our own with DIR as the root file system, which\n"
+        "              is read and never changed; / is the host's own\n"
+        "  --out DIR   the results go here, whatever output.dir says\n"
+        "  --quiet     no line for each step; warnings and failures only\n"
+        "  --verbose   every decision, and all of setup's output\n"
+        "  --help      this text\n"
+        "\n"
+        "Results: events.ndjson answer.md changes.diff result.json setup.log agent.log.\n"
+        "Exit status: the agent's own, or one of 70 to 78: see airlock --help.\n";
+
+static const char init[] =
+        "usage: airlock init [OPTIONS] [--] PROGRAM [ARGUMENTS]\n"
+        "\n"
+        "Starts PROGRAM, forwards signals to it, reaps whoever is orphaned, and ends with\n"
+        "PROGRAM's exit status once nobody is left. The options are tini's.\n"
+        "\n"
+        "  -s           be a subreaper when not PID 1\n"
+        "  -p SIGNAL    get SIGNAL when the parent dies\n"
+        "  -v           say more; may be repeated\n"
+        "  -w           warn about each orphan that was reaped\n"
+        "  -g           signals go to PROGRAM's process group\n"
+        "  -e STATUS    turn this exit status (0 to 255) into 0; may be repeated\n"
+        "  -t SECONDS   from TERM to KILL for whoever is left at the end\n"
+        "  -l           the licence\n"
+        "  -h, --help   this text\n"
+        "  --version    the version\n"
+        "\n"
+        "Exit status: PROGRAM's, 128+n when signal n killed it, 126 when it can't be run,\n"
+        "127 when it was not found, 2 for a wrong command line.\n";
+
+static const char check[] =
+        "usage: airlock check SPEC|-\n"
+        "\n"
+        "Reads the task spec, prints what a run would do, phase by phase, and says what\n"
+        "this build or this container can't do of it. Starts nothing and changes nothing.\n"
+        "\n"
+        "  --help      this text\n"
+        "\n"
+        "Exit status: 0 the task could run here; 78 the spec is wrong, and a line\n"
+        "SPEC:LINE:COLUMN says where.\n";
+
+static const char doctor[] =
+        "usage: airlock doctor\n"
+        "\n"
+        "Tries what a task would need here and prints a line for each: `ok` or `no`, what,\n"
+        "what was found, and what would unlock it. Changes nothing.\n"
+        "\n"
+        "  --help      this text\n"
+        "\n"
+        "Exit status: 0 a task with its network off could run here; 73 it could not.\n";
+
+static const struct {
+        const char *command, *text;
+} helps[] = {
+        { "run", run },
+        { "init", init },
+        { "check", check },
+        { "doctor", doctor },
+};
+
+static int put(const char *text)
+{
+        if (write_full(STDOUT_FILENO, text, strlen(text)) < 0)
+                return STATUS_OUTPUT;
+        return STATUS_OK;
+}
+
+int help_show(const char *command)
+{
+        for (size_t i = 0; command && i < COUNT(helps); i++) {
+                if (!strcmp(command, helps[i].command))
+                        return put(helps[i].text);
+        }
+        return put(general);
+}
+
+int help_version(void)
+{
+        return put("airlock version " AIRLOCK_VERSION "\n");
+}

@@ -1,0 +1,47 @@
+# rootfs/airlock.bash - completion of airlock's commands, options and files for bash.
+
+_airlock()
+{
+        local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
+        local command=${COMP_WORDS[1]} options i
+        COMPREPLY=()
+
+        if ((COMP_CWORD == 1)); then
+                mapfile -t COMPREPLY < <(compgen -W \
+                        'run init check doctor --help --version' -- "$current")
+                return
+        fi
+        case $previous in
+        --box | --out)
+                mapfile -t COMPREPLY < <(compgen -d -- "$current")
+                compopt -o filenames 2>/dev/null
+                return
+                ;;
+        -p)
+                mapfile -t COMPREPLY < <(compgen -A signal -- "$current")
+                return
+                ;;
+        -e | -t) return ;;
+        esac
+        case $command in
+        run) options='--box --out --quiet --verbose --help' ;;
+        init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
+        check | doctor) options='--help' ;;
+        *) return ;;
+        esac
+        if [[ $command == init ]]; then
+                # The program and what follows it are its own business.
+                for ((i = 2; i < COMP_CWORD; i++)); do
+                        [[ ${COMP_WORDS[i]} == -- ]] && options=
+                done
+        fi
+        if [[ $current == -* && $options ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+        elif [[ $command == init ]]; then
+                mapfile -t COMPREPLY < <(compgen -c -- "$current")
+        elif [[ $command != doctor ]]; then
+                mapfile -t COMPREPLY < <(compgen -f -- "$current")
+                compopt -o filenames 2>/dev/null
+        fi
+}
+complete -F _airlock airlock
