@@ -27,7 +27,11 @@ struct stop_count {
  */
 MUST_USE int stop_everyone(unsigned grace_ms, unsigned kill_ms, struct stop_count *count);
 
-/* Sends @signal to everyone, as above. 0, or -ESRCH when there is nobody. */
+/*
+ * Sends @signal (0: asks only) to everyone, as above. 0 when somebody got it, -ESRCH
+ * when there is nobody. Elsewhere than PID 1 also -EPERM when everybody is another
+ * user's, and -errno when /proc can't be read.
+ */
 int stop_signal(int signal);
 
 #endif

@@ -10,6 +10,8 @@
 
 #include "base/base.h"
 
+#include <sys/types.h>
+
 /* Before fork, in the parent: may the child have the terminal on stdin? */
 bool tty_may_hand_over(void);
 
@@ -18,5 +20,9 @@ bool tty_may_hand_over(void);
  * process group the foreground group of the terminal on stdin.
  */
 void tty_hand_over(void);
+
+/* In the parent: the terminal to @group; to our own group if @group still has it. */
+void tty_give(pid_t group);
+void tty_take_back(pid_t group);
 
 #endif

@@ -1,0 +1,109 @@
+/*
+ * init/main.c - which command is meant.
+ *
+ * The first word decides. Started as PID 1, or under the name an engine gives its
+ * --init-path, anything that is no command of ours is a program to be the init of.
+ */
+#include "base/confine.h"
+#include "base/log.h"
+#include "init/command.h"
+
+#include <string.h>
+
+struct command {
+        char name[12]; /* in place: nothing to relocate */
+        int (*run)(int argc, char **argv);
+};
+
+static int not_here(int argc, char **argv)
+{
+        (void)argc;
+        log_line(LOG_INFO, "%s: not in this build", argv[0]);
+        return STATUS_USAGE;
+}
+
+static const struct command commands[] = {
+        { "init", command_init },   { "run", command_run },     { "check", command_check },
+        { "doctor", command_doctor }, { "sandbox", not_here }, { "secret", not_here },
+        { "proxy", not_here },      { "exec-server", not_here }, { "agent", not_here },
+        { "cache", not_here },      { "report", not_here },
+};
+
+static const struct command *find_command(const char *name)
+{
+        for (size_t i = 0; i < COUNT(commands); i++)
+                if (!strcmp(name, commands[i].name))
+                        return &commands[i];
+        return NULL;
+}
+
+static bool is_any(const char *word, const char *const *list)
+{
+        for (; *list; list++)
+                if (!strcmp(word, *list))
+                        return true;
+        return false;
+}
+
+/* `docker run --init`, Podman's, and the inits that we can stand in for. */
+static bool named_as_init(const char *argv0)
+{
+        static const char *const names[] = { "docker-init", "podman-init", "tini",
+                                             "tini-static", "catatonit",   NULL };
+        const char *slash = strrchr(argv0, '/');
+
+        return is_any(slash ? slash + 1 : argv0, names);
+}
+
+static bool asks_help(const char *word)
+{
+        static const char *const words[] = { "--help", "-h", "help", NULL };
+
+        return is_any(word, words);
+}
+
+static bool asks_version(const char *word)
+{
+        static const char *const words[] = { "--version", "-V", "version", NULL };
+
+        return is_any(word, words);
+}
+
+static int run_command(const struct command *c, int argc, char **argv)
+{
+        if (argc > 1 && c->run != not_here && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+                return help_show(c->name);
+        return c->run(argc, argv);
+}
+
+static int unknown(const char *word)
+{
+        log_line(LOG_INFO,
+                 "%s: unknown command; `airlock init -- %s` runs it as a program, "
+                 "`airlock --help` lists the commands",
+                 word, word);
+        return STATUS_USAGE;
+}
+
+int main(int argc, char **argv)
+{
+        const struct command *c;
+
+        confine_relro();
+        if (argc && named_as_init(argv[0]))
+                return command_init(argc, argv);
+        if (argc < 2) {
+                log_line(LOG_INFO, "no command; `airlock --help` lists them");
+                return STATUS_USAGE;
+        }
+        c = find_command(argv[1]);
+        if (c)
+                return run_command(c, argc - 1, argv + 1);
+        if (asks_help(argv[1]))
+                return help_show(argc > 2 ? argv[2] : NULL);
+        if (asks_version(argv[1]))
+                return help_version();
+        if (argv[1][0] == '-' || getpid() == 1)
+                return command_init(argc, argv);
+        return unknown(argv[1]);
+}
