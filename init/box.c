@@ -81,7 +81,7 @@
 struct plan {
         const struct box *box;
         const char *hint; /* what would allow a refused mount */
-        bool userns;
+        bool userns;    /* in a user namespace, made here or found */
         bool flat;      /* no overlay over all of DIR: see descend */
         unsigned uppers; /* upper layers made so far */
         char root[PATH_MAX]; /* DIR, without symbolic links; "" for / */
@@ -141,6 +141,15 @@ static const char *what_would_allow(bool userns)
         return userns ? "needs user namespaces, a /proc that is not covered, or root with "
                         "CAP_SYS_ADMIN" :
                         "needs CAP_SYS_ADMIN that no security module takes back";
+}
+
+/* Not the first user namespace: a rootless engine's, say, with root rights only there. */
+static bool in_user_namespace(void)
+{
+        char map[256];
+        ssize_t n = read_file(AT_FDCWD, "/proc/self/uid_map", map, sizeof(map));
+
+        return n > 0 && !strstr(map, " 4294967295\n");
 }
 
 /* --- paths and mountinfo ------------------------------------------------------------- */
@@ -343,7 +352,7 @@ static int overlay_here(struct plan *p, const char *stage, const char *rel, cons
         if (mkdir(wr_cstr(&u), 0700) < 0)
                 return -errno;
         /* The directory itself is the upper one: owner and mode are not merged. */
-        if ((!p->userns && chown(upper, st.st_uid, st.st_gid) < 0) ||
+        if ((chown(upper, st.st_uid, st.st_gid) < 0 && !p->userns) ||
             chmod(upper, st.st_mode & 07777) < 0)
                 return -errno;
         make_places(p, upper, rel);
@@ -676,11 +685,11 @@ static void leave_host(const struct plan *p)
         need(p, rmdir(OLD), "remove the old root's place");
 }
 
-static void inside(struct plan *p, uid_t uid, gid_t gid)
+static void inside(struct plan *p, bool map, uid_t uid, gid_t gid)
 {
         mode_t mask = umask(0);
 
-        if (p->userns)
+        if (map)
                 map_ids(p, uid, gid);
         need(p, mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL), "make mounts private");
         look_around(p);
@@ -751,13 +760,15 @@ void box_enter(const struct box *box)
         gid_t gid = getegid();
         int ends[2];
         pid_t pid;
+        bool map;
 
         if (p == MAP_FAILED || pipe2(ends, O_CLOEXEC) < 0)
                 die_errno(STATUS_PROVISION, errno, "box: prepare");
         p->box = box;
-        p->userns = uid || !(confine_permitted() & CAP_BIT_SYS_ADMIN);
+        map = uid || !(confine_permitted() & CAP_BIT_SYS_ADMIN);
+        p->userns = map || in_user_namespace();
         p->hint = what_would_allow(p->userns);
-        if (p->userns)
+        if (map)
                 flags |= CLONE_NEWUSER;
 
         /* Not fork(): the child is PID 1 of its namespace from its first instruction. */
@@ -778,6 +789,6 @@ void box_enter(const struct box *box)
         if (poll(&alive, 1, 0) != 0)
                 _exit(STATUS_KILLED); /* it died before that: nobody waits for us */
         close(ends[0]);
-        inside(p, uid, gid);
+        inside(p, map, uid, gid);
         munmap(p, sizeof(*p));
 }
