@@ -34,7 +34,8 @@ PROGRAMS := airlock
 SRC_airlock := $(BASE) base/json.c base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c \
         init/spec.c init/check.c init/doctor.c init/help.c \
-        init/run.c init/box.c init/journal.c init/watch.c init/lock.c init/cgroup.c \
+        init/run.c init/box.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
+        init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h

@@ -169,6 +169,7 @@ static int clone_named(struct task *t)
 
         arg(&a, "--quiet");
         arg(&a, "--no-checkout");
+        arg(&a, "--no-hardlinks"); /* they fail between the layers of an overlay */
         put_depth(&a, t, depth, sizeof(depth));
         if (t->spec.repo.ref) {
                 arg(&a, "--branch");
