@@ -3,7 +3,7 @@
  *
  *   launch start PROGRAM ARG…    clone -> the end of PID 1, payload exits at once
  *   launch stop PROGRAM ARG…     TERM to PID 1 -> its end, payload waits
- *   launch idle PROGRAM ARG…     prints PID 1's pid and waits for a line on stdin
+ *   launch idle PROGRAM ARG…     prints PID 1's pid, waits for a line on stdin
  *
  * Prints microseconds. `stop` sends TERM 5 ms after the start, when the init sleeps.
  */
