@@ -122,8 +122,7 @@ struct spec {
                 const char *dir; /* default /airlock/out */
                 const char *branch, *title; /* of pull_request, or NULL */
         } output;
-        void *arena; /* owner of every string and table above */
-        size_t arena_size;
+        struct spec_arena *arena; /* owner of every string and table above */
 };
 
 /* Where a spec is wrong: `FILE:LINE:COL: TEXT` is put together by the caller. */
