@@ -140,6 +140,12 @@ MUST_USE int spec_open(struct spec *spec, const char *json, size_t len,
 void spec_close(struct spec *spec);
 
 /*
+ * check.c: reads the spec at @path ("-": stdin) for a command. 0, or STATUS_SPEC after
+ * one line on stderr that says where and why; @spec is zero then.
+ */
+MUST_USE int spec_load(const char *path, struct spec *spec);
+
+/*
  * Merges the repository's own `.airlock.json`, read from the commit's tree, into the
  * operator's @spec: runtimes, env, setup, maintenance and narrower network rules, each
  * only where the operator said nothing (env: name by name). A key that would widen
