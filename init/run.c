@@ -8,7 +8,7 @@
 #include "init/box.h"
 #include "init/command.h"
 #include "init/sig.h"
-#include "init/spec_load.h"
+#include "init/spec.h"
 #include "init/task.h"
 
 #include <errno.h>

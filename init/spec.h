@@ -122,8 +122,7 @@ struct spec {
                 const char *dir; /* default /airlock/out */
                 const char *branch, *title; /* of pull_request, or NULL */
         } output;
-        void *arena; /* owner of every string and table above */
-        size_t arena_size;
+        struct spec_arena *arena; /* owner of every string and table above */
 };
 
 /* Where a spec is wrong: `FILE:LINE:COL: TEXT` is put together by the caller. */
@@ -139,6 +138,12 @@ struct spec_error {
 MUST_USE int spec_open(struct spec *spec, const char *json, size_t len,
                        struct spec_error *error);
 void spec_close(struct spec *spec);
+
+/*
+ * check.c: reads the spec at @path ("-": stdin) for a command. 0, or STATUS_SPEC after
+ * one line on stderr that says where and why; @spec is zero then.
+ */
+MUST_USE int spec_load(const char *path, struct spec *spec);
 
 /*
  * Merges the repository's own `.airlock.json`, read from the commit's tree, into the

@@ -1,0 +1,193 @@
+/* init/spec_check.c - the kinds of string that a spec holds. */
+#include "init/spec_check.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+
+static bool is_alnum(char c)
+{
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool is_line(const char *s)
+{
+        if (!*s)
+                return false;
+        for (; *s; s++) {
+                if ((unsigned char)*s < 0x20 || *s == 0x7f)
+                        return false;
+        }
+        return true;
+}
+
+static bool starts(const char *s, const char *with)
+{
+        return !strncmp(s, with, strlen(with));
+}
+
+/* All of @s, at least one byte: ASCII letters, digits and bytes of @more. */
+static bool only(const char *s, const char *more)
+{
+        if (!*s)
+                return false;
+        for (; *s; s++) {
+                if (!is_alnum(*s) && !strchr(more, *s))
+                        return false;
+        }
+        return true;
+}
+
+static bool is_name(const char *s)
+{
+        return only(s, "_") && !(*s >= '0' && *s <= '9');
+}
+
+static bool is_path(const char *s)
+{
+        if (*s != '/' || !is_line(s))
+                return false;
+        while (*s) {
+                size_t n = strcspn(s + 1, "/");
+
+                if ((!n && s[1]) || (n == 1 && s[1] == '.') ||
+                    (n == 2 && s[1] == '.' && s[2] == '.'))
+                        return false;
+                s += n + 1;
+                if (*s == '/' && !s[1]) /* a slash at the end */
+                        return false;
+        }
+        return true;
+}
+
+/* `ext::` and other helpers of git run commands; a leading dash is an option. */
+static bool is_url(const char *s)
+{
+        static const char schemes[][9] = { "https://", "http://", "ssh://", "git://", "file://" };
+        size_t len = strlen(s);
+        const char *colon = strchr(s, ':');
+
+        if (!is_line(s) || *s == '-' || strstr(s, "::"))
+                return false;
+        for (size_t i = 0; i < COUNT(schemes); i++) {
+                if (starts(s, schemes[i])) {
+                        char first = s[strlen(schemes[i])];
+
+                        return first && first != '-'; /* ssh would take -o… as its option */
+                }
+        }
+        if (strstr(s, "://"))
+                return false;
+        if (*s == '/')
+                return true;
+        if (colon) /* user@host:path */
+                return colon != s && colon[1] && !memchr(s, '/', (size_t)(colon - s)) &&
+                       !strstr(s, "@-");
+        return len > 7 && !strcmp(s + len - 7, ".bundle");
+}
+
+/* git-check-ref-format(1), for a branch, a tag or a commit. */
+static bool is_ref(const char *s)
+{
+        size_t len = strlen(s);
+
+        if (!is_line(s) || *s == '-' || *s == '/' || *s == '.' || strpbrk(s, " ~^:?*[\\") ||
+            strstr(s, "..") || strstr(s, "//") || strstr(s, "@{") || strstr(s, "/.") ||
+            strstr(s, ".lock/") || !strcmp(s, "@"))
+                return false;
+        if (s[len - 1] == '/' || s[len - 1] == '.')
+                return false;
+        return len < 5 || strcmp(s + len - 5, ".lock") != 0;
+}
+
+/* A host name, *.name, or an IP address. */
+static bool is_host(const char *s)
+{
+        struct in6_addr six;
+        size_t len;
+
+        if (strchr(s, ':'))
+                return inet_pton(AF_INET6, s, &six) == 1;
+        if (starts(s, "*."))
+                s += 2;
+        len = strlen(s);
+        if (len > 253)
+                return false;
+        do {
+                size_t n = strcspn(s, ".");
+
+                if (!n || n > 63 || *s == '-' || s[n - 1] == '-')
+                        return false;
+                for (size_t i = 0; i < n; i++) {
+                        if (!is_alnum(s[i]) && s[i] != '-' && s[i] != '_')
+                                return false;
+                }
+                s += n;
+                if (!*s)
+                        return true;
+                s++;
+        } while (true);
+}
+
+static bool is_method(const char *s)
+{
+        return only(s, "-") && strlen(s) <= 32 &&
+               !strpbrk(s, "abcdefghijklmnopqrstuvwxyz0123456789") && *s != '-';
+}
+
+static bool is_sha256(const char *s)
+{
+        return strlen(s) == 64 && strspn(s, "0123456789abcdefABCDEF") == 64;
+}
+
+static bool is_id(const char *s, size_t n)
+{
+        return n && n <= 9 && strspn(s, "0123456789") >= n;
+}
+
+static bool is_user(const char *s)
+{
+        size_t digits = strspn(s, "0123456789");
+
+        if (digits && s[digits] == ':')
+                return is_id(s, digits) && is_id(s + digits + 1, strlen(s + digits + 1));
+        if (digits && !s[digits])
+                return is_id(s, digits);
+        return only(s, "_.-") && !digits && *s != '-' && *s != '.' && strlen(s) <= 32;
+}
+
+const char *spec_check(enum spec_rule_of of, const char *s)
+{
+        switch (of) {
+        case OF_TEXT:
+                return NULL;
+        case OF_LINE:
+                return is_line(s) ? NULL : "one line of text";
+        case OF_URL:
+                return is_url(s) ? NULL
+                                 : "https://, http://, ssh://, git://, file://, USER@HOST:PATH, "
+                                   "an absolute path or a .bundle";
+        case OF_REF:
+                return is_ref(s) ? NULL : "a branch, a tag or a commit";
+        case OF_PATH:
+                return is_path(s) ? NULL : "an absolute path without empty, . or .. parts";
+        case OF_NAME:
+                return is_name(s) ? NULL : "a variable's name, [A-Za-z_][A-Za-z0-9_]*";
+        case OF_HOST:
+                return is_host(s) ? NULL : "a host name, *.NAME or an IP address";
+        case OF_METHOD:
+                return is_method(s) ? NULL : "an HTTP method in capitals";
+        case OF_SHA256:
+                return is_sha256(s) ? NULL : "64 hex digits";
+        case OF_USER:
+                return is_user(s) ? NULL : "NAME, UID or UID:GID";
+        case OF_VERSION:
+                return only(s, ".-+_") ? NULL : "a version like 3.12";
+        case OF_HTTP:
+                return is_line(s) && !strchr(s, ' ') && (starts(s, "http://") || starts(s, "https://"))
+                               ? NULL
+                               : "an http:// or https:// URL";
+        case OF_WS:
+                return is_line(s) && starts(s, "ws://") && s[5] ? NULL : "ws://IP:PORT";
+        }
+        return NULL;
+}

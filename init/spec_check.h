@@ -1,0 +1,28 @@
+/*
+ * init/spec_check.h - is this string a ref, a host, an absolute path, …? Pure.
+ */
+#ifndef INIT_SPEC_CHECK_H
+#define INIT_SPEC_CHECK_H
+
+#include "base/base.h"
+
+enum spec_rule_of {
+        OF_TEXT, /* anything, newlines too; nothing holds a NUL */
+        OF_LINE, /* no control bytes, not empty */
+        OF_URL,  /* what git clone takes, less what runs commands */
+        OF_REF,
+        OF_PATH, /* absolute and normalised */
+        OF_NAME, /* an environment variable's */
+        OF_HOST,
+        OF_METHOD,
+        OF_SHA256,
+        OF_USER,
+        OF_VERSION,
+        OF_HTTP,
+        OF_WS,
+};
+
+/* NULL, or what was expected: "an absolute path without . or .. parts". */
+const char *spec_check(enum spec_rule_of of, const char *s);
+
+#endif
