@@ -121,6 +121,7 @@ ASAN := $(HOST) -fsanitize=address,undefined -fno-sanitize-recover=all
 build/asan/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	gcc $(ASAN) -MD -MP -c $< -o $@
+.PRECIOUS: build/asan/%.o
 build/asan/unit: $(UNIT_SRC:%.c=build/asan/%.o)
 	gcc $(ASAN) $^ -o $@
 build/release/unit: $(UNIT_SRC:%.c=build/release/%.o)
@@ -277,7 +278,7 @@ build/release/tests/probe/bearssl.o: | $(BEARSSL)
 DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjsmn-dev \
         libseccomp-dev git:git
 DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc \
-        strace:strace xz:xz-utils procps util-linux bash-completion
+        strace:strace xz:xz-utils procps util-linux
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
         libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
