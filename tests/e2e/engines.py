@@ -358,32 +358,34 @@ class Containerd(Engine):
                     'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
                     '[grpc]\n  address = "%s/containerd.sock"\n' % ((temp(),) * 3))
         daemon(["containerd", "-c", config], lambda: answers(self.command() + ["version"]))
-        quiet(self.command() + ["images", "import", self.archive()])
+        for user in ("root", "1000"):
+            quiet(self.command() + ["images", "import", self.archive(user)])
 
-    def archive(self):
-        """The layer as an image archive, by hand: no other engine is needed for it."""
-        folder = temp() + "/archive"
+    def archive(self, user):
+        """
+        The layer as an image archive, by hand: no other engine is needed for it. One for
+        each user, since this ctr has no --user.
+        """
+        folder = temp() + "/archive-" + user
         os.mkdir(folder)
         os.link(layer(), folder + "/layer.tar")
         digest = quiet(["sha256sum", layer()]).split()[0].decode()
         with open(folder + "/config.json", "w") as f:
             json.dump({"architecture": quiet(["dpkg", "--print-architecture"]).decode().strip(),
-                       "os": "linux", "config": {"Env": ["PATH=" + PATH]},
+                       "os": "linux", "config": {"Env": ["PATH=" + PATH], "User": user},
                        "rootfs": {"type": "layers", "diff_ids": ["sha256:" + digest]}}, f)
         with open(folder + "/manifest.json", "w") as f:
-            json.dump([{"Config": "config.json", "RepoTags": [IMAGE + ":latest"],
+            json.dump([{"Config": "config.json", "RepoTags": ["%s:%s" % (IMAGE, user)],
                         "Layers": ["layer.tar"]}], f)
-        quiet(["tar", "-C", folder, "-cf", temp() + "/image.tar", "manifest.json", "config.json",
+        quiet(["tar", "-C", folder, "-cf", folder + ".tar", "manifest.json", "config.json",
                "layer.tar"])
-        return temp() + "/image.tar"
+        return folder + ".tar"
 
     def argv(self, serial, argv, user, caps, readonly, mounts, tty):
         home = "/root" if user == "root" else "/home/user"
         full = self.command() + ["run", "--rm", "--env", "HOME=" + home]
         if tty:
             full += ["-t"]
-        if user != "root":
-            full += ["--user", "%s:%s" % (user, user)]
         if caps == "none":
             for cap in self.CAPS:
                 full += ["--cap-drop", "CAP_" + cap]
@@ -393,7 +395,7 @@ class Containerd(Engine):
             full += ["--mount", "type=tmpfs,dst=%s,options=mode=1777" % guest if host is None else
                      "type=bind,src=%s,dst=%s,options=rbind:%s" %
                      (host, guest, "rw" if writable else "ro")]
-        return full + ["docker.io/library/%s:latest" % IMAGE, serial] + argv
+        return full + ["docker.io/library/%s:%s" % (IMAGE, user), serial] + argv
 
     def signal(self, serial, process, number):
         quiet(self.command() + ["tasks", "kill", "-s", str(int(number)), serial])
@@ -427,6 +429,8 @@ class Runc(Engine):
         process["capabilities"] = {k: keep for k in ("bounding", "effective", "permitted")}
         spec["root"] = {"path": rootfs(), "readonly": readonly}
         spec["linux"]["cgroupsPath"] = "/" + serial
+        taken = [guest for _, guest, _ in mounts]  # the root is shared: not these two
+        mounts += [(None, g, True) for g in ("/tmp", "/workspace") if g not in taken]
         for host, guest, writable in mounts:
             spec["mounts"].append(
                 {"destination": guest, "type": "tmpfs", "source": "tmpfs",
