@@ -61,7 +61,7 @@ def both(what):
 
 def says(user, script, text):
     code, out, err = Box(script, user).end()
-    assert code == 0 and text in out, (code, out[-800:], err[-800:])
+    assert code == 0 and text in out + err, (code, out[-800:], err[-800:])
 
 
 @both
