@@ -30,13 +30,16 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 BASE := base/utf8.c base/wr.c base/log.c base/io.c
 
-PROGRAMS := airlock
+PROGRAMS := airlock airlock-explain
 SRC_airlock := $(BASE) base/json.c base/confine.c \
-        init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c \
-        init/spec.c init/spec_check.c init/check.c init/doctor.c init/help.c \
+        init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c init/program.c \
+        init/spec.c init/spec_check.c init/spec_load.c \
         init/run.c init/box.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
+SRC_airlock-explain := $(BASE) base/json.c base/confine.c init/sig.c \
+        init/explain.c init/check.c init/doctor.c init/help.c \
+        init/spec.c init/spec_check.c init/spec_load.c init/lock.c init/cgroup.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
@@ -107,6 +110,8 @@ build/generated/filter.h: build/generated/filter_gen
 
 objects = $(SRC_$(1):%.c=build/release/%.o)
 build/release/airlock: $(call objects,airlock)
+build/release/airlock-explain: $(call objects,airlock-explain)
+$(PROGRAMS:%=build/release/%):
 	$(call LINK,$^,sig_start) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
 
