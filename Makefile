@@ -30,13 +30,16 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 BASE := base/utf8.c base/wr.c base/log.c base/io.c
 
-PROGRAMS := airlock airlock-explain
+PROGRAMS := airlock airlock-box airlock-explain
 SRC_airlock := $(BASE) base/json.c base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c init/program.c \
         init/spec.c init/spec_check.c init/spec_load.c \
-        init/run.c init/box.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
+        init/run.c init/run_options.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
+SRC_airlock-box := $(BASE) base/json.c base/confine.c \
+        init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c \
+        init/spec.c init/spec_check.c init/spec_load.c
 SRC_airlock-explain := $(BASE) base/json.c base/confine.c init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c \
         init/spec.c init/spec_check.c init/spec_load.c init/lock.c init/cgroup.c
@@ -70,7 +73,7 @@ RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) -isystem bui
 LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
         -Wl,-pie,--no-dynamic-linker,-z,text $(MUSL)/rcrt1.o $(MUSL)/crti.o \
         $(call crtfile,crtbeginS.o) $(1) $(call crtfile,crtendS.o) $(MUSL)/crtn.o \
-        -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none,-e,$(2)
+        -Wl,--gc-sections,--sort-section=name,-z,relro,-z,now,-z,noexecstack,--build-id=none,-e,$(2)
 
 .PHONY: all
 all: $(PROGRAMS:%=build/release/%)
@@ -110,6 +113,7 @@ build/generated/filter.h: build/generated/filter_gen
 
 objects = $(SRC_$(1):%.c=build/release/%.o)
 build/release/airlock: $(call objects,airlock)
+build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
 $(PROGRAMS:%=build/release/%):
 	$(call LINK,$^,sig_start) -s -o $@

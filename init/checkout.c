@@ -35,7 +35,7 @@ static const char lfs_config[] =
         "[filter \"lfs\"]\n\tsmudge = git-lfs smudge -- %f\n\tprocess = git-lfs filter-process\n"
         "\tclean = git-lfs clean -- %f\n\trequired = true\n";
 
-static struct env git_env; /* large: one, static, used by one call at a time */
+static LARGE_BUFFER struct env git_env; /* large: one, static, used by one call at a time */
 
 struct args {
         char *v[ARGS_MAX + 1];

@@ -46,7 +46,7 @@ int help_show(const char *command)
 
 int help_version(void)
 {
-        static const char text[] = "airlock " AIRLOCK_VERSION "\n";
+        static const char text[] = "airlock version " AIRLOCK_VERSION "\n";
 
         return write_full(STDOUT_FILENO, text, sizeof(text) - 1) < 0 ? STATUS_OUTPUT : STATUS_OK;
 }

@@ -6,6 +6,7 @@
 #include "init/sig.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/auxv.h>
@@ -28,22 +29,50 @@ static size_t own_folder(char *buf, size_t cap)
         return slash ? (size_t)(slash - buf) : 0;
 }
 
+static const char *const beside[] = { "/../libexec/airlock/", "/", "/../../bin/" };
+
+static const char *join(char *path, size_t cap, const char *folder, size_t len, size_t i,
+                        const char *name)
+{
+        struct wr w = wr_of(path, cap - 1);
+
+        wr_bytes(&w, folder, len);
+        wr_fmt(&w, "%s%s", beside[i], name);
+        return wr_cstr(&w);
+}
+
+static void say_missing(const char *name, const char *folder, size_t len)
+{
+        log_line(LOG_ERROR, "%s is neither in ../libexec/airlock nor beside us in %.*s", name,
+                 (int)len, folder);
+}
+
 int program_exec(const char *name, char **argv)
 {
-        static const char *const beside[] = { "/../libexec/airlock/", "/" };
         char folder[PATH_MAX];
         char path[PATH_MAX + 64];
         size_t len = own_folder(folder, sizeof(folder));
 
         sig_mask(sig_inherited);
-        for (size_t i = 0; i < COUNT(beside); i++) {
-                struct wr w = wr_of(path, sizeof(path) - 1);
-
-                wr_bytes(&w, folder, len);
-                wr_fmt(&w, "%s%s", beside[i], name);
-                execve(wr_cstr(&w), argv, environ);
-        }
-        log_line(LOG_ERROR, "%s is neither in ../libexec/airlock nor beside airlock in %.*s", name,
-                 (int)len, folder);
+        for (size_t i = 0; i < COUNT(beside); i++)
+                execve(join(path, sizeof(path), folder, len, i, name), argv, environ);
+        say_missing(name, folder, len);
         return STATUS_NOT_FOUND;
+}
+
+int program_open(const char *name)
+{
+        char folder[PATH_MAX];
+        char path[PATH_MAX + 64];
+        size_t len = own_folder(folder, sizeof(folder));
+
+        for (size_t i = 0; i < COUNT(beside); i++) {
+                int fd = open(join(path, sizeof(path), folder, len, i, name),
+                              O_PATH | O_CLOEXEC);
+
+                if (fd >= 0)
+                        return fd;
+        }
+        say_missing(name, folder, len);
+        return -1;
 }

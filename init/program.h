@@ -11,4 +11,10 @@
  */
 int program_exec(const char *name, char **argv);
 
+/*
+ * Opens the program @name for fexecve(3): the same places, and ../../bin for airlock
+ * itself. A close-on-exec descriptor, or -1 after one line.
+ */
+int program_open(const char *name);
+
 #endif

@@ -63,7 +63,7 @@ static void put_failing_line(const struct task *t, struct wr *w)
 
 static void show_tail(const struct task *t)
 {
-        static char text[16 * 1024];
+        static LARGE_BUFFER char text[16 * 1024];
         struct wr w = wr_of(text, sizeof(text) - 1);
 
         tail_copy(&t->tail, TAIL_LINES, &w);

@@ -5,6 +5,7 @@
 
 #include "base/json.h"
 #include "base/utf8.h"
+#include "base/log.h"
 #include "base/wr.h"
 #include "init/spec_check.h"
 
@@ -222,7 +223,8 @@ static void *arena_take(struct spec_arena *a, size_t size, size_t align)
 {
         size_t at = (a->used + align - 1) / align * align;
 
-        assert(size <= a->size && at <= a->size - size); /* arena_open counted */
+        if (size > a->size || at > a->size - size) /* arena_open counted: a bug of ours */
+                die(STATUS_SPEC, "the spec needs more memory than was counted for it");
         a->used = at + size;
         return (char *)a + at;
 }

@@ -38,16 +38,26 @@ static int load_fd(int fd, const char *path, struct spec *spec)
         return n >= 0 && r == -EINVAL ? STATUS_SPEC : r;
 }
 
+int spec_load_fd(int fd, const char *name, struct spec *spec)
+{
+        int r = load_fd(fd, name, spec);
+
+        if (r < 0) {
+                *spec = (struct spec){ .version = 0 };
+                log_errno(LOG_ERROR, -r, "%s", name);
+                return STATUS_SPEC;
+        }
+        return r;
+}
+
 int spec_load(const char *path, struct spec *spec)
 {
         bool in = !strcmp(path, "-");
         AUTO_CLOSE int fd = in ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        int r = !in && fd < 0 ? -errno : load_fd(in ? STDIN_FILENO : fd, path, spec);
 
-        if (r < 0) {
-                *spec = (struct spec){ .version = 0 };
-                log_errno(LOG_ERROR, -r, "%s", path);
-                return STATUS_SPEC;
-        }
-        return r;
+        if (in || fd >= 0)
+                return spec_load_fd(in ? STDIN_FILENO : fd, path, spec);
+        *spec = (struct spec){ .version = 0 };
+        log_errno(LOG_ERROR, errno, "%s", path);
+        return STATUS_SPEC;
 }
