@@ -32,9 +32,15 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c
 
 PROGRAMS := airlock airlock-box airlock-explain
 SRC_airlock := $(BASE) base/json.c base/confine.c \
+<<<<<<< HEAD
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c init/program.c \
         init/spec.c init/spec_check.c init/spec_load.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
+=======
+        init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c \
+        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/check.c init/doctor.c init/help.c \
+        init/run.c init/box.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
+>>>>>>> wt-spec2
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
 SRC_airlock-box := $(BASE) base/json.c base/confine.c \
@@ -121,7 +127,7 @@ $(PROGRAMS:%=build/release/%):
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
-UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_check.c init/env.c $(UNIT)
+UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/env.c $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated

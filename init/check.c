@@ -6,37 +6,146 @@
 #include "init/lock.h"
 #include "init/spec.h"
 
+<<<<<<< HEAD
+=======
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+>>>>>>> wt-spec2
 #include <string.h>
+
+/* --- the plan ---------------------------------------------------------------------- */
+
+/* Written as it grows: a plan is as long as its spec, and never cut. */
+static void flush(struct wr *w)
+{
+        if (write_full(STDOUT_FILENO, w->buf, w->len) < 0)
+                w->full = true; /* ends as STATUS_OUTPUT */
+        w->len = 0;
+}
+
+static void put(struct wr *w, const char *s, size_t len)
+{
+        while (len) {
+                size_t n = len < 512 ? len : 512;
+
+                if (w->cap - w->len < 4 * n) /* \xHH */
+                        flush(w);
+                wr_plain(w, s, n);
+                s += n;
+                len -= n;
+        }
+}
+
+static void put_all(struct wr *w, const char *first, ...)
+{
+        va_list ap;
+
+        va_start(ap, first);
+        for (const char *s = first; s; s = va_arg(ap, const char *))
+                put(w, s, strlen(s));
+        va_end(ap);
+}
+
+/* The end of one line, and the head of the next. */
+static void put_head(struct wr *w, const char *head)
+{
+        if (w->cap - w->len < 64)
+                flush(w);
+        wr_fmt(w, "\n%s", head);
+}
+
+static void put_script(struct wr *w, const char *script)
+{
+        size_t line;
+
+        script += strspn(script, "\n");
+        line = strcspn(script, "\n");
+        put(w, script, line);
+        if (script[line] && script[line + 1])
+                put_all(w, " ...", NULL);
+}
+
+static void put_seconds(struct wr *w, unsigned seconds)
+{
+        char text[40];
+        struct wr t = wr_of(text, sizeof(text));
+
+        wr_fmt(&t, ", %u s at most", seconds);
+        put(w, text, t.len);
+}
+
+static void put_setup(struct wr *w, const struct spec *s)
+{
+        put_head(w, "runtimes  ");
+        for (enum spec_runtime r = 0; r < RUNTIME_COUNT; r++) {
+                if (s->runtimes[r])
+                        put_all(w, " ", spec_runtime_name(r), " ", s->runtimes[r], NULL);
+        }
+        put_head(w, "env       ");
+        for (size_t i = 0; i < s->env.count; i++)
+                put_all(w, " ", s->env.items[i].name, NULL);
+        put_head(w, "setup      network ");
+        put_all(w, spec_net_name(s->network.setup), NULL);
+        put_seconds(w, s->setup.timeout_s);
+        put_all(w, s->setup.script ? ": " : ", no script", NULL);
+        if (s->setup.script)
+                put_script(w, s->setup.script);
+        if (s->maintenance.script) {
+                put_head(w, "maintenance (runs on a cache hit; this build has no cache) ");
+                put_script(w, s->maintenance.script);
+        }
+}
+
+static void put_seal(struct wr *w, const struct spec *s)
+{
+        static const char demands[][10] = { "auto", "netns", "netfilter", "notify", "closed" };
+        int lock = s->network.agent == NET_OFF ? lock_choose() : LOCKED_NOT;
+
+        put_head(w, "seal       network ");
+        put_all(w, spec_net_name(s->network.agent), ", lock ",
+                lock < 0 ? "none holds here" : lock_name((enum lock)lock), NULL);
+        if (s->network.lock != LOCK_AUTO)
+                put_all(w, ", demanded: ", demands[s->network.lock], NULL);
+}
+
+static void put_work(struct wr *w, const struct spec *s)
+{
+        put_head(w, "work      ");
+        for (size_t i = 0; i < s->agent.command.count; i++)
+                put_all(w, " ", s->agent.command.items[i], NULL);
+        put_head(w, "           user ");
+        put_all(w, s->agent.user ? s->agent.user : "as started", NULL);
+        put_seconds(w, s->agent.timeout_s);
+}
 
 static void put_plan(struct wr *w, const struct spec *s)
 {
-        const char *missing = spec_unsupported(s);
-        int lock = s->network.agent == NET_OFF ? lock_choose() : LOCKED_NOT;
+        const char *missing = spec_unsupported_nth(s, 0);
 
-        wr_fmt(w, "provision  %s%s%s in %s\n", s->repo.url ? s->repo.url : "no repository",
-               s->repo.ref ? " at " : "", s->repo.ref ? s->repo.ref : "", s->repo.dir);
-        wr_fmt(w, "setup      %s, %u s at most, network %s\n",
-               s->setup.script ? "the script" : "nothing", s->setup.timeout_s,
-               spec_net_name(s->network.setup));
-        wr_str(w, "env       ");
-        for (size_t i = 0; i < s->env.count; i++)
-                wr_fmt(w, " %s", s->env.items[i].name);
-        wr_fmt(w, "\nseal       network %s, lock %s\n", spec_net_name(s->network.agent),
-               lock < 0 ? "none holds here" : lock_name((enum lock)lock));
-        wr_str(w, "work      ");
-        for (size_t i = 0; i < s->agent.command.count; i++) {
-                wr_char(w, ' ');
-                wr_plain(w, s->agent.command.items[i], strlen(s->agent.command.items[i]));
-        }
-        wr_fmt(w, "\n           user %s, %u s at most\nreport     %s\n",
-               s->agent.user ? s->agent.user : "as started", s->agent.timeout_s, s->output.dir);
+        put_all(w, "provision  ", s->repo.url ? s->repo.url : "no repository",
+                s->repo.ref ? " at " : "", s->repo.ref ? s->repo.ref : "", " in ", s->repo.dir,
+                NULL);
+        put_setup(w, s);
+        put_seal(w, s);
+        put_work(w, s);
+        put_head(w, "report     ");
+        put_all(w, s->output.dir, NULL);
         if (missing)
-                wr_fmt(w, "not in this build: %s\n", missing);
+                put_head(w, "this build can't run it: ");
+        for (size_t i = 1; missing; i++) {
+                const char *next = spec_unsupported_nth(s, i);
+
+                put_all(w, missing, next ? ", " : "", NULL);
+                missing = next;
+        }
+        put_head(w, "");
+        flush(w);
 }
 
 int command_check(int argc, char **argv)
 {
-        static char plan[16384];
+        char plan[8192];
         struct wr w = wr_of(plan, sizeof(plan));
         struct spec spec;
         int r;
@@ -52,5 +161,5 @@ int command_check(int argc, char **argv)
                 return r;
         put_plan(&w, &spec);
         spec_close(&spec);
-        return write_full(STDOUT_FILENO, plan, w.len) < 0 ? STATUS_OUTPUT : STATUS_OK;
+        return w.full ? STATUS_OUTPUT : STATUS_OK;
 }

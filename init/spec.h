@@ -162,5 +162,7 @@ MUST_USE int spec_narrow(struct spec *spec, const char *json, size_t len,
  * NULL when all of it can be done. `run` refuses with "KEY: not in this build".
  */
 const char *spec_unsupported(const struct spec *spec);
+/* The same for all of them: from @n = 0 until NULL. */
+const char *spec_unsupported_nth(const struct spec *spec, size_t n);
 
 #endif

@@ -66,7 +66,7 @@ static bool is_url(const char *s)
         size_t len = strlen(s);
         const char *colon = strchr(s, ':');
 
-        if (!is_line(s) || *s == '-' || strstr(s, "::"))
+        if (!is_line(s) || *s == '-' || strstr(s, "::") || strstr(s, "@-"))
                 return false;
         for (size_t i = 0; i < COUNT(schemes); i++) {
                 if (starts(s, schemes[i])) {
@@ -80,8 +80,7 @@ static bool is_url(const char *s)
         if (*s == '/')
                 return true;
         if (colon) /* user@host:path */
-                return colon != s && colon[1] && !memchr(s, '/', (size_t)(colon - s)) &&
-                       !strstr(s, "@-");
+                return colon != s && colon[1] && !memchr(s, '/', (size_t)(colon - s));
         return len > 7 && !strcmp(s + len - 7, ".bundle");
 }
 
@@ -155,6 +154,31 @@ static bool is_user(const char *s)
         return only(s, "_.-") && !digits && *s != '-' && *s != '.' && strlen(s) <= 32;
 }
 
+/* An address of the @scheme, with something behind it. */
+static bool is_at(const char *s, const char *scheme)
+{
+        return is_line(s) && !strchr(s, ' ') && starts(s, scheme) && s[strlen(scheme)];
+}
+
+/* One line in which every ${ begins a ${NAME}. */
+static bool is_references(const char *s)
+{
+        if (!is_line(s))
+                return false;
+        while ((s = strstr(s, "${"))) {
+                s += 2;
+                if (*s >= '0' && *s <= '9')
+                        return false;
+                for (; *s != '}'; s++) {
+                        if (!is_alnum(*s) && *s != '_')
+                                return false;
+                }
+                if (s[-1] == '{')
+                        return false;
+        }
+        return true;
+}
+
 const char *spec_check(enum spec_rule_of of, const char *s)
 {
         switch (of) {
@@ -183,11 +207,14 @@ const char *spec_check(enum spec_rule_of of, const char *s)
         case OF_VERSION:
                 return only(s, ".-+_") ? NULL : "a version like 3.12";
         case OF_HTTP:
-                return is_line(s) && !strchr(s, ' ') && (starts(s, "http://") || starts(s, "https://"))
-                               ? NULL
-                               : "an http:// or https:// URL";
+                return is_at(s, "http://") || is_at(s, "https://") ? NULL
+                                                                   : "an http:// or https:// URL";
         case OF_WS:
-                return is_line(s) && starts(s, "ws://") && s[5] ? NULL : "ws://IP:PORT";
+                return is_at(s, "ws://") ? NULL : "ws://IP:PORT";
+        case OF_TOKEN:
+                return only(s, "!#$%&'*+-.^_`|~") ? NULL : "the name of an HTTP header";
+        case OF_REFERENCES:
+                return is_references(s) ? NULL : "one line of text, secrets in it as ${NAME}";
         }
         return NULL;
 }

@@ -20,6 +20,8 @@ enum spec_rule_of {
         OF_VERSION,
         OF_HTTP,
         OF_WS,
+        OF_TOKEN,      /* the name of an HTTP header */
+        OF_REFERENCES, /* a line with ${NAME} in it */
 };
 
 /* NULL, or what was expected: "an absolute path without . or .. parts". */

@@ -49,11 +49,24 @@ TEST(an_error_stands_at_the_token_that_is_wrong)
                   "prompt: expected a string, found a number", 1, 23 },
                 { "a key twice, by an escape", "{\"version\":1,\"versi\\u006fn\":1}",
                   "this key is here a second time", 1, 14 },
-                { "no version", "{}", "\"version\": 1 is missing", 1, 1 },
+                { "no version", "{}", "\"version\" is missing", 1, 1 },
                 { "option as url", "{\"version\":1,\"repo\":{\"url\":\"-x\"}}", NULL, 1, 28 },
                 { "helper as url", "{\"version\":1,\"repo\":{\"url\":\"ext::sh\"}}", NULL, 1, 28 },
                 { "ref with dots", "{\"version\":1,\"repo\":{\"url\":\"/r\",\"ref\":\"a..b\"}}", NULL, 1, 39 },
                 { "NUL", "{\"version\":1,\"prompt\":\"\\u0000\"}", NULL, 1, 23 },
+                { "two agents", "{\"version\":1,\"agent\":{\"exec_server\":\"ws://h:1\",\"command\":[\"x\"]}}",
+                  "agent: either \"command\" or \"exec_server\"", 1, 49 },
+                { "ref without url", "{\"version\":1,\"repo\":{\"ref\":\"x\"}}",
+                  "repo: \"url\" is missing", 1, 22 },
+                { "names after their use", "{\"version\":1,\"model\":{\"key\":\"${B}\"},\"secrets\":{\"names\":[\"A\"]}}",
+                  "secrets.names lacks the name in ${B}", 1, 29 },
+                { "a name twice", "{\"version\":1,\"secrets\":{\"names\":[\"A\",\"A\"]}}",
+                  "secrets.names: this name is here a second time", 1, 39 },
+                { "no directory", "{\"version\":1,\"repo\":{\"url\":\"/\"}}",
+                  "repo.url: it names no directory; give \"dir\"", 1, 28 },
+                { "header with a blank",
+                  "{\"version\":1,\"network\":{\"rules\":[{\"host\":\"h\",\"inject\":{\"header\":\"A B\",\"value\":\"x\"}}]}}",
+                  "network.rules.inject.header: expected the name of an HTTP header", 1, 67 },
                 { "too large", "{\"version\":1,\"agent\":{\"timeout_s\":99999999999999999999}}", NULL, 1, 35 },
         };
 
@@ -91,4 +104,34 @@ TEST(a_repository_takes_away_and_never_grants)
         CHECK(s.network.agent == NET_OFF && s.network.deny.count == 1);
         CHECK(s.env.count == 2 && !strcmp(s.env.items[0].value, "op"));
         spec_close(&s);
+}
+
+TEST(only_what_asks_for_something_is_unsupported)
+{
+        static const struct {
+                const char *why, *json, *key;
+        } rows[] = {
+                { "no agent", "{\"version\":1}", "agent.command (the built-in loop)" },
+                { "empty objects mean nothing",
+                  "{\"version\":1,\"secrets\":{\"names\":[],\"on_leak\":\"fail\"},\"model\":{\"wire\":\"chat\"},"
+                  "\"network\":{\"deny\":[],\"allow\":[],\"rules\":[],\"preset\":\"none\"},"
+                  "\"output\":{\"pull_request\":{}},\"agent\":{\"command\":[\"x\"]}}", NULL },
+                { "no method at all is a wish",
+                  "{\"version\":1,\"network\":{\"methods\":[]},\"agent\":{\"command\":[\"x\"]}}", "network.methods" },
+                { "a remote agent is no built-in loop",
+                  "{\"version\":1,\"agent\":{\"exec_server\":\"ws://h:1\"}}", "agent.exec_server" },
+                { "one host", "{\"version\":1,\"network\":{\"deny\":[\"h\"]},\"agent\":{\"command\":[\"x\"]}}", "network.deny" },
+        };
+
+        for (size_t i = 0; i < COUNT(rows); i++) {
+                struct spec s;
+                struct spec_error e;
+                const char *key;
+
+                CHECK_ROW(!spec_open(&s, rows[i].json, strlen(rows[i].json), &e), rows[i].why);
+                key = spec_unsupported(&s);
+                CHECK_ROW(key ? rows[i].key && !strcmp(key, rows[i].key) : !rows[i].key, rows[i].why);
+                CHECK_ROW(!key || !spec_unsupported_nth(&s, 1), rows[i].why);
+                spec_close(&s);
+        }
 }
