@@ -33,7 +33,8 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c
 PROGRAMS := airlock
 SRC_airlock := $(BASE) base/json.c base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c \
-        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/check.c init/doctor.c init/help.c \
+        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/check.c \
+        init/doctor.c init/help.c \
         init/run.c init/box.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
@@ -112,7 +113,8 @@ build/release/airlock: $(call objects,airlock)
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
-UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/env.c $(UNIT)
+UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
+        init/spec_narrow.c init/env.c $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated
