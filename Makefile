@@ -30,14 +30,26 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 BASE := base/utf8.c base/wr.c base/log.c base/io.c
 
-PROGRAMS := airlock
+PROGRAMS := airlock airlock-box airlock-explain
 SRC_airlock := $(BASE) base/json.c base/confine.c \
+<<<<<<< HEAD
+        init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c init/program.c \
+        init/spec.c init/spec_check.c init/spec_load.c \
+        init/run.c init/run_options.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
+=======
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c \
         init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/check.c \
         init/doctor.c init/help.c \
         init/run.c init/box.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
+>>>>>>> wt-spec2
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
+SRC_airlock-box := $(BASE) base/json.c base/confine.c \
+        init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c \
+        init/spec.c init/spec_check.c init/spec_load.c
+SRC_airlock-explain := $(BASE) base/json.c base/confine.c init/sig.c \
+        init/explain.c init/check.c init/doctor.c init/help.c \
+        init/spec.c init/spec_check.c init/spec_load.c init/lock.c init/cgroup.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
@@ -68,7 +80,7 @@ RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) -isystem bui
 LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
         -Wl,-pie,--no-dynamic-linker,-z,text $(MUSL)/rcrt1.o $(MUSL)/crti.o \
         $(call crtfile,crtbeginS.o) $(1) $(call crtfile,crtendS.o) $(MUSL)/crtn.o \
-        -Wl,--gc-sections,-z,relro,-z,now,-z,noexecstack,--build-id=none,-e,$(2)
+        -Wl,--gc-sections,--sort-section=name,-z,relro,-z,now,-z,noexecstack,--build-id=none,-e,$(2)
 
 .PHONY: all
 all: $(PROGRAMS:%=build/release/%)
@@ -108,6 +120,9 @@ build/generated/filter.h: build/generated/filter_gen
 
 objects = $(SRC_$(1):%.c=build/release/%.o)
 build/release/airlock: $(call objects,airlock)
+build/release/airlock-box: $(call objects,airlock-box)
+build/release/airlock-explain: $(call objects,airlock-explain)
+$(PROGRAMS:%=build/release/%):
 	$(call LINK,$^,sig_start) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
 

@@ -2,7 +2,6 @@
 #include "base/confine.h"
 
 #include <errno.h>
-#include <grp.h>
 #include <link.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
@@ -55,12 +54,13 @@ static int bound_caps(uint64_t keep)
         return 0;
 }
 
+/* The system calls themselves: libc's would first stop threads that we do not have. */
 static int set_ids(uid_t uid, gid_t gid)
 {
         /* setgroups is denied in a user namespace with a single id, where it has no use. */
-        if (setgroups(1, &gid) < 0 && errno != EPERM)
+        if (syscall(SYS_setgroups, 1, &gid) < 0 && errno != EPERM)
                 return -errno;
-        if (setresgid(gid, gid, gid) < 0 || setresuid(uid, uid, uid) < 0)
+        if (syscall(SYS_setresgid, gid, gid, gid) < 0 || syscall(SYS_setresuid, uid, uid, uid) < 0)
                 return -errno;
         return 0;
 }

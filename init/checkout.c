@@ -35,7 +35,7 @@ static const char lfs_config[] =
         "[filter \"lfs\"]\n\tsmudge = git-lfs smudge -- %f\n\tprocess = git-lfs filter-process\n"
         "\tclean = git-lfs clean -- %f\n\trequired = true\n";
 
-static struct env git_env; /* large: one, static, used by one call at a time */
+static LARGE_BUFFER struct env git_env; /* large: one, static, used by one call at a time */
 
 struct args {
         char *v[ARGS_MAX + 1];
@@ -356,25 +356,26 @@ enum status checkout_start(struct task *t)
 
 enum status checkout_repo_spec(struct task *t)
 {
-        struct args exists = git_args("cat-file");
+        struct args list = git_args("ls-tree");
         struct args show = git_args("cat-file");
         char name[128];
+        char entry[256];
         struct wr w = wr_of(name, sizeof(name) - 1);
-        bool quiet = t->quiet;
-        int r;
 
         if (!t->start[0])
                 return STATUS_OK;
         wr_fmt(&w, "%s:.airlock.json", t->start);
-        arg(&exists, "-e");
-        arg(&exists, wr_cstr(&w));
-        t->quiet = true; /* "does not exist" is the ordinary case */
-        r = git(t, t->dir, &exists, -1);
-        t->quiet = quiet;
-        if (r < 0)
-                return STATUS_PROVISION;
-        if (r)
+        wr_cstr(&w);
+        /* Not cat-file -e: it complains when there is none, the ordinary case. */
+        arg(&list, "--full-tree");
+        arg(&list, t->start);
+        arg(&list, ".airlock.json");
+        if (git_capture(t, t->dir, &list, entry, sizeof(entry)))
+                return failed(t, "can't look for .airlock.json of");
+        if (!entry[0])
                 return STATUS_OK;
+        if (strncmp(entry, "100", 3))
+                return task_fail(t, STATUS_SPEC, ".airlock.json: not a regular file");
         AUTO_CLOSE int fd = memfd_create("repo-spec", MFD_CLOEXEC);
         arg(&show, "blob");
         arg(&show, name);

@@ -9,11 +9,15 @@
 
 int command_init(int argc, char **argv);   /* init.c: a plain init, tini's flags */
 int command_run(int argc, char **argv);    /* run.c: the whole task */
-int command_check(int argc, char **argv);  /* check.c: validate and explain a spec */
-int command_doctor(int argc, char **argv); /* doctor.c: what holds here */
+int command_check(int argc, char **argv);  /* check.c: explain a spec; airlock-explain */
+int command_doctor(int argc, char **argv); /* doctor.c: what holds here; the same */
 
-/* help.c: the text for `airlock CMD --help` (NULL: airlock's own) on stdout. */
+/*
+ * The text for `airlock CMD --help` on stdout; NULL: airlock's own. In airlock help_show()
+ * becomes airlock-explain, where help_print() (help.c) has the texts.
+ */
 int help_show(const char *command);
+int help_print(const char *command);
 int help_version(void);
 
 #endif

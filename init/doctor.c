@@ -313,7 +313,7 @@ static int verdict(void)
 int command_doctor(int argc, char **argv)
 {
         if (argc == 2 && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
-                return help_show("doctor");
+                return help_print("doctor");
         if (argc > 1) {
                 log_line(LOG_ERROR, "doctor: unexpected argument %s", argv[1]);
                 return STATUS_USAGE;

@@ -1,4 +1,4 @@
-/* init/help.c - what `airlock CMD --help` and `airlock --version` print. */
+/* init/help.c - what `airlock CMD --help` prints. */
 #include "base/io.h"
 #include "base/log.h"
 #include "init/command.h"
@@ -109,16 +109,11 @@ static int put(const char *text)
         return STATUS_OK;
 }
 
-int help_show(const char *command)
+int help_print(const char *command)
 {
         for (size_t i = 0; command && i < COUNT(helps); i++) {
                 if (!strcmp(command, helps[i].command))
                         return put(helps[i].text);
         }
         return put(general);
-}
-
-int help_version(void)
-{
-        return put("airlock version " AIRLOCK_VERSION "\n");
 }

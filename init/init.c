@@ -306,7 +306,7 @@ static void exec_path(char *path, char **argv)
 /* One directory of PATH. Says whether to go on; EACCES is remembered, as by a shell. */
 static bool exec_below(const char *dir, size_t len, char **argv, bool *denied)
 {
-        static char path[PATH_MAX]; /* on the stack, all of it would be touched */
+        static LARGE_BUFFER char path[PATH_MAX]; /* on the stack, all of it would be touched */
         struct wr w = wr_of(path, sizeof(path) - 1);
 
         wr_bytes(&w, dir, len);

@@ -5,8 +5,10 @@
  * --init-path, anything that is no command of ours is a program to be the init of.
  */
 #include "base/confine.h"
+#include "base/io.h"
 #include "base/log.h"
 #include "init/command.h"
+#include "init/program.h"
 
 #include <string.h>
 
@@ -22,12 +24,32 @@ static int not_here(int argc, char **argv)
         return STATUS_USAGE;
 }
 
+static int explain(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-explain", argv);
+}
+
 static const struct command commands[] = {
-        { "init", command_init },   { "run", command_run },     { "check", command_check },
-        { "doctor", command_doctor }, { "sandbox", not_here }, { "secret", not_here },
+        { "init", command_init },   { "run", command_run },     { "check", explain },
+        { "doctor", explain },      { "sandbox", not_here }, { "secret", not_here },
         { "proxy", not_here },      { "exec-server", not_here }, { "agent", not_here },
         { "cache", not_here },      { "report", not_here },
 };
+
+int help_show(const char *command)
+{
+        char *argv[] = { (char[]){ "help" }, (char *)(uintptr_t)command, NULL };
+
+        return program_exec("airlock-explain", argv);
+}
+
+int help_version(void)
+{
+        static const char text[] = "airlock version " AIRLOCK_VERSION "\n";
+
+        return write_full(STDOUT_FILENO, text, sizeof(text) - 1) < 0 ? STATUS_OUTPUT : STATUS_OK;
+}
 
 static const struct command *find_command(const char *name)
 {
@@ -71,7 +93,8 @@ static bool asks_version(const char *word)
 
 static int run_command(const struct command *c, int argc, char **argv)
 {
-        if (argc > 1 && c->run != not_here && (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+        if (argc > 1 && c->run != not_here &&
+            (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
                 return help_show(c->name);
         return c->run(argc, argv);
 }

@@ -4,7 +4,6 @@
 #include "base/io.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -56,11 +55,12 @@ static NORETURN void child(struct task *t, int fd, struct wr *w, size_t *len)
         static const struct confine nobody = { .no_new_privs = true };
         struct spec_error error = { 0 };
         const char *stage;
-        char *json = malloc(SPEC_MAX + 1);
+        char *json = mmap(NULL, SPEC_MAX + 1, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         ssize_t n;
 
         alarm(10);
-        if (lock_enter(LOCKED_CLOSED) < 0 || confine_apply(&nobody, &stage) < 0 || !json)
+        if (lock_enter(LOCKED_CLOSED) < 0 || confine_apply(&nobody, &stage) < 0 || json == MAP_FAILED)
                 _exit(2);
         n = pread(fd, json, SPEC_MAX + 1, 0);
         if (n < 0)

@@ -36,7 +36,7 @@ static enum status take_diff(struct task *t)
 /* What the agent wrote to $AIRLOCK_ANSWER; else the end of its standard output. */
 static enum status write_answer(struct task *t)
 {
-        static char text[ANSWER_MAX];
+        static LARGE_BUFFER char text[ANSWER_MAX];
         AUTO_CLOSE int dir = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "answer",
                                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

@@ -5,8 +5,9 @@
  * last: a task that failed has a result that says why.
  */
 #include "base/io.h"
-#include "init/box.h"
 #include "init/command.h"
+#include "init/program.h"
+#include "init/run_options.h"
 #include "init/sig.h"
 #include "init/spec.h"
 #include "init/task.h"
@@ -20,9 +21,9 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-static struct task the_task; /* large, and mostly never touched */
-static char tail_bytes[16 * 1024];
-static char answer_bytes[256 * 1024];
+static LARGE_BUFFER struct task the_task; /* large, and mostly never touched */
+static LARGE_BUFFER char tail_bytes[16 * 1024];
+static LARGE_BUFFER char answer_bytes[256 * 1024];
 
 const char *phase_name(enum phase p)
 {
@@ -164,93 +165,33 @@ static int exit_status_of(const struct task *t)
         return WEXITSTATUS(t->agent_wait);
 }
 
-struct options {
-        const char *spec, *box, *out;
-        bool quiet;
-};
-
-static int usage(const char *why, const char *arg)
+/* From the file named, or from the descriptor that airlock-box read it into. */
+static int load(struct task *t, const struct run_options *o)
 {
-        log_line(LOG_ERROR, "run: %s%s (try 'airlock run --help')", why, arg);
-        return STATUS_USAGE;
-}
-
-static int options_parse(struct options *o, int argc, char **argv)
-{
-        for (int i = 1; i < argc; i++) {
-                const char **value = NULL;
-
-                if (!strcmp(argv[i], "--box"))
-                        value = &o->box;
-                else if (!strcmp(argv[i], "--out"))
-                        value = &o->out;
-                else if (!strcmp(argv[i], "-q") || !strcmp(argv[i], "--quiet"))
-                        o->quiet = true;
-                else if (argv[i][0] == '-' && argv[i][1])
-                        return usage("unknown option ", argv[i]);
-                else if (o->spec)
-                        return usage("one task at a time; unexpected ", argv[i]);
-                else
-                        o->spec = argv[i];
-                if (!value)
-                        continue;
-                if (++i == argc)
-                        return usage("a directory is missing after ", argv[i - 1]);
-                *value = argv[i];
-        }
-        if (!o->spec)
-                o->spec = "/airlock/task.json";
-        return 0;
-}
-
-/* Before a box closes over us: the host's directories, by their real paths. */
-static int absolute(const char *path, char *buf)
-{
-        size_t len = 0;
-
-        if (*path != '/') {
-                if (!getcwd(buf, PATH_MAX))
-                        return -errno;
-                len = strlen(buf);
-                buf[len++] = '/';
-        }
-        if (len + strlen(path) >= PATH_MAX)
-                return -ENAMETOOLONG;
-        strcpy(buf + len, path);
-        return 0;
-}
-
-static void enter_box(struct task *t, const struct options *o)
-{
-        static char root[PATH_MAX];
-        struct box box = { .root = root, .binds = { t->spec.output.dir }, .bind_count = 1 };
-        int r = absolute(o->box ? o->box : "/", root);
-
-        if (!r)
-                r = make_dirs(t->spec.output.dir, 0755);
-        if (r < 0)
-                die_errno(STATUS_OUTPUT, -r, "output.dir %s", t->spec.output.dir);
-        t->box = true;
-        box_enter(&box);
+        return o->spec_fd >= 0 ? spec_load_fd(o->spec_fd, o->spec, &t->spec)
+                               : spec_load(o->spec, &t->spec);
 }
 
 int command_run(int argc, char **argv)
 {
-        static char out[PATH_MAX];
-        struct options o = { 0 };
+        static LARGE_BUFFER char out[PATH_MAX];
+        struct run_options o;
         struct task *t = &the_task;
         const char *missing;
-        int status = options_parse(&o, argc, argv);
+        int status = run_options_parse(&o, argc, argv);
 
         if (status)
                 return status;
+        if (o.box || getpid() != 1)
+                return program_exec("airlock-box", argv);
         t->quiet = o.quiet;
+        t->box = o.spec_fd >= 0;
         t->out = t->log = t->agent_log = t->journal.fd = -1;
         t->tail = (struct tail){ .buf = tail_bytes, .cap = sizeof(tail_bytes) };
         t->answer = (struct tail){ .buf = answer_bytes, .cap = sizeof(answer_bytes) };
         t->journal.start_ms = now_ms();
         t->diff_whole = true;
-        status = spec_load(o.spec, &t->spec);
+        status = load(t, &o);
         if (status)
                 return status;
         missing = spec_unsupported(&t->spec);
@@ -259,12 +200,11 @@ int command_run(int argc, char **argv)
                 return STATUS_SPEC;
         }
         if (o.out) {
-                if (absolute(o.out, out) < 0)
-                        return usage("the path is too long after ", "--out");
+                status = run_path(o.out, out);
+                if (status)
+                        return status;
                 t->spec.output.dir = out;
         }
-        if (o.box || getpid() != 1)
-                enter_box(t, &o);
 
         sig_init();
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -48,7 +48,7 @@ static enum status end_setup(struct task *t)
 
 static enum status take_env_file(struct task *t)
 {
-        static char text[ENV_FILE_MAX];
+        static LARGE_BUFFER char text[ENV_FILE_MAX];
         AUTO_CLOSE int dir = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "env",
                                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);

@@ -18,9 +18,11 @@
  * Sourced, so that `return` works and $LINENO counts the script's own lines. The ERR
  * trap only notes the place; whether a failure ends the script is the script's choice
  * (set -e), as in any bash. The note counts only if the session ends with a failure.
+ * Outside of the file (no BASH_SOURCE) the trap fires once more, for `.` itself.
  */
 static const char session[] =
-        "set -E; trap 'printf \"%s %s\\n\" \"$LINENO\" \"$BASH_COMMAND\" "
+        "set -E; trap '[ ${#BASH_SOURCE[@]} = 0 ] || "
+        "printf \"%s %s\\n\" \"$LINENO\" \"$BASH_COMMAND\" "
         ">\"$AIRLOCK_STATE/setup.line\"' ERR; . \"$AIRLOCK_STATE/setup.sh\"";
 
 static enum status write_script(struct task *t)
@@ -63,7 +65,7 @@ static void put_failing_line(const struct task *t, struct wr *w)
 
 static void show_tail(const struct task *t)
 {
-        static char text[16 * 1024];
+        static LARGE_BUFFER char text[16 * 1024];
         struct wr w = wr_of(text, sizeof(text) - 1);
 
         tail_copy(&t->tail, TAIL_LINES, &w);

@@ -140,10 +140,12 @@ MUST_USE int spec_open(struct spec *spec, const char *json, size_t len,
 void spec_close(struct spec *spec);
 
 /*
- * check.c: reads the spec at @path ("-": stdin) for a command. 0, or STATUS_SPEC after
- * one line on stderr that says where and why; @spec is zero then.
+ * spec_load.c: reads the spec at @path ("-": stdin), or what @fd holds from its offset on
+ * with @name for the messages. 0, or STATUS_SPEC after one line on stderr that says where
+ * and why; @spec is zero then.
  */
 MUST_USE int spec_load(const char *path, struct spec *spec);
+MUST_USE int spec_load_fd(int fd, const char *name, struct spec *spec);
 
 /*
  * Merges the repository's own `.airlock.json`, read from the commit's tree, into the

@@ -29,7 +29,7 @@ struct family {
         bool grew; /* in this pass */
 };
 
-static struct family family;
+static LARGE_BUFFER struct family family;
 
 static bool family_has(pid_t pid)
 {

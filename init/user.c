@@ -9,7 +9,7 @@
 
 #define PASSWD_MAX (256 * 1024)
 
-static char passwd[PASSWD_MAX];
+static LARGE_BUFFER char passwd[PASSWD_MAX];
 
 /* A decimal id up to 2^32-2 that ends at @stop; *@end is left there. */
 static bool number(const char *s, char stop, uint32_t *n, const char **end)

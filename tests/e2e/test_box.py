@@ -23,7 +23,8 @@ class Box:
         self.out = self.folder + "/out"
         os.mkdir(self.out)
         os.chown(self.out, user, user)
-        shutil.copy(AIRLOCK, self.folder + "/airlock")
+        for name in ("airlock", "airlock-box"):
+            shutil.copy(os.path.join(os.path.dirname(AIRLOCK), name), self.folder)
         spec = {"version": 1, "repo": {"dir": "/workspace/w"}, "output": {"dir": self.out},
                 "network": {"setup": "full", "agent": "full"},
                 "agent": {"command": ["bash", "-c", script]}}

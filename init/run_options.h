@@ -1,0 +1,23 @@
+/*
+ * init/run_options.h - the command line of `airlock run`, read by airlock and airlock-box.
+ */
+#ifndef INIT_RUN_OPTIONS_H
+#define INIT_RUN_OPTIONS_H
+
+#include "base/base.h"
+
+struct run_options {
+        const char *spec; /* path or "-"; with spec_fd just the name for messages */
+        const char *box;  /* root directory, or NULL */
+        const char *out;  /* instead of the spec's output.dir, or NULL */
+        int spec_fd;      /* --spec-fd, from airlock-box alone; -1: read the file */
+        bool quiet;
+};
+
+/* 0, or STATUS_USAGE after one line. Strings point into @argv. */
+MUST_USE int run_options_parse(struct run_options *o, int argc, char **argv);
+
+/* Makes @path absolute in @buf (PATH_MAX bytes). 0, or STATUS_USAGE after one line. */
+MUST_USE int run_path(const char *path, char *buf);
+
+#endif
