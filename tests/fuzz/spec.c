@@ -1,5 +1,5 @@
 /*
- * tests/fuzz/fuzz_spec.c - a spec is filled, or zero with an error inside the input;
+ * tests/fuzz/spec.c - a spec is filled, or zero with an error inside the input;
  * reading it again says the same.
  */
 #include "base/utf8.h"
