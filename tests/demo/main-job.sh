@@ -1,0 +1,88 @@
+#!/bin/bash
+# tests/demo/main-job.sh - the main job on a real repository, in a box of airlock's own.
+#
+# Makes a git repository whose test fails, a task that installs the test's dependency
+# with npm, and an agent command that repairs the code and runs the test again. Ends with
+# the diff, the answer and the timeline. Exit status 0 only if the repair is in the diff.
+set -eu
+
+airlock=$(realpath "${AIRLOCK:-build/release/airlock}")
+work=$(mktemp -d /tmp/airlock-run.XXXXXX)
+trap 'rm -rf "$work"' EXIT
+repo=$work/app
+
+make_repository() {
+        git init -q -b main "$repo"
+        cat >"$repo/package.json" <<'JSON'
+{
+  "name": "app",
+  "version": "1.0.0",
+  "scripts": { "test": "node --test" },
+  "dependencies": { "is-number": "7.0.0" }
+}
+JSON
+        cat >"$repo/sum.js" <<'JS'
+const isNumber = require('is-number');
+
+// Adds up what is a number, and skips the rest.
+module.exports = (list) => list.filter(isNumber).reduce((a, b) => a - b, 0);
+JS
+        cat >"$repo/sum.test.js" <<'JS'
+const test = require('node:test');
+const assert = require('node:assert');
+const sum = require('./sum.js');
+
+test('adds numbers and skips words', () => assert.equal(sum([1, 'two', 3]), 4));
+JS
+        echo node_modules >"$repo/.gitignore"
+        git -C "$repo" add .
+        git -C "$repo" -c user.name=demo -c user.email=demo@localhost commit -qm "app: a sum"
+}
+
+write_task() {
+        cat >"$work/task.json" <<JSON
+{
+  "version": 1,
+  "repo": {"url": "$repo", "ref": "main"},
+  "env": {"CI": "1"},
+  "setup": {"script": "npm install --no-package-lock --no-audit --no-fund"},
+  "network": {"setup": "full", "agent": "off"},
+  "agent": {"command": ["bash", "agent.sh"]},
+  "output": {"dir": "$work/out"}
+}
+JSON
+        # The agent: any program. This one knows what it will find.
+        cat >"$repo/agent.sh" <<'SH'
+npm test >/dev/null 2>&1 && { echo 'nothing to repair' >"$AIRLOCK_ANSWER"; exit 1; }
+sed -i 's/a - b/a + b/' sum.js
+npm test || exit 1
+echo 'sum() subtracted. It adds now, and the test passes.' >"$AIRLOCK_ANSWER"
+SH
+        git -C "$repo" add .
+        git -C "$repo" -c user.name=demo -c user.email=demo@localhost commit -qm "agent"
+}
+
+show_timeline() {
+        node -e '
+const fs = require("fs");
+for (const line of fs.readFileSync(process.argv[1], "utf8").trim().split("\n")) {
+        const e = JSON.parse(line);
+        if (e.event === "step")
+                console.log(String(e.ms).padStart(7) + " ms  " + e.phase.padEnd(10) + e.name
+                            + (e.ok ? "" : "  FAILED"));
+}' "$work/out/events.ndjson"
+}
+
+make_repository
+write_task
+status=0
+"$airlock" run "$work/task.json" || status=$?
+[ -e "$work/out/changes.diff" ] || exit $((status ? status : 1))
+printf '\n--- changes.diff\n'
+cat "$work/out/changes.diff"
+printf '\n--- answer.md\n'
+cat "$work/out/answer.md"
+printf '\n--- timeline\n'
+show_timeline
+grep -q '^+.*a + b' "$work/out/changes.diff" || { echo 'the repair is not in the diff' >&2; exit 1; }
+exit "$status"
