@@ -171,16 +171,34 @@ static enum status write_result(struct task *t)
                      : STATUS_OK;
 }
 
-static void remove_state(const struct task *t)
+static void run_rm(struct task *t, const char *path, const struct confine *confine)
 {
         char *argv[] = { (char[]){ "rm" }, (char[]){ "-rf" }, (char[]){ "--" },
-                         (char *)(uintptr_t)t->state, NULL };
+                         (char *)(uintptr_t)path, NULL };
         struct watch w = { .what = "rm", .argv = argv, .in = -1, .out = -1, .env = &t->env,
-                           .new_session = true, .timeout_s = 60, .lock = t->agent_lock };
+                           .new_session = true, .timeout_s = 60, .lock = t->agent_lock,
+                           .confine = confine };
         int status;
 
-        if (t->state[0])
-                (void)watch((struct task *)(uintptr_t)t, &w, &status);
+        (void)watch(t, &w, &status);
+}
+
+/*
+ * The agent may have replaced rm: it gets no right that the agent had not. Without
+ * them it can't empty what another user owns, so that user goes first.
+ */
+static void remove_state(struct task *t)
+{
+        static const struct confine none = { .no_new_privs = true };
+        char path[sizeof(t->state) + 16];
+        struct wr w = wr_of(path, sizeof(path) - 1);
+
+        if (!t->state[0])
+                return;
+        wr_fmt(&w, "%s/diff.git", t->state);
+        if (t->own_user && !access(wr_cstr(&w), F_OK))
+                run_rm(t, path, &t->agent_confine);
+        run_rm(t, t->state, &none);
 }
 
 static enum status tidy_up(struct task *t)

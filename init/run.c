@@ -91,7 +91,8 @@ static bool stop_is_pending(struct task *t)
         int n;
 
         while (!t->stop_signal && (n = sig_wait(stops, &info, 0)) > 0) {
-                if (info.si_pid == 0 && (info.si_code >= 0 || info.si_code == SI_TKILL))
+                if (info.si_pid == 0 && (info.si_code == SI_USER || info.si_code == SI_KERNEL ||
+                                         info.si_code == SI_TKILL))
                         t->stop_signal = n;
         }
         return t->stop_signal;

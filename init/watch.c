@@ -173,11 +173,13 @@ static void end_child(struct watching *g, enum watch_end end, int n)
 
 /*
  * From outside our pid namespace si_pid is 0. A process inside could write that 0
- * itself with rt_sigqueueinfo(2), but then only with a negative si_code.
+ * itself with rt_sigqueueinfo(2), but then only with a negative si_code; or have the
+ * kernel send one without a pid (F_SETOWN, F_SETSIG), whose si_code is POLL_IN and such.
  */
 static bool from_outside(const struct signalfd_siginfo *s)
 {
-        return s->ssi_pid == 0 && (s->ssi_code >= 0 || s->ssi_code == SI_TKILL);
+        return s->ssi_pid == 0 && (s->ssi_code == SI_USER || s->ssi_code == SI_KERNEL ||
+                                   s->ssi_code == SI_TKILL);
 }
 
 static void reap(struct watching *g)
