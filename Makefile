@@ -32,24 +32,18 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c
 
 PROGRAMS := airlock airlock-box airlock-explain
 SRC_airlock := $(BASE) base/json.c base/confine.c \
-<<<<<<< HEAD
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c init/program.c \
-        init/spec.c init/spec_check.c init/spec_load.c \
+        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/spec_load.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
-=======
-        init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c \
-        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/check.c \
-        init/doctor.c init/help.c \
-        init/run.c init/box.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
->>>>>>> wt-spec2
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
 SRC_airlock-box := $(BASE) base/json.c base/confine.c \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c \
-        init/spec.c init/spec_check.c init/spec_load.c
+        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/spec_load.c
 SRC_airlock-explain := $(BASE) base/json.c base/confine.c init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c \
-        init/spec.c init/spec_check.c init/spec_load.c init/lock.c init/cgroup.c
+        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/spec_load.c \
+        init/lock.c init/cgroup.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a

@@ -6,12 +6,7 @@
 #include "init/lock.h"
 #include "init/spec.h"
 
-<<<<<<< HEAD
-=======
-#include <errno.h>
-#include <fcntl.h>
 #include <stdarg.h>
->>>>>>> wt-spec2
 #include <string.h>
 
 /* --- the plan ---------------------------------------------------------------------- */
