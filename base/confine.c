@@ -5,6 +5,7 @@
 #include <link.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -112,26 +113,21 @@ int confine_apply(const struct confine *c, const char **stage)
         return 0;
 }
 
-static int protect_relro(struct dl_phdr_info *info, size_t size, void *unused)
-{
-        uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+/* The linker's name for the first byte of the image: the ELF header, loaded at offset 0. */
+extern const char __ehdr_start[] __attribute__((visibility("hidden")));
 
-        (void)size;
-        (void)unused;
-        for (unsigned i = 0; i < info->dlpi_phnum; i++) {
-                const ElfW(Phdr) *p = &info->dlpi_phdr[i];
-                uintptr_t start = info->dlpi_addr + p->p_vaddr;
-                uintptr_t end = (start + p->p_memsz) & ~(page - 1);
-
-                if (p->p_type != PT_GNU_RELRO)
-                        continue;
-                start &= ~(page - 1);
-                mprotect((void *)start, end - start, PROT_READ);
-        }
-        return 1; /* the program itself comes first, and there is nothing else */
-}
-
+/* dl_iterate_phdr(3) would do, and bring three kilobytes of locks against threads. */
 void confine_relro(void)
 {
-        dl_iterate_phdr(protect_relro, NULL);
+        uintptr_t page = getauxval(AT_PAGESZ);
+        uintptr_t base = (uintptr_t)__ehdr_start;
+        const ElfW(Phdr) *p = (const ElfW(Phdr) *)getauxval(AT_PHDR);
+
+        for (uintptr_t n = getauxval(AT_PHNUM); p && n; n--, p++) {
+                uintptr_t start = (base + p->p_vaddr) & ~(page - 1);
+                uintptr_t end = (base + p->p_vaddr + p->p_memsz) & ~(page - 1);
+
+                if (p->p_type == PT_GNU_RELRO)
+                        mprotect((void *)start, end - start, PROT_READ);
+        }
 }

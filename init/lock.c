@@ -75,7 +75,7 @@ int lock_enter(enum lock lock)
 static int in_child(enum lock lock, int (*probe)(void))
 {
         int status;
-        pid_t pid = fork();
+        pid_t pid = _Fork();
 
         if (pid < 0)
                 return -errno;

@@ -188,7 +188,7 @@ enum status repo_spec_apply(struct task *t, int fd)
         if (shared == MAP_FAILED)
                 return task_fail(t, STATUS_PROVISION, ".airlock.json: %s", strerror(errno));
         len = (size_t *)(void *)(shared + RECORDS_MAX);
-        pid = fork();
+        pid = _Fork();
         if (!pid) {
                 struct wr w = wr_of(shared, RECORDS_MAX);
 

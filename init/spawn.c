@@ -136,7 +136,7 @@ pid_t spawn(const struct spawn *s, const char **stage)
         *stage = "start";
         if (pipe2(tell, O_CLOEXEC) < 0)
                 return -errno;
-        pid = fork();
+        pid = _Fork();
         if (!pid)
                 child(s, terminal, tell[1]);
         close(tell[1]);

@@ -505,7 +505,7 @@ static bool check_references(struct reader *r)
         const struct spec_list *names = &r->spec->secrets.names;
 
         for (const struct reference *ref = r->references; names->count && ref; ref = ref->next) {
-                for (const char *at = strstr(ref->text, "${"); at; at = strstr(at, "${")) {
+                for (const char *at = text_find(ref->text, "${"); at; at = text_find(at, "${")) {
                         size_t len = strcspn(at += 2, "}");
                         size_t i = 0;
 

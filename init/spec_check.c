@@ -4,6 +4,17 @@
 #include <arpa/inet.h>
 #include <string.h>
 
+const char *text_find(const char *text, const char *part)
+{
+        size_t len = strlen(part);
+
+        for (; *text; text++) {
+                if (!strncmp(text, part, len))
+                        return text;
+        }
+        return NULL;
+}
+
 static bool is_alnum(char c)
 {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -66,7 +77,7 @@ static bool is_url(const char *s)
         size_t len = strlen(s);
         const char *colon = strchr(s, ':');
 
-        if (!is_line(s) || *s == '-' || strstr(s, "::") || strstr(s, "@-"))
+        if (!is_line(s) || *s == '-' || text_find(s, "::") || text_find(s, "@-"))
                 return false;
         for (size_t i = 0; i < COUNT(schemes); i++) {
                 if (starts(s, schemes[i])) {
@@ -75,7 +86,7 @@ static bool is_url(const char *s)
                         return first && first != '-'; /* ssh would take -o… as its option */
                 }
         }
-        if (strstr(s, "://"))
+        if (text_find(s, "://"))
                 return false;
         if (*s == '/')
                 return true;
@@ -90,8 +101,8 @@ static bool is_ref(const char *s)
         size_t len = strlen(s);
 
         if (!is_line(s) || *s == '-' || *s == '/' || *s == '.' || strpbrk(s, " ~^:?*[\\") ||
-            strstr(s, "..") || strstr(s, "//") || strstr(s, "@{") || strstr(s, "/.") ||
-            strstr(s, ".lock/") || !strcmp(s, "@"))
+            text_find(s, "..") || text_find(s, "//") || text_find(s, "@{") || text_find(s, "/.") ||
+            text_find(s, ".lock/") || !strcmp(s, "@"))
                 return false;
         if (s[len - 1] == '/' || s[len - 1] == '.')
                 return false;
@@ -165,7 +176,7 @@ static bool is_references(const char *s)
 {
         if (!is_line(s))
                 return false;
-        while ((s = strstr(s, "${"))) {
+        while ((s = text_find(s, "${"))) {
                 s += 2;
                 if (*s >= '0' && *s <= '9')
                         return false;

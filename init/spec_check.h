@@ -27,4 +27,7 @@ enum spec_rule_of {
 /* NULL, or what was expected: "an absolute path without . or .. parts". */
 const char *spec_check(enum spec_rule_of of, const char *s);
 
+/* strstr(3) for short parts of one or two bytes: libc's is a kilobyte of PID 1. */
+const char *text_find(const char *text, const char *part);
+
 #endif
