@@ -42,7 +42,8 @@ SRC_airlock-box := $(BASE) base/json.c base/confine.c \
         init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/spec_load.c
 SRC_airlock-explain := $(BASE) base/json.c base/confine.c init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c \
-        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/spec_load.c init/lock.c init/cgroup.c
+        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/spec_load.c \
+        init/lock.c init/cgroup.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
