@@ -30,20 +30,21 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 BASE := base/utf8.c base/wr.c base/log.c base/io.c
 
-PROGRAMS := airlock airlock-box airlock-explain
-SRC_airlock := $(BASE) base/json.c base/confine.c \
-        init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/spawn.c init/program.c \
-        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/spec_load.c \
+SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
+        init/spec_load.c
+
+PROGRAMS := airlock airlock-run airlock-box airlock-explain
+SRC_airlock := $(BASE) base/confine.c \
+        init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
+SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
+        init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
-SRC_airlock-box := $(BASE) base/json.c base/confine.c \
-        init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c \
-        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/spec_load.c
-SRC_airlock-explain := $(BASE) base/json.c base/confine.c init/sig.c \
-        init/explain.c init/check.c init/doctor.c init/help.c \
-        init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c init/spec_load.c \
-        init/lock.c init/cgroup.c
+SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
+        init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
+SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
+        init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
@@ -114,6 +115,7 @@ build/generated/filter.h: build/generated/filter_gen
 
 objects = $(SRC_$(1):%.c=build/release/%.o)
 build/release/airlock: $(call objects,airlock)
+build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
 $(PROGRAMS:%=build/release/%):

@@ -66,12 +66,15 @@ static NORETURN void become_airlock(int airlock, const struct run_options *o, co
 {
         char number[16];
         struct wr w = wr_of(number, sizeof(number) - 1);
-        const char *argv[] = { "airlock", "run", "--spec-fd", number, "--out", out,
-                               o->spec, o->quiet ? "--quiet" : NULL, NULL };
+        char mask[24];
+        struct wr m = wr_of(mask, sizeof(mask) - 1);
+        const char *argv[] = { "airlock", "--inherited-mask", mask, "--spec-fd", number, "--out",
+                               out, o->spec, o->quiet ? "--quiet" : NULL, NULL };
 
         wr_u64(&w, (uint64_t)spec_fd);
         wr_cstr(&w);
-        sig_mask(sig_inherited);
+        wr_u64(&m, o->inherited_mask);
+        wr_cstr(&m);
         fexecve(airlock, (char *const *)(uintptr_t)argv, environ);
         die_errno(STATUS_PROVISION, errno, "start airlock in the box");
 }
@@ -89,7 +92,8 @@ int main(int argc, char **argv)
         status = run_options_parse(&o, argc, argv);
         if (status)
                 return status;
-        airlock = program_open("airlock");
+        sig_inherited = o.inherited_mask;
+        airlock = program_open("airlock-run");
         if (airlock < 0)
                 return STATUS_NOT_FOUND;
         spec_fd = copy_spec(o.spec);

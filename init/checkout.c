@@ -392,7 +392,11 @@ static const char diff_config[] =
         "\tuntrackedCache = false\n\tquotePath = true\n"
         "[diff]\n\tignoreSubmodules = dirty\n\trenameLimit = 20000\n"
         "[advice]\n\taddEmbeddedRepo = false\n"
-        "[gc]\n\tauto = 0\n%s";
+        "[gc]\n\tauto = 0\n%s%s";
+
+/* Files that LFS brought are compared by their pointers, as they are committed. */
+static const char diff_lfs_config[] =
+        "[filter \"lfs\"]\n\tclean = git-lfs clean -- %f\n\trequired = true\n";
 
 /*
  * A repository that borrows @objects: HEAD, config, objects/info/alternates. The agent's
@@ -412,7 +416,8 @@ static int make_borrower(struct task *t, const char *path)
             mkdirat(dir, "objects/info", 0700) < 0 || mkdirat(dir, "refs", 0700) < 0)
                 return -errno;
         wr_fmt(&w, diff_config, sha256 ? 1 : 0,
-               sha256 ? "[extensions]\n\tobjectFormat = sha256\n" : "");
+               sha256 ? "[extensions]\n\tobjectFormat = sha256\n" : "",
+               t->spec.repo.lfs ? diff_lfs_config : "");
         r = write_file(dir, "config", text, w.len);
         if (!r)
                 r = write_file(dir, "HEAD", "ref: refs/heads/none\n", 21);
@@ -434,11 +439,11 @@ static int make_borrower(struct task *t, const char *path)
         return r;
 }
 
-static int diff_git(struct task *t, struct args *a, int out)
+static int diff_git(struct task *t, struct args *a, int in, int out)
 {
         int status = 0;
         struct watch w = {
-                .what = "git", .argv = a->v, .cwd = t->dir, .in = -1, .out = out,
+                .what = "git", .argv = a->v, .cwd = t->dir, .in = in, .out = out,
                 .new_session = true, .timeout_s = DIFF_TIMEOUT_S, .lock = t->agent_lock,
                 .confine = &t->agent_confine, .env = &git_env,
         };
@@ -477,36 +482,78 @@ static int index_work_tree(struct task *t)
         arg(&again, "--all");
         arg(&again, "--ignore-errors");
         arg(&again, ".");
-        r = diff_git(t, &read, -1);
+        r = diff_git(t, &read, -1, -1);
         if (r)
                 return r;
-        if (!diff_git(t, &add, -1))
+        if (!diff_git(t, &add, -1, -1))
                 return 0;
         /* A file that can't be read, or a repository inside without a commit. */
         log_line(LOG_WARN, "report: some files could not be read: the diff leaves them out");
         t->diff_whole = false;
-        return diff_git(t, &again, -1) < 0 ? -1 : 0;
+        return diff_git(t, &again, -1, -1) < 0 ? -1 : 0;
 }
 
-static enum status write_diff(struct task *t)
+static int put_diff(struct task *t, int fd, const char *renames)
 {
         struct args a = git_args("diff");
-        struct stat st;
-        enum status status = STATUS_OK;
-        AUTO_CLOSE int fd = openat(t->out, ".changes.diff.part",
-                                   O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 
-        if (fd < 0)
-                return task_fail(t, STATUS_OUTPUT, "OUT/changes.diff: %s", strerror(errno));
+        if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
+                return -1;
         arg(&a, "--cached");
         arg(&a, "--binary");
         arg(&a, "--full-index");
         arg(&a, "--no-ext-diff");
         arg(&a, "--no-textconv");
         arg(&a, "--no-color");
-        arg(&a, "--find-renames");
+        arg(&a, renames);
         arg(&a, t->start);
-        if (diff_git(t, &a, fd))
+        return diff_git(t, &a, -1, fd);
+}
+
+/*
+ * Does it apply to the start commit? git refuses some of its own rename entries: a
+ * symbolic link `b` that became `b/inside`. Tried in an index beside the first one.
+ */
+static bool diff_applies(struct task *t, int fd, const char *git_dir)
+{
+        struct args read = git_args("read-tree");
+        struct args apply = git_args("apply");
+        char index[PATH_MAX];
+        struct wr w = wr_of(index, sizeof(index) - 1);
+        struct stat st;
+        bool quiet = t->quiet;
+        int r;
+
+        if (fstat(fd, &st) < 0 || !st.st_size)
+                return true;
+        wr_fmt(&w, "%s/try", git_dir);
+        arg(&read, t->start);
+        arg(&apply, "--cached");
+        arg(&apply, "--check");
+        env_set(&git_env, "GIT_INDEX_FILE", wr_cstr(&w));
+        t->quiet = true; /* a refusal is handled, not shown */
+        r = diff_git(t, &read, -1, -1);
+        if (!r && lseek(fd, 0, SEEK_SET) == 0)
+                r = diff_git(t, &apply, fd, -1);
+        t->quiet = quiet;
+        env_unset(&git_env, "GIT_INDEX_FILE");
+        return !r;
+}
+
+static enum status write_diff(struct task *t, const char *git_dir)
+{
+        struct stat st;
+        enum status status = STATUS_OK;
+        int r;
+        AUTO_CLOSE int fd = openat(t->out, ".changes.diff.part",
+                                   O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
+
+        if (fd < 0)
+                return task_fail(t, STATUS_OUTPUT, "OUT/changes.diff: %s", strerror(errno));
+        r = put_diff(t, fd, "--find-renames");
+        if (!r && !diff_applies(t, fd, git_dir))
+                r = put_diff(t, fd, "--no-renames");
+        if (r)
                 status = task_fail(t, STATUS_OUTPUT, "git diff failed; OUT/changes.diff is not written");
         else if (fsync(fd) < 0 || fstat(fd, &st) < 0 ||
                  renameat(t->out, ".changes.diff.part", t->out, "changes.diff") < 0)
@@ -536,5 +583,5 @@ enum status checkout_diff(struct task *t)
                 return task_fail(t, STATUS_OUTPUT,
                                  "can't compare %s with its start commit (is .git still whole?)",
                                  t->dir);
-        return write_diff(t);
+        return write_diff(t, path);
 }

@@ -8,7 +8,6 @@
 #define INIT_COMMAND_H
 
 int command_init(int argc, char **argv);   /* init.c: a plain init, tini's flags */
-int command_run(int argc, char **argv);    /* run.c: the whole task */
 int command_check(int argc, char **argv);  /* check.c: explain a spec; airlock-explain */
 int command_doctor(int argc, char **argv); /* doctor.c: what holds here; the same */
 

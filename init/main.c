@@ -7,10 +7,14 @@
 #include "base/confine.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/wr.h"
 #include "init/command.h"
 #include "init/program.h"
+#include "init/sig.h"
 
 #include <string.h>
+
+#define RUN_ARGS 16 /* more than `airlock run` has options */
 
 struct command {
         char name[12]; /* in place: nothing to relocate */
@@ -27,11 +31,33 @@ static int not_here(int argc, char **argv)
 static int explain(int argc, char **argv)
 {
         (void)argc;
-        return program_exec("airlock-explain", argv);
+        return program_exec("airlock-explain", argv, sig_inherited);
+}
+
+/*
+ * The task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
+ * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
+ * started with goes along.
+ */
+static int run(int argc, char **argv)
+{
+        char mask[24];
+        struct wr w = wr_of(mask, sizeof(mask) - 1);
+        char *args[RUN_ARGS + 4] = { argv[0], (char[]){ "--inherited-mask" }, mask };
+
+        wr_u64(&w, sig_inherited);
+        wr_cstr(&w);
+        if (argc > RUN_ARGS) {
+                log_line(LOG_ERROR, "run: too many arguments (try 'airlock run --help')");
+                return STATUS_USAGE;
+        }
+        for (int i = 1; i < argc; i++)
+                args[i + 2] = argv[i];
+        return program_exec(getpid() == 1 ? "airlock-run" : "airlock-box", args, SIG_ALL);
 }
 
 static const struct command commands[] = {
-        { "init", command_init },   { "run", command_run },     { "check", explain },
+        { "init", command_init },   { "run", run },             { "check", explain },
         { "doctor", explain },      { "sandbox", not_here }, { "secret", not_here },
         { "proxy", not_here },      { "exec-server", not_here }, { "agent", not_here },
         { "cache", not_here },      { "report", not_here },
@@ -41,7 +67,7 @@ int help_show(const char *command)
 {
         char *argv[] = { (char[]){ "help" }, (char *)(uintptr_t)command, NULL };
 
-        return program_exec("airlock-explain", argv);
+        return program_exec("airlock-explain", argv, sig_inherited);
 }
 
 int help_version(void)

@@ -47,13 +47,13 @@ static void say_missing(const char *name, const char *folder, size_t len)
                  (int)len, folder);
 }
 
-int program_exec(const char *name, char **argv)
+int program_exec(const char *name, char **argv, uint64_t mask)
 {
         char folder[PATH_MAX];
         char path[PATH_MAX + 64];
         size_t len = own_folder(folder, sizeof(folder));
 
-        sig_mask(sig_inherited);
+        sig_mask(mask);
         for (size_t i = 0; i < COUNT(beside); i++)
                 execve(join(path, sizeof(path), folder, len, i, name), argv, environ);
         say_missing(name, folder, len);

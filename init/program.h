@@ -4,12 +4,14 @@
 #ifndef INIT_PROGRAM_H
 #define INIT_PROGRAM_H
 
+#include "base/base.h"
+
 /*
- * Becomes the program @name ("airlock-explain") with @argv: from ../libexec/airlock
+ * Becomes the program @name ("airlock-explain") with @argv and the signal mask @mask: from ../libexec/airlock
  * beside airlock's own folder, else (a build tree) from the folder itself. Returns
  * only when it can't: the exit status, after one line that says where it looked.
  */
-int program_exec(const char *name, char **argv);
+int program_exec(const char *name, char **argv, uint64_t mask);
 
 /*
  * Opens the program @name for fexecve(3): the same places, and ../../bin for airlock

@@ -1,5 +1,6 @@
 /*
- * init/run.c - `airlock run`: one task, from the spec to the exit status.
+ * init/run.c - the main of airlock-run: PID 1 of one task, from the spec to the exit
+ * status. Started by airlock (in a container) or airlock-box (outside of one).
  *
  * The phases follow each other here and nowhere else. Whatever happens, REPORT runs
  * last: a task that failed has a result that says why.
@@ -173,18 +174,21 @@ static int load(struct task *t, const struct run_options *o)
                                : spec_load(o->spec, &t->spec);
 }
 
-int command_run(int argc, char **argv)
+int main(int argc, char **argv)
 {
         static LARGE_BUFFER char out[PATH_MAX];
         struct run_options o;
         struct task *t = &the_task;
         const char *missing;
-        int status = run_options_parse(&o, argc, argv);
+        int status;
 
+        confine_relro();
+        status = run_options_parse(&o, argc, argv);
         if (status)
                 return status;
-        if (o.box || getpid() != 1)
-                return program_exec("airlock-box", argv);
+        sig_inherited = o.inherited_mask;
+        if (o.box)
+                return program_exec("airlock-box", argv, SIG_ALL);
         t->quiet = o.quiet;
         t->box = o.spec_fd >= 0;
         t->out = t->log = t->agent_log = t->journal.fd = -1;

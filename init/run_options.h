@@ -1,5 +1,5 @@
 /*
- * init/run_options.h - the command line of `airlock run`, read by airlock and airlock-box.
+ * init/run_options.h - the command line of `airlock run`, read by airlock-run and airlock-box.
  */
 #ifndef INIT_RUN_OPTIONS_H
 #define INIT_RUN_OPTIONS_H
@@ -11,6 +11,7 @@ struct run_options {
         const char *box;  /* root directory, or NULL */
         const char *out;  /* instead of the spec's output.dir, or NULL */
         int spec_fd;      /* --spec-fd, from airlock-box alone; -1: read the file */
+        uint64_t inherited_mask; /* --inherited-mask, from airlock: see init/sig.h */
         bool quiet;
 };
 

@@ -124,7 +124,7 @@ static enum status keep_few_rights(struct task *t)
         const char *stage;
         int r;
 
-        if (t->agent_lock == LOCKED_NETNS)
+        if (t->agent_lock != LOCKED_NOT)
                 keep |= CAP(CAP_SYS_ADMIN) | CAP(CAP_NET_ADMIN);
         few.keep_caps = keep;
         r = confine_apply(&few, &stage);

@@ -157,9 +157,10 @@ def rootfs():
                % (lower, temp(), temp()), merged])
         shutil.copy(AIRLOCK, merged + "/usr/bin/airlock")
         os.chmod(merged + "/usr/bin/airlock", 0o755)
-        folder = os.path.join(os.path.dirname(os.path.dirname(AIRLOCK)), "libexec/airlock")
-        if os.path.isdir(folder):
-            shutil.copytree(folder, merged + "/usr/libexec/airlock")
+        os.makedirs(merged + "/usr/libexec/airlock", exist_ok=True)
+        for name in ("airlock-run", "airlock-box", "airlock-explain"):
+            shutil.copy(os.path.join(os.path.dirname(AIRLOCK), name),
+                        merged + "/usr/libexec/airlock")
     return merged
 
 
@@ -516,8 +517,9 @@ class Box(Engine):
             full.append(word)
         program = temp() + "/airlock"
         if not os.path.exists(program):
-            shutil.copy(AIRLOCK, program)
-            os.chmod(program, 0o755)
+            for name in ("airlock", "airlock-run", "airlock-box"):
+                shutil.copy(os.path.join(os.path.dirname(AIRLOCK), name), temp())
+                os.chmod(temp() + "/" + name, 0o755)
         drop = [] if user == "root" else ["setpriv", "--reuid", user, "--regid", user,
                                           "--clear-groups", "env", "HOME=/home/user"]
         return drop + [program, "run"] + full

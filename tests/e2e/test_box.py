@@ -23,7 +23,7 @@ class Box:
         self.out = self.folder + "/out"
         os.mkdir(self.out)
         os.chown(self.out, user, user)
-        for name in ("airlock", "airlock-box"):
+        for name in ("airlock", "airlock-run", "airlock-box"):
             shutil.copy(os.path.join(os.path.dirname(AIRLOCK), name), self.folder)
         spec = {"version": 1, "repo": {"dir": "/workspace/w"}, "output": {"dir": self.out},
                 "network": {"setup": "full", "agent": "full"},

@@ -157,11 +157,13 @@ def install_lays_out_the_files_and_nothing_else():
         make("install", f"DESTDIR={tree}", "PREFIX=/usr")
         found = {os.path.relpath(os.path.join(d, f), tree)
                  for d, _, files in os.walk(tree) for f in files}
-        assert found == {"usr/bin/airlock", "usr/share/man/man1/airlock.1",
+        assert found == {"usr/bin/airlock", "usr/libexec/airlock/airlock-box",
+                         "usr/libexec/airlock/airlock-explain", "usr/libexec/airlock/airlock-run",
+                         "usr/share/man/man1/airlock.1",
                          "usr/share/bash-completion/completions/airlock",
                          "usr/share/airlock/task.schema.json"}, found
-        assert not os.path.exists(f"{tree}/usr/libexec"), "an empty libexec"
         assert run(f"{tree}/usr/bin/airlock", "--version").stdout.startswith("airlock version ")
+        assert "usage: airlock check" in run(f"{tree}/usr/bin/airlock", "check", "--help").stdout
 
 
 @test

@@ -168,7 +168,7 @@ l, r = iov(ctypes.addressof(buf), 8), iov(0x400000, 8)
 if libc.process_vm_readv(1, ctypes.byref(l), 1, ctypes.byref(r), 1, 0) > 0: print("VM_READ")
 fd = libc.syscall(434, 1, 0)
 if fd >= 0 and libc.syscall(438, fd, 0, 0) >= 0: print("PIDFD_GETFD")
-for what in ("/proc/1/oom_score_adj", "/proc/1/comm", "/proc/1/timerslack_ns", "/proc/1/clear_refs"):
+for what in ("/proc/1/comm", "/proc/1/timerslack_ns", "/proc/1/clear_refs"):
     try: os.write(os.open(what, os.O_WRONLY), b"999"); print("WROTE", what)
     except OSError: pass
 print("tried")
