@@ -291,7 +291,8 @@ build/release/tests/probe/bearssl.o: | $(BEARSSL)
 DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjsmn-dev \
         libseccomp-dev git:git
 DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc \
-        strace:strace xz:xz-utils procps util-linux
+        strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
+        /usr/sbin/sshd:openssh-server ssh:openssh-client
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
         libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm

@@ -102,7 +102,7 @@ static enum status give_work_tree(struct task *t)
         char *argv[] = { (char[]){ "chown" }, (char[]){ "-R" }, (char[]){ "-h" }, owner,
                          (char[]){ "--" }, (char *)(uintptr_t)t->dir, NULL };
         struct watch w = { .what = "chown", .argv = argv, .in = -1, .out = -1,
-                           .new_session = true, .lock = t->agent_lock,
+                           .new_session = true, .timeout_s = 600, .lock = t->setup_lock,
                            .confine = &t->setup_confine, .env = &t->env };
         int status = 0;
 
@@ -149,10 +149,11 @@ static enum status prove(struct task *t)
 }
 
 static const struct step seal[] = {
+        /* Before the end: setup may have put a chown of its own into PATH. */
+        { "give the work tree to the agent's user", give_work_tree },
         { "end every process of the setup session", end_setup },
         { "take over $AIRLOCK_ENV", take_env_file },
         { "finish the agent's environment", finish_environment },
-        { "give the work tree to the agent's user", give_work_tree },
         { "keep few rights", keep_few_rights },
         { "prove that nothing gets out", prove },
 };

@@ -5,8 +5,10 @@ import http.server
 import json
 import os
 import shutil
+import socket
 import subprocess
 import threading
+import time
 
 from lib import case, main, skip
 from task import Task, git, put
@@ -229,11 +231,53 @@ def ssh_is_gits_own_ssh():
     assert "BatchMode=yes" in r.file("ssh.log"), r.file("ssh.log")
 
 
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
 @case
 def ssh_through_a_real_sshd():
-    if not shutil.which("sshd") and not os.path.exists("/usr/sbin/sshd"):
-        skip("no sshd here (openssh-server)")
-    skip("sshd is here, but its host keys and users are the machine's")
+    """An sshd of the test's own: its keys, its port, its folder; on loopback."""
+    t, _, second = two_commits()
+    keys = t.dir + "/ssh"
+    os.mkdir(keys, 0o700)
+    for name in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys + "/" + name],
+                       check=True)
+    port = free_port()
+    put(keys + "/config", "ListenAddress 127.0.0.1:%d\nHostKey %s/host\nUsePAM no\n"
+        "AuthorizedKeysFile %s/user.pub\nStrictModes no\nPidFile none\n"
+        "PermitRootLogin prohibit-password\n" % (port, keys, keys))
+    os.makedirs("/run/sshd", exist_ok=True)  # where it separates its privileges
+    sshd = subprocess.Popen(["/usr/sbin/sshd", "-D", "-e", "-f", keys + "/config"],
+                            stderr=subprocess.DEVNULL)
+    try:
+        wait_for_port(port)
+        command = "ssh -oBatchMode=yes -oStrictHostKeyChecking=accept-new -i %s/user" % keys
+        r = t.run(SHOW, repo={"url": "ssh://root@127.0.0.1:%d%s" % (port, t.url)},
+                  env={"GIT_SSH_COMMAND": command}).expect(0)
+        assert r.answer.split()[0] == second
+        put(keys + "/nobody", "not a key\n")
+        os.chmod(keys + "/nobody", 0o600)
+        r = t.run(SHOW, repo={"url": "ssh://root@127.0.0.1:%d%s" % (port, t.url)},
+                  env={"GIT_SSH_COMMAND": command + "/../nobody"}).expect(70)
+        assert "Permission denied" in r.file("setup.log"), r.file("setup.log")
+    finally:
+        sshd.terminate()
+        sshd.wait()
+
+
+def wait_for_port(port):
+    end = time.monotonic() + 10
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            assert time.monotonic() < end, "sshd does not listen"
+            time.sleep(0.05)
 
 
 @case
