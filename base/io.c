@@ -64,9 +64,12 @@ ssize_t read_file(int dirfd, const char *path, char *buf, size_t cap)
 
 static int fill_file(int dirfd, const char *name, const void *buf, size_t len)
 {
-        AUTO_CLOSE int fd = openat(dirfd, name,
-                                   O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
         int r;
+
+        /* A new file: what stands there may be another's FIFO or link. */
+        if (unlinkat(dirfd, name, 0) < 0 && errno != ENOENT)
+                return -errno;
+        AUTO_CLOSE int fd = openat(dirfd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 
         if (fd < 0)
                 return -errno;

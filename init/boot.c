@@ -22,8 +22,8 @@ extern char **environ;
 
 static int open_log(int dir, const char *name)
 {
-        return openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC,
-                      0644);
+        return openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
+                      0644); /* O_NONBLOCK: a FIFO of that name is an error, not a wait */
 }
 
 /* Results of an earlier task would be taken for this one's. */
@@ -62,22 +62,33 @@ static enum status open_output(struct task *t)
         return STATUS_OK;
 }
 
-/* A place for our own small files: the first that is writable. */
-static enum status make_state(struct task *t)
+int make_private_dir(char *path, size_t cap)
 {
         static const char *const places[] = { "/run", "/tmp", "/var/tmp", "/dev/shm" };
 
         for (size_t i = 0; i < COUNT(places); i++) {
-                struct wr w = wr_of(t->state, sizeof(t->state) - 1);
+                struct wr w = wr_of(path, cap - 1);
 
                 wr_fmt(&w, "%s/airlock-XXXXXX", places[i]);
                 wr_cstr(&w);
-                if (mkdtemp(t->state) && chmod(t->state, 0711) == 0)
-                        return STATUS_OK;
+                if (mkdtemp(path))
+                        return 0;
         }
-        t->state[0] = '\0';
-        return task_fail(t, STATUS_PROVISION,
-                         "none of /run /tmp /var/tmp /dev/shm is writable (mount a tmpfs on /tmp)");
+        path[0] = '\0';
+        return -errno;
+}
+
+static enum status make_state(struct task *t)
+{
+        if (make_private_dir(t->state, sizeof(t->state)) < 0)
+                return task_fail(t, STATUS_PROVISION,
+                                 "none of /run /tmp /var/tmp /dev/shm is writable (mount a tmpfs "
+                                 "on /tmp)");
+        t->state_fd = open(t->state, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        /* Another agent.user reaches its answer through it, and lists nothing. */
+        if (t->state_fd < 0 || fchmod(t->state_fd, 0711) < 0)
+                return task_fail(t, STATUS_PROVISION, "%s: %s", t->state, strerror(errno));
+        return STATUS_OK;
 }
 
 static enum status choose_users(struct task *t)

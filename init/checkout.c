@@ -63,13 +63,12 @@ static int write_config(struct task *t, char *path, size_t cap)
         char text[1024];
         struct wr w = wr_of(text, sizeof(text));
         struct wr p = wr_of(path, cap - 1);
-        AUTO_CLOSE int state = open(t->state, O_PATH | O_DIRECTORY | O_CLOEXEC);
 
         wr_str(&w, clone_config);
         wr_str(&w, t->spec.repo.lfs ? lfs_config : no_lfs_config);
         wr_fmt(&p, "%s/gitconfig", t->state);
         wr_cstr(&p);
-        return state < 0 ? -errno : write_file(state, "gitconfig", text, w.len);
+        return write_file(t->state_fd, "gitconfig", text, w.len);
 }
 
 /* The environment of every git of the checkout. */
@@ -402,16 +401,16 @@ static const char diff_lfs_config[] =
  * A repository that borrows @objects: HEAD, config, objects/info/alternates. The agent's
  * user owns it, because git runs as the agent ran.
  */
-static int make_borrower(struct task *t, const char *path)
+static int make_borrower(struct task *t)
 {
         char text[PATH_MAX + 1024];
         struct wr w = wr_of(text, sizeof(text));
         bool sha256 = strlen(t->start) == 64;
-        int r = make_dirs(path, 0700);
+        int r = make_private_dir(t->diff_git, sizeof(t->diff_git));
 
         if (r < 0)
                 return r;
-        AUTO_CLOSE int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        AUTO_CLOSE int dir = open(t->diff_git, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (dir < 0 || mkdirat(dir, "objects", 0700) < 0 ||
             mkdirat(dir, "objects/info", 0700) < 0 || mkdirat(dir, "refs", 0700) < 0)
                 return -errno;
@@ -458,7 +457,7 @@ static void diff_env(struct task *t, const char *git_dir)
         git_env.count = git_env.len = 0;
         git_env.full = false;
         env_set(&git_env, "PATH", env_get(&t->env, "PATH"));
-        env_set(&git_env, "HOME", t->state);
+        env_set(&git_env, "HOME", git_dir);
         env_set(&git_env, "LC_ALL", "C.UTF-8");
         env_set(&git_env, "GIT_DIR", git_dir);
         env_set(&git_env, "GIT_WORK_TREE", t->dir);
@@ -545,9 +544,11 @@ static enum status write_diff(struct task *t, const char *git_dir)
         struct stat st;
         enum status status = STATUS_OK;
         int r;
-        AUTO_CLOSE int fd = openat(t->out, ".changes.diff.part",
-                                   O_RDWR | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0644);
 
+        /* Ours alone: an agent that may write OUT could have put a FIFO there. */
+        unlinkat(t->out, ".changes.diff.part", 0);
+        AUTO_CLOSE int fd = openat(t->out, ".changes.diff.part",
+                                   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
         if (fd < 0)
                 return task_fail(t, STATUS_OUTPUT, "OUT/changes.diff: %s", strerror(errno));
         r = put_diff(t, fd, "--find-renames");
@@ -567,21 +568,19 @@ static enum status write_diff(struct task *t, const char *git_dir)
 
 enum status checkout_diff(struct task *t)
 {
-        char path[PATH_MAX];
-        struct wr w = wr_of(path, sizeof(path) - 1);
         int r;
 
         if (!t->start[0])
                 return STATUS_OK;
-        wr_fmt(&w, "%s/diff.git", t->state);
-        r = make_borrower(t, wr_cstr(&w));
+        r = make_borrower(t);
         if (r < 0)
-                return task_fail(t, STATUS_OUTPUT, "make %s: %s", path, strerror(-r));
-        diff_env(t, path);
+                return task_fail(t, STATUS_OUTPUT, "make a repository for the difference: %s",
+                                 strerror(-r));
+        diff_env(t, t->diff_git);
         r = index_work_tree(t);
         if (r)
                 return task_fail(t, STATUS_OUTPUT,
                                  "can't compare %s with its start commit (is .git still whole?)",
                                  t->dir);
-        return write_diff(t, path);
+        return write_diff(t, t->diff_git);
 }

@@ -37,8 +37,7 @@ static enum status take_diff(struct task *t)
 static enum status write_answer(struct task *t)
 {
         static LARGE_BUFFER char text[ANSWER_MAX];
-        AUTO_CLOSE int dir = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "answer",
+        AUTO_CLOSE int fd = t->state_fd < 0 ? -1 : openat(t->state_fd, "answer",
                                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct stat st;
         ssize_t n = 0;
@@ -190,15 +189,13 @@ static void run_rm(struct task *t, const char *path, const struct confine *confi
 static void remove_state(struct task *t)
 {
         static const struct confine none = { .no_new_privs = true };
-        char path[sizeof(t->state) + 16];
-        struct wr w = wr_of(path, sizeof(path) - 1);
 
-        if (!t->state[0])
-                return;
-        wr_fmt(&w, "%s/diff.git", t->state);
-        if (t->own_user && !access(wr_cstr(&w), F_OK))
-                run_rm(t, path, &t->agent_confine);
-        run_rm(t, t->state, &none);
+        if (t->diff_git[0] && t->own_user)
+                run_rm(t, t->diff_git, &t->agent_confine);
+        if (t->diff_git[0])
+                run_rm(t, t->diff_git, &none);
+        if (t->state[0])
+                run_rm(t, t->state, &none);
 }
 
 static enum status tidy_up(struct task *t)

@@ -191,7 +191,7 @@ int main(int argc, char **argv)
                 return program_exec("airlock-box", argv, SIG_ALL);
         t->quiet = o.quiet;
         t->box = o.spec_fd >= 0;
-        t->out = t->log = t->agent_log = t->journal.fd = -1;
+        t->out = t->log = t->agent_log = t->journal.fd = t->state_fd = -1;
         t->tail = (struct tail){ .buf = tail_bytes, .cap = sizeof(tail_bytes) };
         t->answer = (struct tail){ .buf = answer_bytes, .cap = sizeof(answer_bytes) };
         t->journal.start_ms = now_ms();

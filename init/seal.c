@@ -49,8 +49,7 @@ static enum status end_setup(struct task *t)
 static enum status take_env_file(struct task *t)
 {
         static LARGE_BUFFER char text[ENV_FILE_MAX];
-        AUTO_CLOSE int dir = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "env",
+        AUTO_CLOSE int fd = t->state_fd < 0 ? -1 : openat(t->state_fd, "env",
                                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct stat st;
         ssize_t n;
@@ -74,11 +73,10 @@ static enum status finish_environment(struct task *t)
 {
         char path[128];
         struct wr w = wr_of(path, sizeof(path) - 1);
-        AUTO_CLOSE int dir = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        int r = dir < 0 ? -errno : write_file(dir, "answer", "", 0);
+        int r = write_file(t->state_fd, "answer", "", 0);
 
         if (!r && t->own_user)
-                r = fchownat(dir, "answer", t->agent_confine.uid, t->agent_confine.gid,
+                r = fchownat(t->state_fd, "answer", t->agent_confine.uid, t->agent_confine.gid,
                              AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
         if (r < 0)
                 return task_fail(t, STATUS_PROVISION, "make $AIRLOCK_ANSWER: %s", strerror(-r));

@@ -28,13 +28,12 @@ static const char session[] =
 static enum status write_script(struct task *t)
 {
         const char *script = t->spec.setup.script;
-        AUTO_CLOSE int dir = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         char path[128];
         struct wr w = wr_of(path, sizeof(path) - 1);
-        int r = dir < 0 ? -errno : write_file(dir, "setup.sh", script, strlen(script));
+        int r = write_file(t->state_fd, "setup.sh", script, strlen(script));
 
         if (!r)
-                r = write_file(dir, "env", "", 0);
+                r = write_file(t->state_fd, "env", "", 0);
         if (r < 0)
                 return task_fail(t, STATUS_SETUP, "write the setup script: %s", strerror(-r));
         wr_fmt(&w, "%s/env", t->state);
@@ -48,8 +47,7 @@ static enum status write_script(struct task *t)
 static void put_failing_line(const struct task *t, struct wr *w)
 {
         char text[1024];
-        AUTO_CLOSE int dir = open(t->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        AUTO_CLOSE int fd = dir < 0 ? -1 : openat(dir, "setup.line",
+        AUTO_CLOSE int fd = openat(t->state_fd, "setup.line",
                                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         ssize_t n = fd < 0 ? -1 : read_full(fd, text, 200);
         size_t line;

@@ -57,6 +57,8 @@ struct task {
         struct tail tail;      /* of what the last child printed */
         struct tail answer;    /* of the agent's standard output */
         char state[64];        /* our own temporary directory */
+        int state_fd;          /* the same, by descriptor: the agent may move the path */
+        char diff_git[64];     /* git's, for the difference; made when the agent is gone */
         const char *dir;       /* where the work happens */
         char start[65];        /* start commit, hex; "" when there is no repository */
 
@@ -93,6 +95,9 @@ struct step {
  * fails, or before the next one when the outside asked us to stop.
  */
 enum status run_steps(struct task *t, enum phase phase, const struct step *steps, size_t count);
+
+/* Makes a directory of mode 0700 in the first place that is writable. -errno. */
+MUST_USE int make_private_dir(char *path, size_t cap);
 
 /* Says why, keeps the first reason for the result, and returns @status. */
 enum status task_fail(struct task *t, enum status status, const char *fmt, ...) PRINTF_LIKE(3, 4);
