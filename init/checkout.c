@@ -554,8 +554,8 @@ static enum status write_diff(struct task *t, const char *git_dir)
         if (!r && !diff_applies(t, fd, git_dir))
                 r = put_diff(t, fd, "--no-renames");
         if (r)
-                status = task_fail(t, STATUS_OUTPUT, 
-"git diff failed; OUT/changes.diff is not written");
+                status = task_fail(t, STATUS_OUTPUT,
+                                   "git diff failed; OUT/changes.diff is not written");
         else if (fsync(fd) < 0 || fstat(fd, &st) < 0 ||
                  renameat(t->out, ".changes.diff.part", t->out, "changes.diff") < 0)
                 status = task_fail(t, STATUS_OUTPUT, "OUT/changes.diff: %s", strerror(errno));

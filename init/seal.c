@@ -38,7 +38,8 @@ static enum status end_setup(struct task *t)
         if (r < 0)
                 return task_fail(t, STATUS_LOCK,
                                  "%u processes of the setup session can't be ended (another "
-                                 "user's, or stuck in the kernel): not starting the agent beside them",
+                                 "user's, or stuck in the kernel): not starting the agent "
+                                 "beside them",
                                  t->setup_left.survivors);
         if (t->setup_left.reaped && !t->quiet)
                 log_line(LOG_INFO, "seal: ended %u processes that setup had left",

@@ -138,7 +138,8 @@ def nothing_that_pid_1_runs_later_has_more_rights_than_the_agent():
     t = task()
     r = t.run("""
         for name in rm git chown sh; do
-            printf '#!/bin/bash\\n{ echo %s; grep -E "CapEff|NoNewPrivs" /proc/self/status; } >> %s/rights\\nexit 0\\n' $name """
+            printf '#!/bin/bash\\n{ echo %s; grep -E "CapEff|NoNewPrivs" /proc/self/status; } """
+              """>> %s/rights\\nexit 0\\n' $name """
               + t.out + """ > /usr/local/bin/$name; chmod +x /usr/local/bin/$name
         done""",
               popen={"env": dict(os.environ, PATH="/usr/local/bin:/usr/bin:/bin")})
