@@ -231,7 +231,7 @@ cppcheck: $(GENERATED)
 	@mkdir -p build/lint/cppcheck
 	cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c11 --language=c \
 	        --enable=warning,performance,portability -j$(shell nproc) \
-	        --cppcheck-build-dir=build/lint/cppcheck -D_GNU_SOURCE -I. \
+	        --cppcheck-build-dir=build/lint/cppcheck -D_GNU_SOURCE -D__$(ARCH)__ -I. \
 	        -DAIRLOCK_VERSION='"$(VERSION)"' \
 	        --suppress=resourceLeak --suppress=missingIncludeSystem \
 	        --suppress='*:build/generated/*' $(LINT_SRC)

@@ -29,7 +29,9 @@ static bool refuse(struct scan *c, size_t at, const char *what)
 
 static char peek(const struct scan *c)
 {
-        return c->at < c->len ? c->text[c->at] : '\0';
+        if (c->at == c->len)
+                return '\0';
+        return c->text[c->at];
 }
 
 static bool take(struct scan *c, char wanted)
@@ -87,10 +89,11 @@ static bool is_low(int unit)
 /* The cursor stands on the backslash. */
 static bool scan_escape(struct scan *c)
 {
+        static const char known[] = "\"\\/bfnrtu";
         size_t at = c->at++;
         int unit;
 
-        if (c->at == c->len || !memchr("\"\\/bfnrtu", c->text[c->at], 9))
+        if (c->at == c->len || !memchr(known, c->text[c->at], sizeof(known) - 1))
                 return refuse(c, at, "unknown escape in a string");
         if (c->text[c->at++] != 'u')
                 return true;
@@ -399,7 +402,9 @@ static size_t unescape(const char **s, char out[4])
         }
         if (p[1] != 'u') {
                 named = strchr(from, p[1]);
-                out[0] = named ? to[named - from] : p[1];
+                out[0] = p[1];
+                if (named)
+                        out[0] = to[named - from];
                 *s = p + 2;
                 return 1;
         }

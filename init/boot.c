@@ -18,8 +18,6 @@
 
 #define SETUP_UNIVERSAL "/opt/codex/setup_universal.sh"
 
-extern char **environ;
-
 static int open_log(int dir, const char *name)
 {
         return openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,

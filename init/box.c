@@ -73,7 +73,7 @@
 #define CAP_BIT_SYS_ADMIN (UINT64_C(1) << 21)
 
 #define OLD "/.airlock-old" /* the host's root, until leave_host */
-#define MOUNTS_MAX (8U * 1024 * 1024)
+#define MOUNTS_MAX (8U << 20)
 #define COPY_MAX (64U * 1024) /* mounted single files up to here are copied */
 #define DEPTH_MAX 64
 
@@ -261,7 +261,7 @@ static bool has_mounts_below(const struct plan *p, const char *path)
         const char *type;
 
         for (const char *m = NULL; (m = next_mount(p, m, &type));)
-                if (within(m, path) && strcmp(m, *path ? path : "/"))
+                if (within(m, path) && strcmp(m, *path ? path : "/") != 0)
                         return true;
         return false;
 }

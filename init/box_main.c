@@ -1,8 +1,8 @@
 /*
  * init/box_main.c - the main of airlock-box: `airlock run` outside a container.
  *
- * The spec is read here, while the host's paths are still there, and handed to airlock as
- * a descriptor; airlock then is PID 1 of the box, as it would be of any container.
+ * The spec is read here, while the host's paths are still there, and handed to
+ * airlock-run as a descriptor; that then is PID 1 of the box, as it would be of any container.
  */
 #include "base/confine.h"
 #include "base/io.h"
@@ -19,8 +19,6 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
-
-extern char **environ;
 
 /* A copy of the spec that outlives its path; open across the exec. */
 static int copy_spec(const char *path)

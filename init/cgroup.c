@@ -19,7 +19,7 @@ static uint64_t number_after(const char *text, const char *key)
                 const char *p;
 
                 line += *line == '\n';
-                if (strncmp(line, key, len))
+                if (strncmp(line, key, len) != 0)
                         continue;
                 p = line + len;
                 if (*p < '0' || *p > '9')

@@ -6,7 +6,6 @@
 #include "init/lock.h"
 #include "init/spec.h"
 
-#include <stdarg.h>
 #include <string.h>
 
 /* --- the plan ---------------------------------------------------------------------- */
@@ -32,15 +31,13 @@ static void put(struct wr *w, const char *s, size_t len)
         }
 }
 
-static void put_all(struct wr *w, const char *first, ...)
+static void put_list(struct wr *w, const char *const *list)
 {
-        va_list ap;
-
-        va_start(ap, first);
-        for (const char *s = first; s; s = va_arg(ap, const char *))
-                put(w, s, strlen(s));
-        va_end(ap);
+        for (; *list; list++)
+                put(w, *list, strlen(*list));
 }
+
+#define put_all(w, ...) put_list(w, (const char *const[]){ __VA_ARGS__, NULL })
 
 /* The end of one line, and the head of the next. */
 static void put_head(struct wr *w, const char *head)
@@ -58,7 +55,7 @@ static void put_script(struct wr *w, const char *script)
         line = strcspn(script, "\n");
         put(w, script, line);
         if (script[line] && script[line + 1])
-                put_all(w, " ...", NULL);
+                put_all(w, " ...");
 }
 
 static void put_seconds(struct wr *w, unsigned seconds)
@@ -75,15 +72,15 @@ static void put_setup(struct wr *w, const struct spec *s)
         put_head(w, "runtimes  ");
         for (enum spec_runtime r = 0; r < RUNTIME_COUNT; r++) {
                 if (s->runtimes[r])
-                        put_all(w, " ", spec_runtime_name(r), " ", s->runtimes[r], NULL);
+                        put_all(w, " ", spec_runtime_name(r), " ", s->runtimes[r]);
         }
         put_head(w, "env       ");
         for (size_t i = 0; i < s->env.count; i++)
-                put_all(w, " ", s->env.items[i].name, NULL);
+                put_all(w, " ", s->env.items[i].name);
         put_head(w, "setup      network ");
-        put_all(w, spec_net_name(s->network.setup), NULL);
+        put_all(w, spec_net_name(s->network.setup));
         put_seconds(w, s->setup.timeout_s);
-        put_all(w, s->setup.script ? ": " : ", no script", NULL);
+        put_all(w, s->setup.script ? ": " : ", no script");
         if (s->setup.script)
                 put_script(w, s->setup.script);
         if (s->maintenance.script) {
@@ -99,18 +96,18 @@ static void put_seal(struct wr *w, const struct spec *s)
 
         put_head(w, "seal       network ");
         put_all(w, spec_net_name(s->network.agent), ", lock ",
-                lock < 0 ? "none holds here" : lock_name((enum lock)lock), NULL);
+                lock < 0 ? "none holds here" : lock_name((enum lock)lock));
         if (s->network.lock != LOCK_AUTO)
-                put_all(w, ", demanded: ", demands[s->network.lock], NULL);
+                put_all(w, ", demanded: ", demands[s->network.lock]);
 }
 
 static void put_work(struct wr *w, const struct spec *s)
 {
         put_head(w, "work      ");
         for (size_t i = 0; i < s->agent.command.count; i++)
-                put_all(w, " ", s->agent.command.items[i], NULL);
+                put_all(w, " ", s->agent.command.items[i]);
         put_head(w, "           user ");
-        put_all(w, s->agent.user ? s->agent.user : "as started", NULL);
+        put_all(w, s->agent.user ? s->agent.user : "as started");
         put_seconds(w, s->agent.timeout_s);
 }
 
@@ -119,19 +116,18 @@ static void put_plan(struct wr *w, const struct spec *s)
         const char *missing = spec_unsupported_nth(s, 0);
 
         put_all(w, "provision  ", s->repo.url ? s->repo.url : "no repository",
-                s->repo.ref ? " at " : "", s->repo.ref ? s->repo.ref : "", " in ", s->repo.dir,
-                NULL);
+                s->repo.ref ? " at " : "", s->repo.ref ? s->repo.ref : "", " in ", s->repo.dir);
         put_setup(w, s);
         put_seal(w, s);
         put_work(w, s);
         put_head(w, "report     ");
-        put_all(w, s->output.dir, NULL);
+        put_all(w, s->output.dir);
         if (missing)
                 put_head(w, "this build can't run it: ");
         for (size_t i = 1; missing; i++) {
                 const char *next = spec_unsupported_nth(s, i);
 
-                put_all(w, missing, next ? ", " : "", NULL);
+                put_all(w, missing, next ? ", " : "");
                 missing = next;
         }
         put_head(w, "");

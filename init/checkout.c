@@ -373,7 +373,7 @@ enum status checkout_repo_spec(struct task *t)
                 return failed(t, "can't look for .airlock.json of");
         if (!entry[0])
                 return STATUS_OK;
-        if (strncmp(entry, "100", 3))
+        if (strncmp(entry, "100", 3) != 0)
                 return task_fail(t, STATUS_SPEC, ".airlock.json: not a regular file");
         AUTO_CLOSE int fd = memfd_create("repo-spec", MFD_CLOEXEC);
         arg(&show, "blob");
@@ -555,7 +555,8 @@ static enum status write_diff(struct task *t, const char *git_dir)
         if (!r && !diff_applies(t, fd, git_dir))
                 r = put_diff(t, fd, "--no-renames");
         if (r)
-                status = task_fail(t, STATUS_OUTPUT, "git diff failed; OUT/changes.diff is not written");
+                status = task_fail(t, STATUS_OUTPUT,
+                                   "git diff failed; OUT/changes.diff is not written");
         else if (fsync(fd) < 0 || fstat(fd, &st) < 0 ||
                  renameat(t->out, ".changes.diff.part", t->out, "changes.diff") < 0)
                 status = task_fail(t, STATUS_OUTPUT, "OUT/changes.diff: %s", strerror(errno));

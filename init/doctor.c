@@ -234,7 +234,8 @@ static void look_at_limits(void)
                 char text[64];
 
                 if (!first_line(limits[i].paths, text, sizeof(text))) {
-                        say(false, limits[i].what, "can't be read", "mount the cgroup at /sys/fs/cgroup");
+                        say(false, limits[i].what, "can't be read",
+                            "mount the cgroup at /sys/fs/cgroup");
                         continue;
                 }
                 /* v1 says "none" with a number just below 2^63. */

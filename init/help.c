@@ -45,8 +45,7 @@ static const char run[] =
         "  --box DIR   run in namespaces of our own with DIR as the root file system, which\n"
         "              is read and never changed; / is the host's own\n"
         "  --out DIR   the results go here, whatever output.dir says\n"
-        "  --quiet     no line for each step; warnings and failures only\n"
-        "  --verbose   every decision, and all of setup's output\n"
+        "  -q, --quiet no line for each step: warnings, failures and the end\n"
         "  --help      this text\n"
         "\n"
         "Results: events.ndjson answer.md changes.diff result.json setup.log agent.log.\n"
@@ -80,8 +79,9 @@ static const char check[] =
         "\n"
         "  --help      this text\n"
         "\n"
-        "Exit status: 0 the task could run here; 78 the spec is wrong, and a line\n"
-        "SPEC:LINE:COLUMN says where.\n";
+        "Exit status: 0 the spec is right, though the plan may say `this build can't run it`\n"
+        "or `lock none holds here`; 78 the spec is wrong, and a line SPEC:LINE:COLUMN says\n"
+        "where.\n";
 
 static const char doctor[] =
         "usage: airlock doctor\n"

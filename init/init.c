@@ -30,7 +30,9 @@
 #define GRACE_MAX_S 86400
 #define KILL_MS 1000
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-#define USAGE "usage: airlock init [-s] [-p SIGNAL] [-v] [-w] [-g] [-e STATUS] [-t SECONDS] -- COMMAND"
+#define USAGE \
+        "usage: airlock init [-s] [-p SIGNAL] [-v] [-w] [-g] [-e STATUS] [-t SECONDS] " \
+        "-- COMMAND"
 
 struct init {
         /* as asked for */
@@ -384,10 +386,10 @@ static void child(struct init *in)
  */
 static __attribute__((noinline)) pid_t start(struct init *in)
 {
-        pid_t pid = vfork();
+        pid_t pid = vfork(); /* NOLINT(clang-analyzer-security.insecureAPI.vfork) */
 
         if (!pid)
-                child(in);
+                child(in); /* NOLINT(clang-analyzer-unix.Vfork): it only execs or exits */
         return pid;
 }
 

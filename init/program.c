@@ -11,8 +11,6 @@
 #include <string.h>
 #include <sys/auxv.h>
 
-extern char **environ;
-
 /* Our own folder: by /proc, or without it by the path we were started with. */
 static size_t own_folder(char *buf, size_t cap)
 {

@@ -14,7 +14,7 @@
  *   runtime.NAME  env.NAME  setup.script  setup.timeout  setup.auto  maintenance  network
  * and, when the file is wrong, one "error" alone.
  */
-#define RECORDS_MAX (2 * SPEC_MAX)
+#define RECORDS_MAX (SPEC_MAX << 1)
 
 static void put_record(struct wr *w, const char *prefix, const char *name, const char *value)
 {
@@ -60,7 +60,8 @@ static NORETURN void child(struct task *t, int fd, struct wr *w, size_t *len)
         ssize_t n;
 
         alarm(10);
-        if (lock_enter(LOCKED_CLOSED) < 0 || confine_apply(&nobody, &stage) < 0 || json == MAP_FAILED)
+        if (lock_enter(LOCKED_CLOSED) < 0 || confine_apply(&nobody, &stage) < 0 ||
+            json == MAP_FAILED)
                 _exit(2);
         n = pread(fd, json, SPEC_MAX + 1, 0);
         if (n < 0)
@@ -98,7 +99,7 @@ static unsigned number_of(const char *s)
 static bool take_runtime(struct spec *s, const char *name, const char *value)
 {
         for (unsigned i = 0; i < RUNTIME_COUNT; i++) {
-                if (strcmp(name, spec_runtime_name(i)))
+                if (strcmp(name, spec_runtime_name(i)) != 0)
                         continue;
                 if (!s->runtimes[i])
                         s->runtimes[i] = value;

@@ -84,6 +84,11 @@ static void put_times(struct wr *w, const struct task *t)
         wr_str(w, "}");
 }
 
+static uint64_t ms_of(const struct timeval *t)
+{
+        return (uint64_t)t->tv_sec * 1000 + (uint64_t)t->tv_usec / 1000;
+}
+
 static void put_resources(struct wr *w, const struct task *t)
 {
         struct rusage u;
@@ -96,9 +101,9 @@ static void put_resources(struct wr *w, const struct task *t)
                 kills = c.oom_kills - (t->cgroup_start.oom_kills == CGROUP_UNKNOWN
                                                ? 0 : t->cgroup_start.oom_kills);
         wr_str(w, ",\n  \"resources\": {");
-        put_number(w, "user_ms", (uint64_t)u.ru_utime.tv_sec * 1000 + (uint64_t)u.ru_utime.tv_usec / 1000);
+        put_number(w, "user_ms", ms_of(&u.ru_utime));
         wr_str(w, ", ");
-        put_number(w, "system_ms", (uint64_t)u.ru_stime.tv_sec * 1000 + (uint64_t)u.ru_stime.tv_usec / 1000);
+        put_number(w, "system_ms", ms_of(&u.ru_stime));
         wr_str(w, ", ");
         put_number(w, "largest_process_bytes", (uint64_t)u.ru_maxrss * 1024);
         wr_str(w, "},\n  \"cgroup\": {");

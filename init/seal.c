@@ -37,8 +37,9 @@ static enum status end_setup(struct task *t)
         journal_leftovers(t);
         if (r < 0)
                 return task_fail(t, STATUS_LOCK,
-                                 "%u processes of the setup session can't be ended (another user's, "
-                                 "or stuck in the kernel): not starting the agent beside them",
+                                 "%u processes of the setup session can't be ended (another "
+                                 "user's, or stuck in the kernel): not starting the agent "
+                                 "beside them",
                                  t->setup_left.survivors);
         if (t->setup_left.reaped && !t->quiet)
                 log_line(LOG_INFO, "seal: ended %u processes that setup had left",
@@ -89,7 +90,8 @@ static enum status finish_environment(struct task *t)
                 env_set(&t->env, "AIRLOCK_PROMPT", t->spec.prompt);
         if (t->env.full)
                 return task_fail(t, STATUS_SETUP,
-                                 "the agent's environment is larger than 256 KiB or 1024 variables");
+                                 "the agent's environment is larger than 256 KiB or 1024 "
+                                 "variables");
         return STATUS_OK;
 }
 

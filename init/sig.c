@@ -10,8 +10,14 @@
 
 #define MASK_BYTES 8 /* the kernel's sigset_t; musl's is 128 and hides 32 to 34 */
 
+#ifdef __clang__ /* analyses us and does not know it */
+#define EXTERNALLY_VISIBLE
+#else
+#define EXTERNALLY_VISIBLE __attribute__((externally_visible))
+#endif
+
 /* The entry point below writes it before anything was relocated, hence by name. */
-__attribute__((used, externally_visible, visibility("hidden"))) uint64_t sig_inherited;
+__attribute__((used, visibility("hidden"))) EXTERNALLY_VISIBLE uint64_t sig_inherited;
 
 /*
  * sig_start: rt_sigprocmask(SIG_SETMASK, {all ones}, &sig_inherited, 8), then the C
@@ -171,7 +177,7 @@ static int parse_realtime(const char *text)
                 return RT_MIN;
         if (!strcmp(text, "RTMAX"))
                 return SIG_MAX;
-        offset = parse_number(text + 6 * (strlen(text) > 6));
+        offset = parse_number(strlen(text) > 6 ? text + 6 : "");
         if (offset < 0 || offset > SIG_MAX - RT_MIN)
                 return 0;
         if (!strncmp(text, "RTMIN+", 6))

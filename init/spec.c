@@ -329,7 +329,8 @@ static bool refuse_key(struct reader *r, uint32_t v, enum object o, const char *
 
         if ((o == O_OWN && has_key(O_TOP, name)) || (o == O_OWN_SETUP && has_key(O_SETUP, name)) ||
             (o == O_OWN_NETWORK && has_key(O_NETWORK, name)))
-                return fail(r, v, "a repository can't grant \"%s%s%s\": the operator's spec decides",
+                return fail(r, v,
+                            "a repository can't grant \"%s%s%s\": the operator's spec decides",
                             r->path, dot, name);
         return fail(r, v, "unknown key \"%s%s%.*s\"%s%s%s", r->path, dot, (int)shown, name,
                     nearest ? "; did you mean \"" : "", nearest ? nearest : "",
@@ -468,8 +469,8 @@ static bool check_agent(struct reader *r, const struct seen *seen)
 static bool check_rule(struct reader *r, const struct seen *seen, const struct spec_rule *rule)
 {
         return !rule->git_branch || rule->git == GIT_PUSH ||
-               fail(r, seen_key(seen, O_RULE, "branch"), "%s: \"branch\" goes with \"git\": \"push\"",
-                    r->path);
+               fail(r, seen_key(seen, O_RULE, "branch"),
+                    "%s: \"branch\" goes with \"git\": \"push\"", r->path);
 }
 
 static bool check_object(struct reader *r, uint32_t v, enum object o, const void *base,

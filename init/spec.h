@@ -12,7 +12,7 @@
 
 #include "base/base.h"
 
-#define SPEC_MAX (1024 * 1024) /* bytes of the file */
+#define SPEC_MAX (1 << 20) /* bytes of the file */
 #define SPEC_DEPTH 32          /* nested objects and arrays */
 
 enum spec_runtime {

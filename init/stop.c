@@ -223,8 +223,8 @@ static bool nobody_left(bool children)
 }
 
 /*
- * Waits until nobody is left (0) or time is up (-ETIMEDOUT). @signal, if any, is sent again whenever a child
- * ended: its own children may have been forked behind our back.
+ * Waits until nobody is left (0) or time is up (-ETIMEDOUT). @signal, if any, is sent
+ * again whenever a child ended: its own children may have been forked behind our back.
  */
 static int wait_gone(unsigned ms, int signal, struct stop_count *count)
 {

@@ -49,6 +49,7 @@ struct task {
         enum phase phase;
         bool quiet; /* children's output goes to the log alone */
         bool box;
+        bool own_user; /* the agent runs as another user than we */
 
         int out;               /* directory descriptor of output.dir */
         int log;               /* OUT/setup.log; -1: none */
@@ -65,22 +66,20 @@ struct task {
         struct env env;       /* for git and setup; becomes the agent's */
         enum lock setup_lock, agent_lock;
         struct confine setup_confine, agent_confine;
-        bool own_user; /* the agent runs as another user than we */
 
         /* What happened. */
         enum status status;   /* airlock's word; STATUS_OK while all is well */
         char reason[512];     /* of the first failure */
         enum phase failed_in;
         const char *failed_step;
-        bool agent_ran;
+        bool agent_ran, agent_timed_out;
+        bool diff_whole;      /* false: some file could not be read */
         int agent_wait;       /* wait(2) status, when agent_ran */
-        bool agent_timed_out;
         int stop_signal;      /* the outside asked us to stop with this; 0 */
         unsigned ignored_signals; /* signals sent to us from inside */
         struct stop_count setup_left, agent_left;
         uint64_t phase_ms[PHASE_COUNT];
         struct cgroup cgroup_start;
-        bool diff_whole; /* false: some file could not be read */
         uint64_t diff_bytes;
 };
 

@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 
 #define GRACE_MS 5000                    /* between TERM and KILL */
-#define LOG_MAX (8 * 1024 * 1024)        /* bytes of OUT/setup.log */
+#define LOG_MAX (8U << 20)               /* bytes of OUT/setup.log */
 #define CHUNK 2048                       /* of output at a time: less than PIPE_BUF */
 
 /* A pipe from the child, and the line that is not whole yet. */

@@ -24,9 +24,9 @@ _airlock()
         -e | -t) return ;;
         esac
         case $command in
-        run) options='--box --out --quiet --verbose --help' ;;
+        run) options='--box --out -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
-        check | doctor) options='--help' ;;
+        check | doctor) options='-h --help' ;;
         *) return ;;
         esac
         if [[ $command == init ]]; then

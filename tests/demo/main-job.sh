@@ -84,5 +84,8 @@ printf '\n--- answer.md\n'
 cat "$work/out/answer.md"
 printf '\n--- timeline\n'
 show_timeline
-grep -q '^+.*a + b' "$work/out/changes.diff" || { echo 'the repair is not in the diff' >&2; exit 1; }
+grep -q '^+.*a + b' "$work/out/changes.diff" || {
+        echo 'the repair is not in the diff' >&2
+        exit 1
+}
 exit "$status"

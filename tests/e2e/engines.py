@@ -139,7 +139,8 @@ def make_rootfs():
     with open(part + "/etc/group", "w") as f:
         f.write("root:x:0:\nuser:x:1000:\nnogroup:x:65534:\n")
     os.chown(part + "/home/user", 1000, 1000)
-    quiet(["chroot", part, "bash", "-c", "exec 2>&1 <&-; bash --version; type git sed ps; sed --version"])
+    quiet(["chroot", part, "bash", "-c",
+           "exec 2>&1 <&-; bash --version; type git sed ps; sed --version"])
     shutil.rmtree(rootfs, ignore_errors=True)
     os.rename(part, rootfs)
     open(rootfs + ".done", "w").close()
@@ -153,7 +154,8 @@ def rootfs():
         lower = make_rootfs()
         for name in ("/rootfs", "/upper", "/work"):
             os.mkdir(temp() + name)
-        quiet(["mount", "-t", "overlay", "e2e", "-o", "lowerdir=%s,upperdir=%s/upper,workdir=%s/work"
+        quiet(["mount", "-t", "overlay", "e2e", "-o",
+               "lowerdir=%s,upperdir=%s/upper,workdir=%s/work"
                % (lower, temp(), temp()), merged])
         shutil.copy(AIRLOCK, merged + "/usr/bin/airlock")
         os.chmod(merged + "/usr/bin/airlock", 0o755)

@@ -138,7 +138,8 @@ def nothing_that_pid_1_runs_later_has_more_rights_than_the_agent():
     t = task()
     r = t.run("""
         for name in rm git chown sh; do
-            printf '#!/bin/bash\\n{ echo %s; grep -E "CapEff|NoNewPrivs" /proc/self/status; } >> %s/rights\\nexit 0\\n' $name """
+            printf '#!/bin/bash\\n{ echo %s; grep -E "CapEff|NoNewPrivs" /proc/self/status; } """
+              """>> %s/rights\\nexit 0\\n' $name """
               + t.out + """ > /usr/local/bin/$name; chmod +x /usr/local/bin/$name
         done""",
               popen={"env": dict(os.environ, PATH="/usr/local/bin:/usr/bin:/bin")})
@@ -368,7 +369,8 @@ def packet():
     s = socket.socket(17, 3, 768)
     for i in range(2, 20): s.bind((socket.if_indextoname(i), 0)); s.send(b"x" * 60); return i
 way("packet", packet)
-way("ping socket", lambda: socket.socket(2, 2, 1).sendto(struct.pack("!BBHHH", 8, 0, 0xf7ff, 0, 0), ("1.1.1.1", 0)))
+way("ping socket", lambda: socket.socket(2, 2, 1).sendto(
+    struct.pack("!BBHHH", 8, 0, 0xf7ff, 0, 0), ("1.1.1.1", 0)))
 def vsock():
     s = socket.socket(40, 1); s.settimeout(1); s.connect((2, 1024))
 way("vsock", vsock)

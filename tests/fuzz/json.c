@@ -93,7 +93,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                 const struct json_token *s = &a.tokens[i];
                 const struct json_token *t = &b.tokens[i];
 
-                if (s->type != t->type || s->size != t->size || s->next != t->next || s->last != t->last)
+                if (s->type != t->type || s->size != t->size || s->next != t->next ||
+                    s->last != t->last)
                         abort();
         }
         second = written(&b, first.len);

@@ -28,9 +28,11 @@ TEST(a_line_sets_a_variable_or_is_counted)
                 const char *a;
 
                 e.count = e.len = 0;
-                CHECK_ROW(env_add_lines(&e, at_page_end(rows[i].text, n), n) == rows[i].bad, rows[i].why);
+                CHECK_ROW(env_add_lines(&e, at_page_end(rows[i].text, n), n) == rows[i].bad,
+                          rows[i].why);
                 a = env_get(&e, "A");
-                CHECK_ROW(a ? rows[i].value && !strcmp(a, rows[i].value) : !rows[i].value, rows[i].why);
+                CHECK_ROW(a ? rows[i].value && !strcmp(a, rows[i].value) : !rows[i].value,
+                          rows[i].why);
         }
 }
 

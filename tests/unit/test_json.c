@@ -34,7 +34,8 @@ TEST(what_is_not_json_is_refused_where_it_stops_being_json)
                 struct json_error e;
                 size_t n = strlen(rows[i].text);
 
-                CHECK_ROW(json_open(&j, at_page_end(rows[i].text, n), n, &e) == -EINVAL, rows[i].why);
+                CHECK_ROW(json_open(&j, at_page_end(rows[i].text, n), n, &e) == -EINVAL,
+                          rows[i].why);
                 CHECK_ROW(e.at == rows[i].at && e.what && !j.tokens, rows[i].why);
         }
 }

@@ -9,7 +9,8 @@ static const char full[] =
         "{\"version\": 1, \"repo\": {\"url\": \"https://h/a/app.git\", \"ref\": \"main\"},\n"
         " \"env\": {\"CI\": \"1\"}, \"runtimes\": {\"python\": \"3.12\"},\n"
         " \"setup\": {\"script\": \"make\\ntrue\", \"timeout_s\": 60},\n"
-        " \"network\": {\"agent\": \"full\", \"rules\": [{\"host\": \"*.x.org\", \"ports\": [22]}]},\n"
+        " \"network\": {\"agent\": \"full\", "
+        "\"rules\": [{\"host\": \"*.x.org\", \"ports\": [22]}]},\n"
         " \"agent\": {\"command\": [\"sh\", \"-c\", \"true\"]}}";
 
 TEST(a_spec_fills_what_it_says_and_defaults_the_rest)
@@ -52,22 +53,27 @@ TEST(an_error_stands_at_the_token_that_is_wrong)
                 { "no version", "{}", "\"version\" is missing", 1, 1 },
                 { "option as url", "{\"version\":1,\"repo\":{\"url\":\"-x\"}}", NULL, 1, 28 },
                 { "helper as url", "{\"version\":1,\"repo\":{\"url\":\"ext::sh\"}}", NULL, 1, 28 },
-                { "ref with dots", "{\"version\":1,\"repo\":{\"url\":\"/r\",\"ref\":\"a..b\"}}", NULL, 1, 39 },
+                { "ref with dots",
+                  "{\"version\":1,\"repo\":{\"url\":\"/r\",\"ref\":\"a..b\"}}", NULL, 1, 39 },
                 { "NUL", "{\"version\":1,\"prompt\":\"\\u0000\"}", NULL, 1, 23 },
-                { "two agents", "{\"version\":1,\"agent\":{\"exec_server\":\"ws://h:1\",\"command\":[\"x\"]}}",
+                { "two agents",
+                  "{\"version\":1,\"agent\":{\"exec_server\":\"ws://h:1\",\"command\":[\"x\"]}}",
                   "agent: either \"command\" or \"exec_server\"", 1, 48 },
                 { "ref without url", "{\"version\":1,\"repo\":{\"ref\":\"x\"}}",
                   "repo: \"url\" is missing", 1, 22 },
-                { "names after their use", "{\"version\":1,\"model\":{\"key\":\"${B}\"},\"secrets\":{\"names\":[\"A\"]}}",
+                { "names after their use",
+                  "{\"version\":1,\"model\":{\"key\":\"${B}\"},\"secrets\":{\"names\":[\"A\"]}}",
                   "secrets.names lacks the name in ${B}", 1, 29 },
                 { "a name twice", "{\"version\":1,\"secrets\":{\"names\":[\"A\",\"A\"]}}",
                   "secrets.names: this name is here a second time", 1, 38 },
                 { "no directory", "{\"version\":1,\"repo\":{\"url\":\"/\"}}",
                   "repo.url: it names no directory; give \"dir\"", 1, 28 },
                 { "header with a blank",
-                  "{\"version\":1,\"network\":{\"rules\":[{\"host\":\"h\",\"inject\":{\"header\":\"A B\",\"value\":\"x\"}}]}}",
+                  "{\"version\":1,\"network\":{\"rules\":"
+                  "[{\"host\":\"h\",\"inject\":{\"header\":\"A B\",\"value\":\"x\"}}]}}",
                   "network.rules.inject.header: expected the name of an HTTP header", 1, 65 },
-                { "too large", "{\"version\":1,\"agent\":{\"timeout_s\":99999999999999999999}}", NULL, 1, 35 },
+                { "too large",
+                  "{\"version\":1,\"agent\":{\"timeout_s\":99999999999999999999}}", NULL, 1, 35 },
         };
 
         for (size_t i = 0; i < COUNT(rows); i++) {
@@ -75,7 +81,8 @@ TEST(an_error_stands_at_the_token_that_is_wrong)
                 struct spec_error e;
                 size_t n = strlen(rows[i].json);
 
-                CHECK_ROW(spec_open(&s, at_page_end(rows[i].json, n), n, &e) == -EINVAL, rows[i].why);
+                CHECK_ROW(spec_open(&s, at_page_end(rows[i].json, n), n, &e) == -EINVAL,
+                          rows[i].why);
                 CHECK_ROW(e.line == rows[i].line && e.column == rows[i].column, rows[i].why);
                 CHECK_ROW(!rows[i].text || !strcmp(e.text, rows[i].text), rows[i].why);
         }
@@ -83,7 +90,8 @@ TEST(an_error_stands_at_the_token_that_is_wrong)
 
 TEST(a_repository_takes_away_and_never_grants)
 {
-        static const char base[] = "{\"version\":1,\"env\":{\"A\":\"op\"},\"network\":{\"agent\":\"limited\"}}";
+        static const char base[] =
+                "{\"version\":1,\"env\":{\"A\":\"op\"},\"network\":{\"agent\":\"limited\"}}";
         static const char *const bad[] = {
                 "{\"version\":1,\"network\":{\"agent\":\"full\"}}",
                 "{\"version\":1,\"network\":{\"allow\":[\"x.org\"]}}",
@@ -92,7 +100,8 @@ TEST(a_repository_takes_away_and_never_grants)
                 "{\"version\":1,\"setup\":{\"timeout_s\":1201}}",
         };
         static const char good[] =
-                "{\"version\":1,\"env\":{\"A\":\"repo\",\"B\":\"2\"},\"network\":{\"agent\":\"off\",\"deny\":[\"x\"]}}";
+                "{\"version\":1,\"env\":{\"A\":\"repo\",\"B\":\"2\"},"
+                "\"network\":{\"agent\":\"off\",\"deny\":[\"x\"]}}";
         struct spec s;
         struct spec_error e;
 
@@ -113,14 +122,18 @@ TEST(only_what_asks_for_something_is_unsupported)
         } rows[] = {
                 { "no agent", "{\"version\":1}", "agent.command (the built-in loop)" },
                 { "empty objects mean nothing",
-                  "{\"version\":1,\"secrets\":{\"names\":[],\"on_leak\":\"fail\"},\"model\":{\"wire\":\"chat\"},"
+                  "{\"version\":1,\"secrets\":{\"names\":[],\"on_leak\":\"fail\"},"
+                  "\"model\":{\"wire\":\"chat\"},"
                   "\"network\":{\"deny\":[],\"allow\":[],\"rules\":[],\"preset\":\"none\"},"
                   "\"output\":{\"pull_request\":{}},\"agent\":{\"command\":[\"x\"]}}", NULL },
                 { "no method at all is a wish",
-                  "{\"version\":1,\"network\":{\"methods\":[]},\"agent\":{\"command\":[\"x\"]}}", "network.methods" },
+                  "{\"version\":1,\"network\":{\"methods\":[]},\"agent\":{\"command\":[\"x\"]}}",
+                  "network.methods" },
                 { "a remote agent is no built-in loop",
                   "{\"version\":1,\"agent\":{\"exec_server\":\"ws://h:1\"}}", "agent.exec_server" },
-                { "one host", "{\"version\":1,\"network\":{\"deny\":[\"h\"]},\"agent\":{\"command\":[\"x\"]}}", "network.deny" },
+                { "one host",
+                  "{\"version\":1,\"network\":{\"deny\":[\"h\"]},\"agent\":{\"command\":[\"x\"]}}",
+                  "network.deny" },
         };
 
         for (size_t i = 0; i < COUNT(rows); i++) {
@@ -130,7 +143,8 @@ TEST(only_what_asks_for_something_is_unsupported)
 
                 CHECK_ROW(!spec_open(&s, rows[i].json, strlen(rows[i].json), &e), rows[i].why);
                 key = spec_unsupported(&s);
-                CHECK_ROW(key ? rows[i].key && !strcmp(key, rows[i].key) : !rows[i].key, rows[i].why);
+                CHECK_ROW(key ? rows[i].key && !strcmp(key, rows[i].key) : !rows[i].key,
+                          rows[i].why);
                 CHECK_ROW(!key || !spec_unsupported_nth(&s, 1), rows[i].why);
                 spec_close(&s);
         }
