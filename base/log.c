@@ -4,14 +4,21 @@
 #include "base/wr.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 static const char *the_role;
 static enum log_level the_level = LOG_INFO;
+static int the_patience = -1; /* ms; poll(2)'s "for ever" */
 
 void log_role(const char *role)
 {
         the_role = role;
+}
+
+void log_patience(int ms)
+{
+        the_patience = ms;
 }
 
 void log_level(enum log_level level)
@@ -40,6 +47,9 @@ static void put_line(const char *word, int err, const char *fmt, va_list ap)
                 wr_fmt(&w, "%s: ", word);
         wr_plain(&w, text, t.len);
         line[w.len++] = '\n';
+        if (the_patience >= 0 &&
+            poll(&(struct pollfd){ .fd = STDERR_FILENO, .events = POLLOUT }, 1, the_patience) == 0)
+                return;
         /* A log that can't be written has nobody to tell. */
         if (write(STDERR_FILENO, line, w.len) < 0)
                 errno = saved;

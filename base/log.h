@@ -41,6 +41,12 @@ void log_role(const char *role);
 /* Lines below @level are dropped. LOG_INFO at start. */
 void log_level(enum log_level level);
 
+/*
+ * Lines that stderr has no room for within @ms are dropped. Without this a write waits
+ * for ever, which only a process may do that nobody waits for.
+ */
+void log_patience(int ms);
+
 void log_line(enum log_level level, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* The same with `: strerror(err)` behind it; @err is positive. */

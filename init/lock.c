@@ -15,7 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
-#include <filter.h> /* generated: closed_filter */
+#include <filter.h> /* generated: guard_filter, closed_filter */
 
 const char *lock_name(enum lock lock)
 {
@@ -43,22 +43,27 @@ static int enter_netns(void)
         return 0;
 }
 
+static int load_filter(const struct sock_filter *filter, unsigned short len)
+{
+        /* The kernel reads it and never writes; its type does not say so. */
+        struct sock_fprog program = { len, (struct sock_filter *)(uintptr_t)filter };
+
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return -errno;
+        return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
+}
+
+int lock_guard(void)
+{
+        return load_filter(guard_filter, COUNT(guard_filter));
+}
+
 static int enter_closed(void)
 {
-        struct sock_fprog program = {
-                .len = COUNT(closed_filter),
-                /* The kernel reads it and never writes; its type does not say so. */
-                .filter = (struct sock_filter *)(uintptr_t)closed_filter,
-        };
-
         /* Abstract sockets of others live in our namespace: leave it, where that is allowed. */
         if (unshare(CLONE_NEWNET) < 0 && errno != EPERM && errno != EINVAL && errno != ENOSYS)
                 return -errno;
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
-                return -errno;
-        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
-                return -errno;
-        return 0;
+        return load_filter(closed_filter, COUNT(closed_filter));
 }
 
 int lock_enter(enum lock lock)

@@ -25,6 +25,12 @@ MUST_USE int lock_choose(void);
 MUST_USE int lock_enter(enum lock lock);
 
 /*
+ * The filter around every agent, whatever its lock: no typing into the operator's
+ * terminal (TIOCSTI), no limits for PID 1 (prlimit). Sets no_new_privs. 0 or -errno.
+ */
+MUST_USE int lock_guard(void);
+
+/*
  * Tries the ways out from a child under @lock: INET and INET6 connects by stream and
  * datagram, raw and packet sockets, io_uring. 0 when none opened; else -EEXIST with
  * *@way naming the one that did, or -errno when it could not be tried.

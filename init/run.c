@@ -211,6 +211,7 @@ int main(int argc, char **argv)
                 t->spec.output.dir = out;
         }
 
+        log_patience(100);
         sig_init();
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         /* Descriptors the engine or a careless parent left open are nobody's below us. */

@@ -8,9 +8,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+
+#define START_MS 30000 /* from fork to exec: a file system may hang, PID 1 may not */
 
 /* What the child writes when it fails. Same image, so the string is at the same place. */
 struct failure {
@@ -59,19 +62,28 @@ static int exec_by_path(char *const *argv, char *const *envp)
         return -err;
 }
 
+/*
+ * Opened before anything that is not ours runs: an agent with the right to write /dev
+ * could put a FIFO there, and every later child would wait in open(2).
+ */
+static int null_device(void)
+{
+        static int null = -1;
+
+        if (null < 0)
+                null = open("/dev/null", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+        return null;
+}
+
 static int arrange_descriptors(const int fd[3])
 {
         int from[3];
 
         /* First above 2, so that no dup2 below overwrites one that is still needed. */
         for (int i = 0; i < 3; i++) {
-                if (fd[i] < 0 && i == 0) {
-                        AUTO_CLOSE int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+                int source = fd[i] >= 0 ? fd[i] : i == 0 ? null_device() : i;
 
-                        from[i] = null < 0 ? -1 : fcntl(null, F_DUPFD_CLOEXEC, 3);
-                } else {
-                        from[i] = fcntl(fd[i] < 0 ? i : fd[i], F_DUPFD_CLOEXEC, 3);
-                }
+                from[i] = source < 0 ? -1 : fcntl(source, F_DUPFD_CLOEXEC, 3);
         }
         for (int i = 0; i < 3; i++) {
                 if (from[i] < 0)
@@ -103,6 +115,10 @@ static int become(const struct spawn *s, bool terminal, const char **stage)
                 return r;
         if (s->confine) {
                 r = confine_apply(s->confine, stage);
+                if (!r && s->confine->no_new_privs) {
+                        *stage = "guard the terminal and PID 1";
+                        r = lock_guard();
+                }
                 if (r < 0)
                         return r;
         }
@@ -134,6 +150,7 @@ pid_t spawn(const struct spawn *s, const char **stage)
         pid_t pid;
 
         *stage = "start";
+        null_device();
         if (pipe2(tell, O_CLOEXEC) < 0)
                 return -errno;
         pid = _Fork();
@@ -145,7 +162,11 @@ pid_t spawn(const struct spawn *s, const char **stage)
                 close(tell[0]);
                 return pid;
         }
-        n = read_full(tell[0], &f, sizeof(f));
+        if (poll(&(struct pollfd){ .fd = tell[0], .events = POLLIN }, 1, START_MS) == 0) {
+                kill(pid, SIGKILL);
+                f = (struct failure){ ETIMEDOUT, "start in time" };
+        }
+        n = f.err ? (ssize_t)sizeof(f) : read_full(tell[0], &f, sizeof(f));
         close(tell[0]);
         if (n != sizeof(f))
                 return pid; /* the pipe closed by itself: exec */

@@ -1,10 +1,10 @@
 /*
- * netfilter/filter_gen.c - writes the closed lock's seccomp filter as a C array.
+ * netfilter/filter_gen.c - writes the agent's seccomp filters as C arrays.
  *
  * Runs on the build machine with libseccomp; the shipped program carries the BPF and
  * no library. Usage: filter_gen x86_64|aarch64 > filter.h
  *
- * The filter refuses every road to a network that starts with a system call. Each errno
+ * The closed lock's refuses every road to a network that starts with a system call. Each errno
  * is the one that lets ordinary programs fall back. A foreign ABI (i386, x32) kills:
  * its call numbers would mean something else.
  */
@@ -18,7 +18,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define TIOCSTI 0x5412u
+#define TIOCSTI 0x5412u   /* asm-generic/ioctls.h */
+#define TIOCLINUX 0x541cu
 
 static scmp_filter_ctx ctx;
 
@@ -42,7 +43,25 @@ static void refuse(int err, const char *name)
         check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)err), nr, 0), name);
 }
 
-static void build(void)
+/*
+ * The guard goes around every agent, whatever its lock. TIOCSTI and TIOCLINUX type into
+ * the operator's terminal. prlimit64 asks for no more than the same ids, so an agent of
+ * our own user could take PID 1's descriptors, or its processor time.
+ */
+static void build_guard(void)
+{
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+                               SCMP_A1_32(SCMP_CMP_EQ, TIOCSTI)),
+              "ioctl TIOCSTI");
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
+                               SCMP_A1_32(SCMP_CMP_EQ, TIOCLINUX)),
+              "ioctl TIOCLINUX");
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
+                               SCMP_A0_32(SCMP_CMP_EQ, 1)),
+              "prlimit64 of PID 1");
+}
+
+static void build_closed(void)
 {
         static const char *const no_such_call[] = {
                 "io_uring_setup", "io_uring_enter", "io_uring_register", "clone3",
@@ -65,15 +84,13 @@ static void build(void)
         check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
                                SCMP_A0_64(SCMP_CMP_MASKED_EQ, 0x40000000, 0x40000000)),
               "clone: network namespace");
-        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-                               SCMP_A1_32(SCMP_CMP_EQ, TIOCSTI)), "ioctl TIOCSTI");
         for (size_t i = 0; i < sizeof(no_such_call) / sizeof(*no_such_call); i++)
                 refuse(ENOSYS, no_such_call[i]);
         for (size_t i = 0; i < sizeof(not_allowed) / sizeof(*not_allowed); i++)
                 refuse(EPERM, not_allowed[i]);
 }
 
-static void print(void)
+static void print(const char *name)
 {
         struct sock_filter op;
         FILE *bpf = tmpfile();
@@ -82,11 +99,26 @@ static void print(void)
                 check(-errno, "tmpfile");
         check(seccomp_export_bpf(ctx, fileno(bpf)), "export");
         rewind(bpf);
-        printf("/* Written by netfilter/filter_gen.c. */\n"
-               "static const struct sock_filter closed_filter[] = {\n");
+        printf("static const struct sock_filter %s[] = {\n", name);
         while (fread(&op, sizeof(op), 1, bpf) == 1)
                 printf("        { 0x%04x, %u, %u, 0x%08xU },\n", op.code, op.jt, op.jf, op.k);
         printf("};\n");
+        fclose(bpf);
+}
+
+static void generate(uint32_t arch, const char *name, void (*build)(void))
+{
+        ctx = seccomp_init(SCMP_ACT_ALLOW);
+        if (!ctx)
+                check(-ENOMEM, "init");
+        if (arch != seccomp_arch_native()) {
+                check(seccomp_arch_add(ctx, arch), "arch");
+                check(seccomp_arch_remove(ctx, SCMP_ARCH_NATIVE), "native arch");
+        }
+        check(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "badarch");
+        build();
+        print(name);
+        seccomp_release(ctx);
 }
 
 int main(int argc, char **argv)
@@ -97,15 +129,8 @@ int main(int argc, char **argv)
                 fprintf(stderr, "usage: filter_gen x86_64|aarch64\n");
                 return 2;
         }
-        ctx = seccomp_init(SCMP_ACT_ALLOW);
-        if (!ctx)
-                check(-ENOMEM, "init");
-        if (arch != seccomp_arch_native()) {
-                check(seccomp_arch_add(ctx, arch), "arch");
-                check(seccomp_arch_remove(ctx, SCMP_ARCH_NATIVE), "native arch");
-        }
-        check(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "badarch");
-        build();
-        print();
+        printf("/* Written by netfilter/filter_gen.c. */\n");
+        generate(arch, "guard_filter", build_guard);
+        generate(arch, "closed_filter", build_closed);
         return 0;
 }

@@ -1,0 +1,85 @@
+/*
+ * base/msg.h - every message between airlock's processes, on one page.
+ *
+ * Messages have one size and travel over SOCK_SEQPACKET pairs made before fork. At most
+ * one descriptor goes with one; the receiver owns it. A channel says at its birth which
+ * types it takes; anything else, or another size, ends its sender.
+ *
+ *   who            to             takes
+ *   PID 1          airlock-proxy  POLICY CHANNEL SECRETS LISTENER   each answered by DONE
+ *   airlock-lock   airlock-proxy  LISTENER                          answered by DONE
+ *   airlock-notify airlock-proxy  CONNECT                           answered by DONE
+ *                                 LISTENER (LISTEN_DNS_PAIR)        not answered
+ *
+ * `airlock proxy` and `airlock sandbox` take PID 1's part where there is no task.
+ */
+#ifndef BASE_MSG_H
+#define BASE_MSG_H
+
+#include "base/base.h"
+
+enum msg_type {
+        /*
+         * A policy (the text of netfilter/policy.h) in the sealed memfd that comes with it:
+         * from now on it decides, every connection is reset and every name forgotten.
+         * text: the name of the phase, for the journal. An empty policy allows nothing.
+         */
+        MSG_POLICY = 1,
+        /* A new end on which the proxy takes LISTENER and CONNECT, and nothing else. */
+        MSG_CHANNEL,
+        /* A memfd or pipe of `NAME=VALUE` NUL `NAME=VALUE` NUL …: what inject rules use. */
+        MSG_SECRETS,
+        /* A socket that the proxy takes connections or queries from; kind: enum listener. */
+        MSG_LISTENER,
+        /*
+         * The connection that will come from the loopback port @from_port was meant for
+         * @to. pid and text (the command line): who asked, for the journal; 0 and "" where
+         * nobody knows.
+         */
+        MSG_CONNECT,
+        /* The answer: error is 0 or a positive errno. */
+        MSG_DONE,
+};
+
+enum listener {
+        LISTEN_PROXY,       /* HTTP and SOCKS5, TCP or unix; the first byte tells */
+        LISTEN_REDIRECTED,  /* TCP: where to is SO_ORIGINAL_DST */
+        LISTEN_LOCAL,       /* TCP: every address is local, where to is getsockname(2) */
+        LISTEN_NOTIFIED,    /* TCP on loopback: a CONNECT message told where to */
+        LISTEN_DNS_UDP,     /* UDP with IP_PKTINFO and IPV6_RECVPKTINFO set */
+        LISTEN_DNS_TCP,
+        LISTEN_DNS_PAIR,    /* SOCK_SEQPACKET: a query in, an answer out */
+        LISTEN_COUNT,
+};
+
+struct msg_address {
+        uint16_t family;  /* AF_INET or AF_INET6; 0: none */
+        uint16_t port;    /* host order */
+        uint8_t bytes[16]; /* network order; 4 of them for AF_INET */
+};
+
+struct msg {
+        uint32_t type; /* enum msg_type */
+        uint32_t kind; /* enum listener */
+        int32_t error;
+        uint32_t pid;
+        struct msg_address to;
+        uint16_t from_port; /* host order */
+        uint16_t unused[3];
+        char text[200]; /* NUL-terminated */
+};
+
+/* Sends @m, with @fd unless that is -1. 0 or -errno; @fd stays the caller's. */
+MUST_USE int msg_send(int channel, const struct msg *m, int fd);
+
+/*
+ * Receives one message; *@fd is the descriptor that came with it (close-on-exec) or -1.
+ * 0; -EPIPE at the end of the channel; -EPROTO for another size, a second descriptor, a
+ * text without its NUL; -errno. On failure no descriptor is left open.
+ */
+MUST_USE int msg_receive(int channel, struct msg *m, int *fd);
+
+/* Sends @m and waits at most @ms for its DONE. 0, -ETIMEDOUT, -EPROTO, -errno, or -its error. */
+MUST_USE int msg_ask(int channel, const struct msg *m, int fd, int ms);
+
+#endif
