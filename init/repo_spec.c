@@ -50,11 +50,27 @@ static void put_spec(struct wr *w, const struct spec *s)
         put_number(w, "network", s->network.agent);
 }
 
+/* One of the variables after the operator's @from that is not a repository's to set? */
+static bool names_reserved(const struct spec *s, size_t from, struct spec_error *error)
+{
+        struct wr e = wr_of(error->text, sizeof(error->text) - 1);
+
+        for (size_t i = from; i < s->env.count; i++) {
+                if (!env_is_reserved(s->env.items[i].name))
+                        continue;
+                wr_fmt(&e, "env.%s: only the operator's spec may set it", s->env.items[i].name);
+                wr_cstr(&e);
+                return true;
+        }
+        return false;
+}
+
 static NORETURN void child(struct task *t, int fd, struct wr *w, size_t *len)
 {
         static const struct confine nobody = { .no_new_privs = true };
         struct spec_error error = { 0 };
         const char *stage;
+        size_t operators = t->spec.env.count;
         char *json = mmap(NULL, SPEC_MAX + 1, PROT_READ | PROT_WRITE,
                           MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
         ssize_t n;
@@ -66,11 +82,15 @@ static NORETURN void child(struct task *t, int fd, struct wr *w, size_t *len)
         n = pread(fd, json, SPEC_MAX + 1, 0);
         if (n < 0)
                 _exit(2);
-        if (spec_narrow(&t->spec, json, (size_t)n, &error) < 0) {
+        if (spec_narrow(&t->spec, json, (size_t)n, &error) < 0 ||
+            names_reserved(&t->spec, operators, &error)) {
                 char text[400];
                 struct wr e = wr_of(text, sizeof(text) - 1);
 
-                wr_fmt(&e, ".airlock.json:%u:%u: %s", error.line, error.column, error.text);
+                wr_str(&e, ".airlock.json:");
+                if (error.line)
+                        wr_fmt(&e, "%u:%u:", error.line, error.column);
+                wr_fmt(&e, " %s", error.text);
                 put_record(w, "", "error", wr_cstr(&e));
         } else {
                 put_spec(w, &t->spec);
@@ -111,7 +131,7 @@ static bool take_runtime(struct spec *s, const char *name, const char *value)
 /* The operator's variables stay as they are; the repository's go before them. */
 static bool take_env(struct task *t, const char *name, const char *value)
 {
-        if (!is_name(name))
+        if (!is_name(name) || env_is_reserved(name))
                 return false;
         if (!env_get(&t->env, name))
                 env_set(&t->env, name, value);

@@ -80,7 +80,9 @@ struct task {
         struct stop_count setup_left, agent_left;
         uint64_t phase_ms[PHASE_COUNT];
         struct cgroup cgroup_start;
-        uint64_t diff_bytes;
+        uint64_t diff_bytes, answer_bytes;
+        bool answer_whole;      /* false: answer.md holds a part of it */
+        uint64_t report_end_ms; /* REPORT's own deadline; 0 before */
 };
 
 /* A step: STATUS_OK, or how the task ends; then task_fail() has been called. */
@@ -100,6 +102,9 @@ MUST_USE int make_private_dir(char *path, size_t cap);
 
 /* Says why, keeps the first reason for the result, and returns @status. */
 enum status task_fail(struct task *t, enum status status, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/* Removes answer.md, changes.diff and result.json from OUT, whatever they are. -errno. */
+MUST_USE int task_clear_output(struct task *t);
 
 /* The phases, one file each. */
 enum status boot_run(struct task *t);

@@ -73,6 +73,14 @@ def host_root_is_never_changed(user):
 
 
 @both
+def host_devices_keep_their_modes(user):
+    before = [os.stat("/dev/" + d).st_mode for d in ("null", "zero", "tty")]
+    says(user, "chmod 600 /dev/null /dev/zero /dev/tty 2>/dev/null; chown 1:1 /dev/null "
+         "2>/dev/null; echo x > /dev/null && echo writable", "writable")
+    assert [os.stat("/dev/" + d).st_mode for d in ("null", "zero", "tty")] == before
+
+
+@both
 def output_is_the_hosts(user):
     box = Box("echo hello", user)
     box.process.wait(30)
