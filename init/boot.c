@@ -264,14 +264,6 @@ static enum status need_bash(struct task *t)
         return task_fail(t, STATUS_PROVISION, "the setup script needs bash in the image's PATH");
 }
 
-static enum status refuse_what_is_missing(struct task *t)
-{
-        const char *missing = spec_unsupported(&t->spec);
-
-        return missing ? task_fail(t, STATUS_SPEC, ".airlock.json: %s: not in this build", missing)
-                       : STATUS_OK;
-}
-
 static const struct step boot[] = {
         { "open the output directory", open_output },
         { "make a private directory", make_state },
@@ -281,7 +273,6 @@ static const struct step boot[] = {
         { "check out the repository", check_out },
         { "note the start commit", checkout_start },
         { "read the repository's own spec", checkout_repo_spec },
-        { "refuse what this build can't do", refuse_what_is_missing },
         { "choose the lock again, for the narrower policy", choose_lock },
         { "find bash", need_bash },
         { "pin the runtimes", pin_runtimes },

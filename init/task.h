@@ -48,9 +48,10 @@ struct task {
         struct journal journal;
         enum phase phase;
         bool quiet; /* children's output goes to the log alone */
-        bool box;
         bool own_user; /* the agent runs as another user than we */
 
+        int spec_fd;           /* the spec's image (init/spec_image.h) */
+        int spec_program;      /* airlock-spec, opened before anything hostile ran */
         int out;               /* directory descriptor of output.dir */
         int log;               /* OUT/setup.log; -1: none */
         size_t log_len;        /* bytes written to it */
@@ -118,6 +119,8 @@ enum status report_run(struct task *t); /* always the last, whatever happened */
 struct watch {
         const char *what;     /* names the child in messages: "git", "the setup script" */
         char *const *argv;
+        int program;          /* a program of ours, opened; 0: argv[0] by PATH */
+        int keep;             /* a descriptor that stays open for it; 0: none */
         const char *cwd;
         int in;               /* descriptor for its stdin; -1: /dev/null */
         int out;              /* descriptor for its stdout; -1: captured with stderr */

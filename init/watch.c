@@ -356,6 +356,7 @@ static int start(struct watching *g, const char **stage)
         AUTO_CLOSE int err = -1;
         struct spawn s = {
                 .argv = w->argv, .envp = w->env->vars, .cwd = w->cwd,
+                .program = w->program, .keep = w->keep,
                 .fd = { w->in, w->out, -1 }, .new_session = w->new_session,
                 .terminal = w->terminal, .lock = w->lock, .confine = w->confine,
         };

@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 
-from lib import AIRLOCK, case, main, skip, until
+from lib import AIRLOCK, PROGRAMS, case, main, skip, until
 
 MARK = "airlock-box-test"
 
@@ -23,7 +23,7 @@ class Box:
         self.out = self.folder + "/out"
         os.mkdir(self.out)
         os.chown(self.out, user, user)
-        for name in ("airlock", "airlock-run", "airlock-box"):
+        for name in PROGRAMS:
             shutil.copy(os.path.join(os.path.dirname(AIRLOCK), name), self.folder)
         spec = {"version": 1, "repo": {"dir": "/workspace/w"}, "output": {"dir": self.out},
                 "network": {"setup": "full", "agent": "full"},
