@@ -151,40 +151,6 @@ static enum status prepare_environment(struct task *t)
         return STATUS_OK;
 }
 
-static enum status lock_missing(struct task *t)
-{
-        return task_fail(t, STATUS_LOCK,
-                         "network \"off\" can't be enforced here: it needs seccomp filters "
-                         "(CONFIG_SECCOMP_FILTER), or CAP_SYS_ADMIN or user namespaces for a "
-                         "network namespace; else set network.agent to \"full\"");
-}
-
-static enum status choose_lock(struct task *t)
-{
-        bool off = t->spec.network.agent == NET_OFF || t->spec.network.setup == NET_OFF;
-        enum lock lock = LOCKED_NOT;
-        char fields[64];
-        struct wr w = wr_of(fields, sizeof(fields));
-        int r = off ? lock_choose() : (int)LOCKED_NOT;
-
-        if (r < 0)
-                return lock_missing(t);
-        lock = (enum lock)r;
-        if (off && t->spec.network.lock == LOCK_CLOSED)
-                lock = LOCKED_CLOSED;
-        if (off && t->spec.network.lock == LOCK_NETNS && lock != LOCKED_NETNS)
-                return task_fail(t, STATUS_LOCK,
-                                 "network.lock \"netns\" can't be had here: it needs CAP_SYS_ADMIN "
-                                 "in the container, or a box");
-        if (t->spec.network.agent == NET_OFF)
-                t->agent_lock = lock;
-        if (t->spec.network.setup == NET_OFF)
-                t->setup_lock = lock;
-        wr_fmt(&w, ",\"lock\":\"%s\"", lock_name(t->agent_lock));
-        journal_event(&t->journal, "lock", fields, w.len);
-        return STATUS_OK;
-}
-
 static bool is_empty(const char *dir)
 {
         return rmdir(dir) == 0 || errno == ENOENT || errno == EBUSY;
@@ -219,7 +185,6 @@ static enum status check_out(struct task *t)
         return checkout_clone(t);
 }
 
-/* The repository may ask for less network than the operator: choose the lock after it. */
 static enum status pin_runtimes(struct task *t)
 {
         char *argv[] = { (char[]){ "bash" }, (char[]){ "--login" }, (char[]){ SETUP_UNIVERSAL },
@@ -269,11 +234,12 @@ static const struct step boot[] = {
         { "make a private directory", make_state },
         { "find the users", choose_users },
         { "prepare the environment", prepare_environment },
-        { "choose the lock", choose_lock },
+        { "choose the lock", egress_choose },
+        { "start the proxy", egress_start },
         { "check out the repository", check_out },
         { "note the start commit", checkout_start },
         { "read the repository's own spec", checkout_repo_spec },
-        { "choose the lock again, for the narrower policy", choose_lock },
+        { "choose the lock again, for the narrower policy", egress_choose },
         { "find bash", need_bash },
         { "pin the runtimes", pin_runtimes },
 };

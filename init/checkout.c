@@ -112,6 +112,7 @@ static int git(struct task *t, const char *cwd, struct args *a, int out)
         case WATCH_STOPPED:
                 task_fail(t, STATUS_KILLED, "stopped from outside during git %s", a->v[1]);
                 return -1;
+        case WATCH_LOST:
         case WATCH_NO_START:
                 return -1;
         }
@@ -144,7 +145,8 @@ static bool whole_commit_id(const char *ref)
 
 static enum status failed(struct task *t, const char *what)
 {
-        enum status s = t->stop_signal ? STATUS_KILLED : STATUS_PROVISION;
+        enum status s = t->stop_signal ? STATUS_KILLED
+                        : t->egress.lost ? STATUS_LOCK : STATUS_PROVISION;
 
         if (t->reason[0])
                 return s;

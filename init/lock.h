@@ -1,40 +1,35 @@
 /*
- * init/lock.h - what a process may reach of the network, as far as this build goes:
- * everything, or nothing.
+ * init/lock.h - which lock holds here. airlock-lock knows how; PID 1 asks and chooses.
+ *
+ * The strongest lock is found by doing it in a child (airlock-lock --try), never by
+ * looking at capability bits. Runs in PID 1 and in airlock-explain.
  */
 #ifndef INIT_LOCK_H
 #define INIT_LOCK_H
 
 #include "base/base.h"
 
+/* From the strongest; the names are those of network.lock and of airlock-lock --enter. */
 enum lock {
-        LOCKED_NOT,    /* the container's own network */
-        LOCKED_NETNS,  /* an empty network namespace with its own loopback */
-        LOCKED_CLOSED, /* seccomp: no socket but AF_UNIX */
+        LOCKED_NOT,       /* the container's own network */
+        LOCKED_NETNS,     /* a network namespace in which every address is the proxy's */
+        LOCKED_NETFILTER, /* rules in the container's: what is not the proxy's ends at it */
+        LOCKED_NOTIFY,    /* seccomp: a notifier connects for the agent, to the proxy */
+        LOCKED_CLOSED,    /* seccomp: no socket but AF_UNIX; enough for "off" alone */
+        LOCK_NAMES,
 };
 
 const char *lock_name(enum lock lock);
 
-/*
- * The strongest lock for "nothing" that this container allows, found by doing it in a
- * child. Returns it, or -EPERM when neither holds.
- */
-MUST_USE int lock_choose(void);
-
-/* Puts the calling process under @lock, before its capabilities go. 0 or -errno. */
-MUST_USE int lock_enter(enum lock lock);
+#define LOCK_WHY 400 /* bytes that say why one does not hold */
 
 /*
- * The filter around every agent, whatever its lock: no typing into the operator's
- * terminal (TIOCSTI), no limits for PID 1 (prlimit). Sets no_new_privs. 0 or -errno.
+ * Runs airlock-lock (@program, opened) with @argv, at most 10 s. 0, or -errno with its last
+ * line in @why: -EPERM when it said no.
  */
-MUST_USE int lock_guard(void);
+MUST_USE int lock_run(int program, char *const *argv, char why[static LOCK_WHY]);
 
-/*
- * Tries the ways out from a child under @lock: INET and INET6 connects by stream and
- * datagram, raw and packet sockets, io_uring. 0 when none opened; else -EEXIST with
- * *@way naming the one that did, or -errno when it could not be tried.
- */
-MUST_USE int lock_prove(enum lock lock, const char **way);
+/* Does @lock hold here? The same returns. */
+MUST_USE int lock_try(int program, enum lock lock, char why[static LOCK_WHY]);
 
 #endif

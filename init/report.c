@@ -258,6 +258,7 @@ enum status report_run(struct task *t)
 {
         enum status status = STATUS_OK;
 
+        egress_end(t);
         if (t->out < 0)
                 return t->status; /* nowhere to write, and said so */
         t->report_end_ms = now_ms() + REPORT_MS;

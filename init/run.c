@@ -167,6 +167,15 @@ static int exit_status_of(const struct task *t)
         return WEXITSTATUS(t->agent_wait);
 }
 
+/* Opened before anything of others runs: after that no path is trusted. */
+static bool open_programs(struct task *t)
+{
+        t->spec_program = program_open("airlock-spec");
+        t->egress.lock_program = program_open("airlock-lock");
+        t->egress.proxy_program = program_open("airlock-proxy");
+        return t->spec_program > 0 && t->egress.lock_program > 0 && t->egress.proxy_program > 0;
+}
+
 int main(int argc, char **argv)
 {
         static LARGE_BUFFER char out[PATH_MAX];
@@ -180,14 +189,14 @@ int main(int argc, char **argv)
                 return status;
         sig_inherited = o.inherited_mask;
         t->quiet = o.quiet;
+        t->egress.control = -1;
         t->out = t->log = t->agent_log = t->journal.fd = t->state_fd = -1;
         t->tail = (struct tail){ .buf = tail_bytes, .cap = sizeof(tail_bytes) };
         t->answer = (struct tail){ .buf = answer_bytes, .cap = sizeof(answer_bytes) };
         t->journal.start_ms = now_ms();
         t->diff_whole = true;
         t->spec_fd = o.spec_fd;
-        t->spec_program = program_open("airlock-spec");
-        if (t->spec_program < 0)
+        if (!open_programs(t))
                 return STATUS_NOT_FOUND;
         r = spec_image_open(o.spec_fd, &t->spec);
         if (r < 0)

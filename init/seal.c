@@ -116,7 +116,7 @@ static enum status give_work_tree(struct task *t)
         return task_fail(t, STATUS_PROVISION, "can't give %s to agent.user", t->dir);
 }
 
-/* What PID 1 still has to do: end others, become the agent's user, empty namespaces. */
+/* What PID 1 still has to do: end others, become the agent's user, make its namespaces. */
 static enum status keep_few_rights(struct task *t)
 {
         uint64_t keep = CAP(CAP_KILL) | CAP(CAP_SETUID) | CAP(CAP_SETGID) | CAP(CAP_SETPCAP) |
@@ -125,28 +125,13 @@ static enum status keep_few_rights(struct task *t)
         const char *stage;
         int r;
 
-        if (t->agent_lock != LOCKED_NOT)
-                keep |= CAP(CAP_SYS_ADMIN) | CAP(CAP_NET_ADMIN);
+        /* Inside a namespace that it makes itself, airlock-lock has and needs these. */
+        if (t->agent_lock == LOCKED_NETNS)
+                keep |= CAP(CAP_SYS_ADMIN) | CAP(CAP_NET_ADMIN) | CAP(CAP_SETFCAP) |
+                        CAP(CAP_SYS_CHROOT) | CAP(CAP_NET_BIND_SERVICE);
         few.keep_caps = keep;
         r = confine_apply(&few, &stage);
         return r < 0 ? task_fail(t, STATUS_LOCK, "%s: %s", stage, strerror(-r)) : STATUS_OK;
-}
-
-static enum status prove(struct task *t)
-{
-        const char *way = "a probe";
-        int r;
-
-        if (t->agent_lock == LOCKED_NOT)
-                return STATUS_OK; /* the policy is "full" */
-        r = lock_prove(t->agent_lock, &way);
-        if (r == -EEXIST)
-                return task_fail(t, STATUS_LOCK, "lock %s does not hold: %s got out",
-                                 lock_name(t->agent_lock), way);
-        if (r < 0)
-                return task_fail(t, STATUS_LOCK, "lock %s can't be tried: %s",
-                                 lock_name(t->agent_lock), strerror(-r));
-        return STATUS_OK;
 }
 
 static const struct step seal[] = {
@@ -155,8 +140,9 @@ static const struct step seal[] = {
         { "end every process of the setup session", end_setup },
         { "take over $AIRLOCK_ENV", take_env_file },
         { "finish the agent's environment", finish_environment },
+        { "give the proxy the agent's policy", egress_seal },
         { "keep few rights", keep_few_rights },
-        { "prove that nothing gets out", prove },
+        { "prove that nothing gets out", egress_prove },
 };
 
 enum status seal_run(struct task *t)

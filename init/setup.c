@@ -85,7 +85,9 @@ static enum status setup_failed(struct task *t, enum watch_end end, int wait_sta
         struct wr w = wr_of(text, sizeof(text) - 1);
 
         if (end == WATCH_NO_START)
-                return STATUS_SETUP;
+                return WEXITSTATUS(wait_status) == STATUS_LOCK ? STATUS_LOCK : STATUS_SETUP;
+        if (end == WATCH_LOST)
+                return STATUS_LOCK;
         if (end == WATCH_STOPPED)
                 return task_fail(t, STATUS_KILLED, "stopped from outside during the setup script");
         if (end == WATCH_TIMEOUT)

@@ -2,6 +2,7 @@
 #include "init/spawn.h"
 
 #include "base/io.h"
+#include "base/wr.h"
 #include "init/sig.h"
 #include "init/tty.h"
 
@@ -14,12 +15,6 @@
 #include <sys/wait.h>
 
 #define START_MS 30000 /* from fork to exec: a file system may hang, PID 1 may not */
-
-/* What the child writes when it fails. Same image, so the string is at the same place. */
-struct failure {
-        int err;
-        const char *stage;
-};
 
 static const char *path_of(char *const *envp)
 {
@@ -100,6 +95,59 @@ static int arrange_descriptors(const int fd[3])
         return 0;
 }
 
+#define WORDS_MAX 66000 /* more than a spec's command can have */
+
+/* @name and a number after it. */
+static void put_option(char **words, size_t *n, const char *name, char *text, size_t cap,
+                       uint64_t value, bool hex)
+{
+        struct wr w = wr_of(text, cap - 1);
+
+        wr_fmt(&w, hex ? "%lx" : "%lu", (unsigned long)value);
+        wr_cstr(&w);
+        words[(*n)++] = (char *)(uintptr_t)name;
+        words[(*n)++] = text;
+}
+
+/* airlock-lock's command line: see netfilter/lock_main.c. */
+static int exec_locked(const struct spawn *s, int tell)
+{
+        static LARGE_BUFFER char *words[WORDS_MAX];
+        char text[8][24];
+        const struct confine *c = s->confine;
+        size_t n = 0;
+
+        words[n++] = (char[]){ "airlock-lock" };
+        words[n++] = (char[]){ "--enter" };
+        words[n++] = (char *)(uintptr_t)lock_name(s->lock);
+        if (s->channel >= 0) {
+                put_option(words, &n, "--proxy", text[0], 24, (uint64_t)s->channel, false);
+                put_option(words, &n, "--http-port", text[1], 24, s->door, false);
+                fcntl(s->channel, F_SETFD, 0);
+        }
+        if (c && c->set_ids) {
+                put_option(words, &n, "--uid", text[2], 24, c->uid, false);
+                put_option(words, &n, "--gid", text[3], 24, c->gid, false);
+        }
+        if (c)
+                put_option(words, &n, "--keep-caps", text[4], 24, c->keep_caps, true);
+        if (s->program) {
+                put_option(words, &n, "--exec-fd", text[5], 24, (uint64_t)s->program, false);
+                fcntl(s->program, F_SETFD, 0);
+        }
+        put_option(words, &n, "--tell", text[6], 24, (uint64_t)tell, false);
+        fcntl(tell, F_SETFD, 0);
+        words[n++] = (char[]){ "--" };
+        for (size_t i = 0; s->argv[i]; i++) {
+                if (n == WORDS_MAX - 1)
+                        return -E2BIG;
+                words[n++] = s->argv[i];
+        }
+        words[n] = NULL;
+        syscall(SYS_execveat, s->lock_program, "", words, s->envp, AT_EMPTY_PATH);
+        return -errno;
+}
+
 static int become(const struct spawn *s, bool terminal, const char **stage)
 {
         int r;
@@ -115,16 +163,8 @@ static int become(const struct spawn *s, bool terminal, const char **stage)
         r = arrange_descriptors(s->fd);
         if (r < 0)
                 return r;
-        *stage = "close the network";
-        r = lock_enter(s->lock);
-        if (r < 0)
-                return r;
-        if (s->confine) {
+        if (s->confine && s->lock == LOCKED_NOT) {
                 r = confine_apply(s->confine, stage);
-                if (!r && s->confine->no_new_privs) {
-                        *stage = "guard the terminal and PID 1";
-                        r = lock_guard();
-                }
                 if (r < 0)
                         return r;
         }
@@ -134,30 +174,33 @@ static int become(const struct spawn *s, bool terminal, const char **stage)
 
 static NORETURN void child(const struct spawn *s, bool terminal, int tell)
 {
-        struct failure f = { 0, "start" };
-        int r = become(s, terminal, &f.stage);
+        struct spawn_failure f = { 0 };
+        const char *stage = "start";
+        int r = become(s, terminal, &stage);
 
         if (!r) {
                 sig_child_restore();
                 if (s->keep)
                         fcntl(s->keep, F_SETFD, 0);
-                r = s->program ? exec_opened(s) : exec_by_path(s->argv, s->envp);
-                f.stage = "exec";
+                stage = s->lock == LOCKED_NOT ? "exec" : "start airlock-lock";
+                r = s->lock != LOCKED_NOT ? exec_locked(s, tell)
+                    : s->program          ? exec_opened(s)
+                                          : exec_by_path(s->argv, s->envp);
         }
         f.err = -r;
+        memcpy(f.stage, stage, strnlen(stage, sizeof(f.stage) - 1));
         r = write_full(tell, &f, sizeof(f));
         _exit(r < 0 ? 2 : 1);
 }
 
-pid_t spawn(const struct spawn *s, const char **stage)
+pid_t spawn(const struct spawn *s, struct spawn_failure *f)
 {
         bool terminal = s->terminal && tty_may_hand_over();
-        struct failure f = { 0 };
         int tell[2];
         ssize_t n;
         pid_t pid;
 
-        *stage = "start";
+        *f = (struct spawn_failure){ 0, "start" };
         null_device();
         if (pipe2(tell, O_CLOEXEC) < 0)
                 return -errno;
@@ -172,13 +215,15 @@ pid_t spawn(const struct spawn *s, const char **stage)
         }
         if (poll(&(struct pollfd){ .fd = tell[0], .events = POLLIN }, 1, START_MS) == 0) {
                 kill(pid, SIGKILL);
-                f = (struct failure){ ETIMEDOUT, "start in time" };
+                *f = (struct spawn_failure){ ETIMEDOUT, "start in time" };
+                n = sizeof(*f);
+        } else {
+                n = read_full(tell[0], f, sizeof(*f));
         }
-        n = f.err ? (ssize_t)sizeof(f) : read_full(tell[0], &f, sizeof(f));
         close(tell[0]);
-        if (n != sizeof(f))
+        if (n != sizeof(*f))
                 return pid; /* the pipe closed by itself: exec */
+        f->stage[sizeof(f->stage) - 1] = '\0';
         waitpid(pid, NULL, 0);
-        *stage = f.stage;
-        return -f.err;
+        return f->err > 0 ? -f->err : -EIO;
 }

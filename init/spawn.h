@@ -24,14 +24,25 @@ struct spawn {
         int fd[3];         /* -1: /dev/null (stdin) or inherited (stdout, stderr) */
         bool new_session;  /* setsid: no controlling terminal */
         bool terminal;     /* hand the terminal over, if there is one to hand over */
-        enum lock lock;    /* the network as this child sees it */
         const struct confine *confine; /* NULL: everything we have */
+
+        /* Under a lock airlock-lock comes in between: it confines itself and becomes argv. */
+        enum lock lock;
+        int lock_program;  /* opened */
+        int channel;       /* to the proxy; -1: nothing may leave */
+        uint16_t door;     /* the proxy's port for programs that know it */
+};
+
+/* What a child writes when it fails, airlock-lock too (netfilter/enter.h). */
+struct spawn_failure {
+        int err; /* positive */
+        char stage[60];
 };
 
 /*
  * Returns the child's pid once its exec succeeded, or -errno of the part that failed,
- * with *@stage naming that part ("exec", "chdir", "setuid", …), and no child left.
+ * with that part's name in @f ("exec", "chdir", "setuid", …), and no child left.
  */
-MUST_USE pid_t spawn(const struct spawn *s, const char **stage);
+MUST_USE pid_t spawn(const struct spawn *s, struct spawn_failure *f);
 
 #endif

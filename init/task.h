@@ -11,6 +11,7 @@
 #include "base/confine.h"
 #include "base/log.h"
 #include "init/cgroup.h"
+#include "init/egress.h"
 #include "init/env.h"
 #include "init/journal.h"
 #include "init/lock.h"
@@ -50,6 +51,7 @@ struct task {
         bool quiet; /* children's output goes to the log alone */
         bool own_user; /* the agent runs as another user than we */
 
+        struct egress egress;
         int spec_fd;           /* the spec's image (init/spec_image.h) */
         int spec_program;      /* airlock-spec, opened before anything hostile ran */
         int out;               /* directory descriptor of output.dir */
@@ -137,6 +139,7 @@ enum watch_end {
         WATCH_EXITED,
         WATCH_TIMEOUT,  /* ended by us after timeout_s */
         WATCH_STOPPED,  /* ended by us: the outside asked */
+        WATCH_LOST,     /* ended by us: the proxy is gone; task_fail() has been called */
         WATCH_NO_START, /* task_fail() has been called */
 };
 

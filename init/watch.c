@@ -221,6 +221,8 @@ static void reap(struct watching *g)
         pid_t pid;
 
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+                if (pid == g->t->egress.proxy)
+                        g->t->egress.lost = true;
                 if (pid == g->pid) {
                         g->exited = true;
                         g->status = status;
@@ -334,6 +336,8 @@ static void watch_loop(struct watching *g)
                         pump(g, &g->err);
                 drain_signals(g);
                 keep_deadlines(g);
+                if (g->t->egress.lost)
+                        end_child(g, WATCH_LOST, SIGKILL);
         }
 }
 
@@ -349,19 +353,21 @@ static int make_pipe(struct stream *s, int *child_end)
         return 0;
 }
 
-static int start(struct watching *g, const char **stage)
+static int start(struct watching *g, struct spawn_failure *f)
 {
         const struct watch *w = g->w;
         AUTO_CLOSE int out = -1;
         AUTO_CLOSE int err = -1;
+        AUTO_CLOSE int channel = -1;
         struct spawn s = {
                 .argv = w->argv, .envp = w->env->vars, .cwd = w->cwd,
                 .program = w->program, .keep = w->keep,
                 .fd = { w->in, w->out, -1 }, .new_session = w->new_session,
-                .terminal = w->terminal, .lock = w->lock, .confine = w->confine,
+                .terminal = w->terminal, .confine = w->confine, .lock = w->lock,
+                .lock_program = g->t->egress.lock_program, .door = g->t->egress.door,
         };
 
-        *stage = "make a pipe";
+        *f = (struct spawn_failure){ 0, "make a pipe" };
         if (!w->terminal) {
                 int r = make_pipe(&g->err, &err);
 
@@ -373,7 +379,27 @@ static int start(struct watching *g, const char **stage)
                 if (w->out < 0)
                         s.fd[1] = w->answer ? out : err;
         }
-        return spawn(&s, stage);
+        if (w->lock != LOCKED_NOT) {
+                int r = egress_channel(g->t, &channel);
+
+                *f = (struct spawn_failure){ 0, "open a channel to airlock-proxy" };
+                if (r < 0)
+                        return r;
+        }
+        s.channel = channel;
+        return spawn(&s, f);
+}
+
+/* Says what kept the child from starting; the status is what a shell would say. */
+static int no_start(struct task *t, const struct watch *w, int err, const char *stage)
+{
+        bool exec = !strcmp(stage, "exec");
+        enum status status = exec || w->lock == LOCKED_NOT ? STATUS_PROVISION : STATUS_LOCK;
+
+        task_fail(t, status, "%s: %s: %s: %s", w->what, w->argv[0], stage, strerror(err));
+        if (status == STATUS_LOCK)
+                return STATUS_LOCK;
+        return err == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXEC;
 }
 
 enum watch_end watch(struct task *t, const struct watch *w, int *wait_status)
@@ -382,16 +408,14 @@ enum watch_end watch(struct task *t, const struct watch *w, int *wait_status)
                 .t = t, .w = w, .end = WATCH_EXITED, .signals = -1,
                 .out = { .fd = -1, .raw = w->answer }, .err = { .fd = -1 },
         };
-        const char *stage = "listen for signals";
+        struct spawn_failure f = { 0, "listen for signals" };
         uint64_t start_ms = now_ms();
 
         g.signals = sig_fd(SIG_ALL);
-        g.pid = g.signals < 0 ? g.signals : start(&g, &stage);
+        g.pid = g.signals < 0 ? g.signals : start(&g, &f);
         t->tail.total = 0;
         if (g.pid < 0) {
-                *wait_status = (g.pid == -ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXEC) << 8;
-                task_fail(t, STATUS_PROVISION, "%s: %s: %s: %s", w->what, w->argv[0], stage,
-                          strerror(-g.pid));
+                *wait_status = no_start(t, w, -g.pid, f.stage) << 8;
                 g.end = WATCH_NO_START;
         } else {
                 if (w->timeout_s) {
@@ -403,6 +427,9 @@ enum watch_end watch(struct task *t, const struct watch *w, int *wait_status)
                 watch_loop(&g);
                 drain(&g, &g.out);
                 drain(&g, &g.err);
+                if (g.end == WATCH_LOST)
+                        task_fail(t, STATUS_LOCK, "airlock-proxy has ended by itself, and %s with it",
+                                  w->what);
                 *wait_status = g.status;
         }
         if (g.out.fd >= 0)

@@ -46,7 +46,7 @@ static enum status run_agent(struct task *t)
         enum watch_end end;
 
         w.new_session = !w.terminal;
-        if (t->agent_lock != LOCKED_NOT && is_inet_socket(w.in))
+        if (is_inet_socket(w.in))
                 w.in = -1; /* a way out that was there before the seal */
         end = watch(t, &w, &t->agent_wait);
         if (w.terminal)
@@ -64,8 +64,10 @@ static enum status run_agent(struct task *t)
         case WATCH_STOPPED:
                 return task_fail(t, STATUS_KILLED, "stopped by %s from outside",
                                  sig_name(t->stop_signal));
+        case WATCH_LOST:
+                return STATUS_LOCK;
         case WATCH_NO_START:
-                return (enum status)WEXITSTATUS(t->agent_wait); /* 126 or 127 */
+                return (enum status)WEXITSTATUS(t->agent_wait); /* 126, 127, or the lock's 73 */
         }
         return STATUS_OK;
 }

@@ -1,0 +1,404 @@
+/* init/egress.c - starts the proxy, tells it the policy, and locks whoever must use it. */
+#include "init/egress.h"
+
+#include "base/io.h"
+#include "base/msg.h"
+#include "init/policy_text.h"
+#include "init/program.h"
+#include "init/sig.h"
+#include "init/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#define ANSWER_MS 10000
+#define END_MS 2000
+#define PROXY_UID 65001 /* its own, where it may have one: nobody's in any image we know */
+#define MARK 0xa1c
+
+/* --- which lock ------------------------------------------------------------------------ */
+
+/* What a phase may reach; REPORT nothing: only git and rm run there. */
+static enum spec_net mode_of(const struct task *t, enum phase p)
+{
+        if (p == PHASE_REPORT)
+                return NET_OFF;
+        return p < PHASE_SEAL ? t->spec.network.setup : t->spec.network.agent;
+}
+
+static bool demanded(const struct spec *s, enum lock lock)
+{
+        static const enum spec_lock words[LOCK_NAMES] = {
+                [LOCKED_NETNS] = LOCK_NETNS,   [LOCKED_NETFILTER] = LOCK_NETFILTER,
+                [LOCKED_NOTIFY] = LOCK_NOTIFY, [LOCKED_CLOSED] = LOCK_CLOSED,
+        };
+
+        return s->network.lock == LOCK_AUTO || s->network.lock == words[lock];
+}
+
+/* closed lets nothing through, so it is no way to let something through. */
+static bool suits(const struct task *t, enum lock lock)
+{
+        return lock != LOCKED_CLOSED || (t->spec.network.agent == NET_OFF &&
+                                         t->spec.network.setup != NET_LIMITED);
+}
+
+static void journal_lock(struct task *t, const struct wr *tried)
+{
+        char fields[3072];
+        struct wr w = wr_of(fields, sizeof(fields));
+
+        wr_fmt(&w, ",\"lock\":\"%s\",\"setup_lock\":\"%s\",\"others\":{", lock_name(t->agent_lock),
+               lock_name(t->setup_lock));
+        wr_bytes(&w, tried->buf, tried->len);
+        wr_str(&w, "}");
+        journal_event(&t->journal, "lock", fields, w.len);
+}
+
+static enum status none_holds(struct task *t, const char *last, const char *why)
+{
+        const char *mode = spec_net_name(t->spec.network.agent);
+
+        if (t->spec.network.lock != LOCK_AUTO)
+                return task_fail(t, STATUS_LOCK, "network.lock \"%s\" can't be had here: %s", last,
+                                 why);
+        return task_fail(t, STATUS_LOCK,
+                         "network \"%s\" can't be enforced here: no lock holds (`airlock doctor` "
+                         "says what each one needs); the last tried, %s: %s", mode, last, why);
+}
+
+enum status egress_choose(struct task *t)
+{
+        char tried[2560];
+        struct wr w = wr_of(tried, sizeof(tried));
+        char why[LOCK_WHY] = "";
+        enum lock lock, last = LOCKED_NOT;
+
+        for (lock = LOCKED_NETNS; lock < LOCK_NAMES; lock++) {
+                if (!demanded(&t->spec, lock) || !suits(t, lock))
+                        continue;
+                last = lock;
+                if (!lock_try(t->egress.lock_program, lock, why))
+                        break;
+                wr_fmt(&w, "%s\"%s\":", w.len ? "," : "", lock_name(lock));
+                wr_json(&w, why, strlen(why));
+        }
+        if (lock == LOCK_NAMES)
+                return none_holds(t, last ? lock_name(last) : "none", last ? why : "\"closed\" is "
+                                  "enough for \"off\" alone");
+        t->agent_lock = lock;
+        if (t->spec.network.setup != NET_FULL)
+                t->setup_lock = lock;
+        journal_lock(t, &w);
+        return STATUS_OK;
+}
+
+/* --- sockets --------------------------------------------------------------------------- */
+
+/* A listener, or a datagram socket, on loopback; *@port 0: any, and it is filled in. */
+static int bind_loopback(int family, int type, uint16_t *port)
+{
+        union {
+                struct sockaddr any;
+                struct sockaddr_in v4;
+                struct sockaddr_in6 v6;
+        } at = { .v4 = { .sin_family = AF_INET, .sin_port = htons(*port),
+                         .sin_addr.s_addr = htonl(INADDR_LOOPBACK) } };
+        socklen_t len = family == AF_INET ? sizeof(at.v4) : sizeof(at.v6);
+        int fd = socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        int one = 1;
+
+        if (fd < 0)
+                return -errno;
+        if (family == AF_INET6) {
+                at.v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(*port),
+                                               .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one));
+        }
+        if (type == SOCK_DGRAM && setsockopt(fd, family == AF_INET ? IPPROTO_IP : IPPROTO_IPV6,
+                                             family == AF_INET ? IP_PKTINFO : IPV6_RECVPKTINFO,
+                                             &one, sizeof(one)) < 0)
+                goto fail;
+        if (bind(fd, &at.any, len) < 0 || (type == SOCK_STREAM && listen(fd, 4096) < 0) ||
+            getsockname(fd, &at.any, &len) < 0)
+                goto fail;
+        *port = ntohs(family == AF_INET ? at.v4.sin_port : at.v6.sin6_port);
+        return fd;
+fail:
+        *port = 0;
+        close(fd);
+        return -errno;
+}
+
+static int give(struct task *t, enum listener kind, int family, int type, uint16_t *port)
+{
+        AUTO_CLOSE int fd = bind_loopback(family, type, port);
+        struct msg m = { .type = MSG_LISTENER, .kind = kind };
+
+        return fd < 0 ? fd : msg_ask(t->egress.control, &m, fd, ANSWER_MS);
+}
+
+/* A container without IPv6 needs no listener for it. */
+static int give_both(struct task *t, enum listener kind, int type, uint16_t *port)
+{
+        int r = give(t, kind, AF_INET, type, port);
+        uint16_t same = *port;
+
+        if (r < 0)
+                return r;
+        r = give(t, kind, AF_INET6, type, &same);
+        return r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT ? 0 : r;
+}
+
+/* --- the proxy --------------------------------------------------------------------------- */
+
+static int sealed_text(const char *text, size_t len)
+{
+        int fd = memfd_create("policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        int r = fd < 0 ? -errno : write_full(fd, text, len);
+
+        if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW |
+                                                 F_SEAL_WRITE) < 0)
+                r = -errno;
+        if (r && fd >= 0)
+                close(fd);
+        return r ? r : fd;
+}
+
+static int give_policy(struct task *t, enum phase p)
+{
+        static LARGE_BUFFER char text[256 * 1024];
+        struct wr w = wr_of(text, sizeof(text));
+        struct msg m = { .type = MSG_POLICY };
+        const char *name = p < PHASE_SEAL ? phase_name(PHASE_SETUP) : phase_name(PHASE_WORK);
+        int r = policy_text(&w, &t->spec, p < PHASE_SEAL);
+
+        if (r < 0)
+                return r;
+        AUTO_CLOSE int fd = sealed_text(text, w.len);
+        if (fd < 0)
+                return fd;
+        memcpy(m.text, name, strlen(name) + 1);
+        return msg_ask(t->egress.control, &m, fd, ANSWER_MS);
+}
+
+/* May a child of ours have this uid? A user namespace may not map it. */
+static bool may_become(uid_t uid)
+{
+        int status = 1;
+        pid_t pid = _Fork();
+
+        if (!pid)
+                _exit(syscall(SYS_setresgid, uid, uid, uid) || syscall(SYS_setresuid, uid, uid, uid));
+        return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
+}
+
+static NORETURN void become_proxy(struct task *t, int control)
+{
+        char fd[16], journal[16], uid[16];
+        struct wr f = wr_of(fd, sizeof(fd) - 1);
+        struct wr j = wr_of(journal, sizeof(journal) - 1);
+        struct wr u = wr_of(uid, sizeof(uid) - 1);
+        const char *argv[12] = { "airlock-proxy", "--control", fd, "--journal", journal };
+        size_t n = 5;
+
+        wr_u64(&f, (uint64_t)control);
+        wr_cstr(&f);
+        wr_u64(&j, (uint64_t)t->journal.fd);
+        wr_cstr(&j);
+        wr_u64(&u, PROXY_UID);
+        wr_cstr(&u);
+        if (t->egress.own_uid) {
+                argv[n++] = "--uid";
+                argv[n++] = uid;
+                argv[n++] = "--gid";
+                argv[n++] = uid;
+        }
+        if (t->agent_lock == LOCKED_NETFILTER) {
+                argv[n++] = "--mark";
+                argv[n++] = "2588"; /* MARK */
+        }
+        argv[n] = NULL;
+        fcntl(control, F_SETFD, 0);
+        fcntl(t->journal.fd, F_SETFD, 0);
+        dup2(STDERR_FILENO, STDOUT_FILENO);
+        setsid();
+        sig_child_restore();
+        syscall(SYS_execveat, t->egress.proxy_program, "", argv, environ, AT_EMPTY_PATH);
+        _exit(STATUS_NOT_FOUND);
+}
+
+static int run_proxy(struct task *t)
+{
+        int ends[2];
+
+        t->egress.own_uid = may_become(PROXY_UID);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+                return -errno;
+        t->egress.proxy = _Fork();
+        if (!t->egress.proxy)
+                become_proxy(t, ends[1]);
+        close(ends[1]);
+        if (t->egress.proxy < 0) {
+                t->egress.proxy = 0;
+                close(ends[0]);
+                return -errno;
+        }
+        stop_spare(t->egress.proxy);
+        t->egress.control = ends[0];
+        return 0;
+}
+
+/* What setup's programs, and git before them, find the proxy by, where no lock leads there. */
+static void name_proxy(struct task *t)
+{
+        static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY",
+                                             "HTTPS_PROXY" };
+        static const char none[] = "localhost,127.0.0.1,::1";
+        char url[48];
+        struct wr w = wr_of(url, sizeof(url) - 1);
+
+        wr_fmt(&w, "http://127.0.0.1:%u", t->egress.door);
+        wr_cstr(&w);
+        for (size_t i = 0; i < COUNT(names); i++)
+                env_set(&t->env, names[i], url);
+        env_set(&t->env, "no_proxy", none);
+        env_set(&t->env, "NO_PROXY", none);
+}
+
+static enum status failed(struct task *t, const char *what, int r)
+{
+        return task_fail(t, STATUS_LOCK, "%s: %s", what, strerror(-r));
+}
+
+enum status egress_start(struct task *t)
+{
+        int r;
+
+        if (mode_of(t, PHASE_SETUP) == NET_OFF && mode_of(t, PHASE_WORK) == NET_OFF)
+                return STATUS_OK;
+        r = run_proxy(t);
+        if (!r)
+                r = give_policy(t, PHASE_SETUP);
+        if (!r)
+                r = give_both(t, LISTEN_PROXY, SOCK_STREAM, &t->egress.door);
+        if (!r && t->agent_lock == LOCKED_NOTIFY)
+                r = give(t, LISTEN_NOTIFIED, AF_INET, SOCK_STREAM, &t->egress.notified);
+        if (r < 0)
+                return failed(t, "start airlock-proxy", r);
+        if (mode_of(t, PHASE_SETUP) != NET_OFF)
+                name_proxy(t);
+        return STATUS_OK;
+}
+
+bool egress_lost(struct task *t)
+{
+        struct pollfd p = { .fd = t->egress.control };
+
+        if (t->egress.proxy && poll(&p, 1, 0) > 0 && p.revents & (POLLHUP | POLLERR))
+                t->egress.lost = true;
+        return t->egress.lost;
+}
+
+void egress_end(struct task *t)
+{
+        if (!t->egress.proxy)
+                return;
+        close(t->egress.control);
+        t->egress.control = -1;
+        for (unsigned ms = 0; waitpid(t->egress.proxy, NULL, WNOHANG) == 0; ms += 2) {
+                if (ms >= END_MS)
+                        kill(t->egress.proxy, SIGKILL);
+                poll(NULL, 0, 2);
+        }
+        stop_spare_no_more(t->egress.proxy);
+        t->egress.proxy = 0;
+}
+
+int egress_channel(struct task *t, int *channel)
+{
+        struct msg m = { .type = MSG_CHANNEL };
+        int ends[2], r;
+
+        *channel = -1;
+        if (mode_of(t, t->phase) == NET_OFF)
+                return 0;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+                return -errno;
+        r = msg_ask(t->egress.control, &m, ends[1], ANSWER_MS);
+        close(ends[1]);
+        if (r < 0)
+                close(ends[0]);
+        else
+                *channel = ends[0];
+        return r;
+}
+
+/* --- the seal ---------------------------------------------------------------------------- */
+
+enum status egress_seal(struct task *t)
+{
+        int r;
+
+        if (mode_of(t, PHASE_WORK) == NET_OFF) {
+                static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY",
+                                                     "HTTPS_PROXY", "no_proxy", "NO_PROXY" };
+
+                for (size_t i = 0; i < COUNT(names) && t->egress.proxy; i++)
+                        env_unset(&t->env, names[i]);
+                egress_end(t);
+                return STATUS_OK;
+        }
+        if (egress_lost(t))
+                return task_fail(t, STATUS_LOCK, "airlock-proxy has ended by itself");
+        r = give_policy(t, PHASE_WORK);
+        return r < 0 ? failed(t, "give airlock-proxy the agent's policy", r) : STATUS_OK;
+}
+
+/* Each try is a line, `ok NAME …` or `LEAK NAME …`; the journal has them all. */
+static void journal_tries(struct task *t, int fd)
+{
+        char text[4096];
+        ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+
+        text[n > 0 ? n : 0] = '\0';
+        for (char *line = text, *end; *line; line = end) {
+                end = line + strcspn(line, "\n");
+                if (*end)
+                        *end++ = '\0';
+                journal_string(&t->journal, "try", "result", line);
+        }
+}
+
+enum status egress_prove(struct task *t)
+{
+        char *argv[] = { (char[]){ "airlock-lock" }, (char[]){ "--probe" },
+                         (char *)(uintptr_t)spec_net_name(mode_of(t, PHASE_WORK)), NULL };
+        AUTO_CLOSE int out = memfd_create("tries", MFD_CLOEXEC);
+        struct watch w = {
+                .what = "the probe", .argv = argv, .program = t->egress.lock_program, .cwd = t->dir,
+                .in = -1, .out = out, .new_session = true, .timeout_s = 30, .lock = t->agent_lock,
+                .confine = &t->agent_confine, .env = &t->env,
+        };
+        enum watch_end end;
+        int status = 0;
+
+        if (out < 0)
+                return failed(t, "try the lock", -errno);
+        end = watch(t, &w, &status);
+        journal_tries(t, out);
+        if (end == WATCH_EXITED && !status)
+                return STATUS_OK;
+        if (end == WATCH_STOPPED)
+                return task_fail(t, STATUS_KILLED, "stopped from outside during the proof");
+        return task_fail(t, STATUS_LOCK,
+                         "lock %s does not hold: the probe found a way out (events.ndjson, \"try\")",
+                         lock_name(t->agent_lock));
+}
