@@ -33,7 +33,7 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
         init/spec_load.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain
+PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-lock
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
@@ -45,6 +45,9 @@ SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+SRC_airlock-lock := $(BASE) base/confine.c \
+        netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/netns.c \
+        netfilter/closed.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
@@ -118,8 +121,11 @@ build/release/airlock: $(call objects,airlock)
 build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
+build/release/airlock-lock: $(call objects,airlock-lock)
+# The entry point of those that take signals from their first system call on is sig.c's.
+entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 $(PROGRAMS:%=build/release/%):
-	$(call LINK,$^,sig_start) -s -o $@
+	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
