@@ -46,8 +46,9 @@ SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 SRC_airlock-lock := $(BASE) base/confine.c \
-        netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/netns.c \
-        netfilter/closed.c
+        netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/closed.c \
+        netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
+        netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a

@@ -72,6 +72,7 @@ static void set_option(struct options *o, const char *name, const char *value)
                 e->set_ids = true;
         } else if (!strcmp(name, "--keep-caps")) {
                 e->keep_caps = number("--keep-caps: not hexadecimal: ", value, 16, UINT64_MAX);
+                e->set_caps = true;
         } else if (!strcmp(name, "--chdir")) {
                 e->chdir = value;
         } else if (!strcmp(name, "--tell")) {
@@ -111,7 +112,7 @@ static int fail(const struct options *o, int err, const char *stage, enum status
 
 int main(int argc, char **argv)
 {
-        struct options o = { .enter = { .exec_fd = -1 }, .tell = -1 };
+        struct options o = { .enter = { .exec_fd = -1, .helper = -1, .inside.proxy = -1 }, .tell = -1 };
         const char *stage = "start";
         int r;
 
