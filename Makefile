@@ -48,7 +48,9 @@ SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
 SRC_airlock-lock := $(BASE) base/confine.c \
         netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/closed.c \
         netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
-        netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c
+        netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
+        netfilter/sandbox.c netfilter/sandbox_options.c netfilter/unlock.c \
+        netfilter/probe.c netfilter/probe_tries.c netfilter/probe_process.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a

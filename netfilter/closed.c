@@ -4,10 +4,9 @@
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <sched.h>
 #include <sys/syscall.h>
 
-#include <filter.h> /* generated: guard_filter, closed_filter */
+#include <filter.h> /* generated: the four filters */
 
 static int load(const struct sock_filter *filter, unsigned short len)
 {
@@ -17,19 +16,26 @@ static int load(const struct sock_filter *filter, unsigned short len)
         return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
 }
 
-int closed_guard(void)
+static int load_locks(enum lock lock)
 {
-        return load(guard_filter, COUNT(guard_filter));
-}
-
-int closed_enter(void)
-{
-        if (unshare(CLONE_NEWNET) < 0 && errno != EPERM && errno != EINVAL && errno != ENOSYS)
-                return -errno;
+        switch (lock) {
+        case LOCK_NETNS:
+                return load(netns_filter, COUNT(netns_filter));
+        case LOCK_NETFILTER:
+                return load(agent_filter, COUNT(agent_filter));
+        case LOCK_CLOSED:
+                return load(closed_filter, COUNT(closed_filter));
+        case LOCK_NONE:
+        case LOCK_NOTIFY: /* notify_enter.c has its own */
+        case LOCK_COUNT:
+                break;
+        }
         return 0;
 }
 
-int closed_filter_load(void)
+int closed_load_filters(enum lock lock)
 {
-        return load(closed_filter, COUNT(closed_filter));
+        int r = load_locks(lock);
+
+        return r < 0 ? r : load(guard_filter, COUNT(guard_filter));
 }

@@ -8,18 +8,12 @@
 #ifndef NETFILTER_CLOSED_H
 #define NETFILTER_CLOSED_H
 
-#include "base/base.h"
-
-/* No typing into the operator's terminal (TIOCSTI), no limits for PID 1. 0 or -errno. */
-MUST_USE int closed_guard(void);
+#include "netfilter/lock.h"
 
 /*
- * Leaves others' abstract sockets behind with their network namespace, where that is
- * allowed. 0 or -errno.
+ * Loads what belongs to @lock: under every one no typing into the operator's terminal
+ * (TIOCSTI) and no limits for PID 1; under closed no socket but AF_UNIX. 0 or -errno.
  */
-MUST_USE int closed_enter(void);
-
-/* No socket but AF_UNIX, from here on. 0 or -errno. */
-MUST_USE int closed_filter_load(void);
+MUST_USE int closed_load_filters(enum lock lock);
 
 #endif

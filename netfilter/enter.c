@@ -12,9 +12,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 
@@ -33,42 +35,6 @@ static bool wants_frozen_paths(const struct enter *e)
         return e->landlock.fs == FS_WORKSPACE_WRITE && e->landlock.root_count;
 }
 
-static int enter_netns(struct enter *e, struct entered *got, const char **stage)
-{
-        struct netns n = { .helper = e->helper,
-                           .inside = e->inside.proxy >= 0 ? &e->inside : NULL };
-        int r;
-
-        *stage = "list the sockets of others";
-        r = mounts_find(&got->mounts);
-        if (r < 0)
-                return r;
-        n.mounts = mounts_wanted(&got->mounts) || wants_frozen_paths(e);
-        r = netns_enter(&n, stage);
-        got->mount_namespace = n.mounts;
-        got->own_users = n.own_users;
-        got->all_ids = n.all_ids;
-        return r;
-}
-
-static int enter_namespaces(struct enter *e, struct entered *got, const char **stage)
-{
-        switch (e->lock) {
-        case LOCK_NONE:
-        case LOCK_NETFILTER:
-                return 0;
-        case LOCK_NETNS:
-                return enter_netns(e, got, stage);
-        case LOCK_CLOSED:
-                return closed_enter();
-        case LOCK_NOTIFY:
-        case LOCK_COUNT:
-                break;
-        }
-        *stage = "enter a lock that this build has not";
-        return -ENOSYS;
-}
-
 /* "cover /run/docker.sock": the operator wants to know which. */
 static const char *with_path(const char *what, const char *path)
 {
@@ -77,6 +43,68 @@ static const char *with_path(const char *what, const char *path)
 
         wr_fmt(&w, "%s %.*s", what, 40, path);
         return wr_cstr(&w);
+}
+
+static int enter_netns(struct enter *e, struct entered *got, const char **stage)
+{
+        struct netns n = { .helper = e->helper,
+                           .inside = e->inside.proxy >= 0 ? &e->inside : NULL };
+        int r;
+
+        n.mounts = mounts_wanted(&got->mounts) || wants_frozen_paths(e);
+        r = netns_enter(&n, stage);
+        got->mount_namespace = n.mounts;
+        got->own_users = n.own_users;
+        got->all_ids = n.all_ids;
+        return r;
+}
+
+/*
+ * Not the lock itself, but what it can't see: sockets of others. Abstract ones stay behind
+ * with their network namespace, those with a path get covered, where that is allowed.
+ */
+static int enter_closed(struct entered *got, const char **stage)
+{
+        const char *path;
+
+        *stage = "leave the network";
+        if (unshare(CLONE_NEWNET) < 0 && errno != EPERM && errno != EINVAL && errno != ENOSYS)
+                return -errno;
+        if (!mounts_wanted(&got->mounts))
+                return 0;
+        if (!unshare(CLONE_NEWNS)) {
+                got->mount_namespace = true;
+                *stage = "keep our mounts to ourselves";
+                return mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) < 0 ? -errno : 0;
+        }
+        path = mounts_reachable(&got->mounts);
+        *stage = path ? with_path("cover", path) : *stage;
+        return path ? -EPERM : 0;
+}
+
+static int enter_namespaces(struct enter *e, struct entered *got, const char **stage)
+{
+        if (e->lock == LOCK_NETNS || e->lock == LOCK_CLOSED) {
+                int r = mounts_find(&got->mounts);
+
+                *stage = "list the sockets of others";
+                if (r < 0)
+                        return r;
+        }
+        switch (e->lock) {
+        case LOCK_NONE:
+        case LOCK_NETFILTER:
+                return 0;
+        case LOCK_NETNS:
+                return enter_netns(e, got, stage);
+        case LOCK_CLOSED:
+                return enter_closed(got, stage);
+        case LOCK_NOTIFY:
+        case LOCK_COUNT:
+                break;
+        }
+        *stage = "enter a lock that this build has not";
+        return -ENOSYS;
 }
 
 /* Below a root that may be written: its .git, and airlock's programs should they be there. */
@@ -117,13 +145,6 @@ static int arrange_mounts(const struct enter *e, const struct entered *got, cons
         return wants_frozen_paths(e) ? freeze_paths(e, stage) : 0;
 }
 
-static int load_filters(const struct enter *e)
-{
-        int r = e->lock == LOCK_CLOSED ? closed_filter_load() : 0;
-
-        return r < 0 ? r : closed_guard();
-}
-
 /*
  * With a user namespace of our own, CAP_SYS_ADMIN over it takes no_new_privs' place: a
  * setuid program gets nothing that is not bounded by the namespace. One that holds a
@@ -143,7 +164,7 @@ static int restrict_self(const struct enter *e, const struct entered *got, const
         if (r < 0)
                 return r;
         *stage = "load the filter";
-        r = load_filters(e);
+        r = closed_load_filters(e->lock);
         /* Where new privileges are wanted, the filters are what the lock can do without. */
         return r == -EACCES && free && !got->own_users ? 0 : r;
 }

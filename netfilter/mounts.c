@@ -146,6 +146,15 @@ bool mounts_wanted(const struct mounts *m)
         return m->len || m->kernel;
 }
 
+const char *mounts_reachable(const struct mounts *m)
+{
+        for (size_t at = 0; at < m->len; at += strlen(m->paths + at) + 1) {
+                if (!faccessat(AT_FDCWD, m->paths + at, W_OK, AT_EACCESS))
+                        return m->paths + at;
+        }
+        return NULL;
+}
+
 /* A path named twice is no socket the second time. */
 static int cover(const char *path)
 {

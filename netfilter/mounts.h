@@ -38,6 +38,9 @@ MUST_USE int mounts_find(struct mounts *m);
 /* Is there anything to cover? Without, no mount namespace is needed. */
 bool mounts_wanted(const struct mounts *m);
 
+/* The first socket that our ids may connect to, or NULL: for locks that can cover none. */
+const char *mounts_reachable(const struct mounts *m);
+
 /* Covers it, in a mount namespace of our own. 0, or -errno with *@path naming which. */
 MUST_USE int mounts_cover(const struct mounts *m, const char **path);
 
