@@ -446,13 +446,6 @@ static void put_table_message(struct nl *n, unsigned type, uint16_t flags, uint8
         nl_put_str(n, NFTA_TABLE_NAME, TABLE);
 }
 
-/* NEWTABLE first: to take away what is not there would be an error. */
-static void put_no_table(struct nl *n, uint8_t family)
-{
-        put_table_message(n, NFT_MSG_NEWTABLE, NLM_F_CREATE, family);
-        put_table_message(n, NFT_MSG_DELTABLE, 0, family);
-}
-
 static void put_table(struct build *b, uint8_t family, uint16_t flags)
 {
         b->family = family;
@@ -488,62 +481,6 @@ static int begin_build(struct build *b, const struct nft_plan *p, const struct n
         if (rules_wrong(p))
                 return -EINVAL;
         return f->no_fib ? rules_addresses(&local_addresses) : 0;
-}
-
-/*
- * Fresh tables first: no deletion, and so no grace period to wait for. Tables of ours that
- * stand already, in whatever form, are swapped for the new ones.
- */
-int nft_apply(const struct nft_plan *p, const struct nft_form *f)
-{
-        static const uint8_t every[] = { FAMILY_INET, FAMILY_IPV4, FAMILY_IPV6 };
-        struct build b;
-        uint8_t family;
-        int r = begin_build(&b, p, f);
-
-        if (r < 0)
-                return r;
-        AUTO_CLOSE int fd = nl_open(NETLINK_NETFILTER);
-        if (fd < 0)
-                return fd;
-        bracket(&b.n, NFNL_MSG_BATCH_BEGIN);
-        for (unsigned i = 0; family_at(f, i, &family); i++)
-                put_table(&b, family, NLM_F_CREATE | NLM_F_EXCL);
-        bracket(&b.n, NFNL_MSG_BATCH_END);
-        r = nl_transact(fd, &b.n, ACK_MS);
-        if (r == -EEXIST) {
-                b.n = nl_of(batch, sizeof(batch));
-                bracket(&b.n, NFNL_MSG_BATCH_BEGIN);
-                for (unsigned i = 0; i < COUNT(every) - (f->no_v6 ? 1 : 0); i++)
-                        put_no_table(&b.n, every[i]);
-                for (unsigned i = 0; family_at(f, i, &family); i++)
-                        put_table(&b, family, NLM_F_CREATE);
-                bracket(&b.n, NFNL_MSG_BATCH_END);
-                r = nl_transact(fd, &b.n, ACK_MS);
-        }
-        return r < 0 ? r : nft_verify(p, f);
-}
-
-int nft_remove(void)
-{
-        static const uint8_t every[] = { FAMILY_INET, FAMILY_IPV4, FAMILY_IPV6 };
-        AUTO_CLOSE int fd = nl_open(NETLINK_NETFILTER);
-        int r = 0;
-
-        if (fd < 0)
-                return fd;
-        for (unsigned i = 0; !r && i < COUNT(every); i++) {
-                struct nl n = nl_of(batch, sizeof(batch));
-
-                bracket(&n, NFNL_MSG_BATCH_BEGIN);
-                put_table_message(&n, NFT_MSG_DELTABLE, 0, every[i]);
-                nl_ask(&n);
-                bracket(&n, NFNL_MSG_BATCH_END);
-                r = nl_transact(fd, &n, ACK_MS);
-                if (r == -ENOENT || r == -EAFNOSUPPORT)
-                        r = 0;
-        }
-        return r;
 }
 
 /* --- reading back -------------------------------------------------------------------------- */
@@ -659,7 +596,74 @@ static int verify_family(int fd, struct build *b, uint8_t family)
         return 0;
 }
 
+static int verify(int fd, struct build *b)
+{
+        uint8_t family;
+        int r = 0;
+
+        for (unsigned i = 0; !r && family_at(b->form, i, &family); i++)
+                r = verify_family(fd, b, family);
+        return r;
+}
+
 int nft_verify(const struct nft_plan *p, const struct nft_form *f)
+{
+        struct build b;
+        int r = begin_build(&b, p, f);
+
+        if (r < 0)
+                return r;
+        AUTO_CLOSE int fd = nl_open(NETLINK_NETFILTER);
+        return fd < 0 ? fd : verify(fd, &b);
+}
+
+/* --- applying ------------------------------------------------------------------------------ */
+
+static const uint8_t every_family[] = { FAMILY_INET, FAMILY_IPV4, FAMILY_IPV6 };
+
+/* Which of our tables are there, as bits of every_family; or -errno. */
+static int find_tables(int fd)
+{
+        uint32_t request[16];
+        struct nl n = nl_of(request, sizeof(request));
+        struct nl_dump d;
+        struct rd body, value;
+        uint16_t type;
+        int r, there = 0;
+
+        message(&n, NFT_MSG_GETTABLE, NLM_F_DUMP, 0);
+        r = nl_dump_open(&d, fd, &n, answers, sizeof(answers), ACK_MS);
+        if (r < 0)
+                return r;
+        while ((r = nl_dump_next(&d, &type, &body)) > 0) {
+                uint8_t family = rd_u8(&body);
+
+                rd_bytes(&body, sizeof(struct nfgenmsg) - 1);
+                while (nl_attribute(&body, &type, &value)) {
+                        for (unsigned i = 0; i < COUNT(every_family); i++) {
+                                if (type == NFTA_TABLE_NAME && is_str(value, TABLE) &&
+                                    family == every_family[i])
+                                        there |= 1 << i;
+                        }
+                }
+        }
+        return r < 0 ? r : there;
+}
+
+static void put_no_tables(struct nl *n, int there)
+{
+        for (unsigned i = 0; i < COUNT(every_family); i++) {
+                if (there & 1 << i)
+                        put_table_message(n, NFT_MSG_DELTABLE, 0, every_family[i]);
+        }
+}
+
+/*
+ * Where nothing is deleted there is no grace period to wait for. Tables of ours that stand
+ * already, in whatever form, are swapped for the new ones; without NLM_F_EXCL a table
+ * that appeared a moment ago would get every rule twice.
+ */
+int nft_apply(const struct nft_plan *p, const struct nft_form *f)
 {
         struct build b;
         uint8_t family;
@@ -670,7 +674,32 @@ int nft_verify(const struct nft_plan *p, const struct nft_form *f)
         AUTO_CLOSE int fd = nl_open(NETLINK_NETFILTER);
         if (fd < 0)
                 return fd;
-        for (unsigned i = 0; !r && family_at(f, i, &family); i++)
-                r = verify_family(fd, &b, family);
-        return r;
+        r = find_tables(fd);
+        if (r < 0)
+                return r;
+        bracket(&b.n, NFNL_MSG_BATCH_BEGIN);
+        put_no_tables(&b.n, r);
+        for (unsigned i = 0; family_at(f, i, &family); i++)
+                put_table(&b, family, NLM_F_CREATE | NLM_F_EXCL);
+        bracket(&b.n, NFNL_MSG_BATCH_END);
+        r = nl_transact(fd, &b.n, ACK_MS);
+        return r < 0 ? r : verify(fd, &b);
+}
+
+int nft_remove(void)
+{
+        AUTO_CLOSE int fd = nl_open(NETLINK_NETFILTER);
+        struct nl n = nl_of(batch, sizeof(batch));
+        int there;
+
+        if (fd < 0)
+                return fd;
+        there = find_tables(fd);
+        if (there <= 0)
+                return there;
+        bracket(&n, NFNL_MSG_BATCH_BEGIN);
+        put_no_tables(&n, there);
+        nl_ask(&n);
+        bracket(&n, NFNL_MSG_BATCH_END);
+        return nl_transact(fd, &n, ACK_MS);
 }

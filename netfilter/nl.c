@@ -234,22 +234,23 @@ int nl_transact(int fd, struct nl *n, int ms)
         static LARGE_BUFFER uint32_t reply[NL_REPLY_MAX / 4];
         int64_t deadline = now_ms() + ms;
         enum nl_verdict verdict = NL_WAIT;
-        int r = send_all(fd, n);
+        int failed = 0, r = send_all(fd, n);
 
         if (r < 0)
                 return r;
         /*
-         * Acks are queued before sendto() returns, so the awaited one need not be the
-         * last in the queue: what stands behind it is read too, without waiting.
+         * Answers are queued before sendto() returns, and the awaited one need not be the
+         * last: what stands behind it is read too, without waiting, so that no error is
+         * missed and none is left for the next transaction.
          */
         for (;;) {
-                ssize_t got = receive(fd, reply, sizeof(reply),
-                                      verdict == NL_DONE ? 0 : deadline);
+                bool waiting = verdict == NL_WAIT && !failed;
+                ssize_t got = receive(fd, reply, sizeof(reply), waiting ? deadline : 0);
 
-                if (got == -ETIMEDOUT && verdict == NL_DONE)
-                        return 0;
+                if (got == -ETIMEDOUT && !waiting)
+                        return failed;
                 if (got < 0)
-                        return (int)got;
+                        return failed ? failed : (int)got;
                 switch (nl_judge(reply, (size_t)got, n->ack, &r)) {
                 case NL_WAIT:
                         break;
@@ -257,9 +258,11 @@ int nl_transact(int fd, struct nl *n, int ms)
                         verdict = NL_DONE;
                         break;
                 case NL_FAILED:
-                        return r;
+                        failed = failed ? failed : r;
+                        break;
                 case NL_MALFORMED:
-                        return -EPROTO;
+                        failed = failed ? failed : -EPROTO;
+                        break;
                 }
         }
 }

@@ -3,9 +3,9 @@
  *
  * Why it is this list:
  *
- * - Marked packets are the proxy's. Their connection gets the mark too, because a closed
- *   socket's last packets have no mark and no owner any more: without VERDICT_KEEP and
- *   MATCH_KEPT, three megabytes queued before close() arrive as a hundred kilobytes.
+ * - Marked packets are the proxy's. Their connection gets the mark too, because not every
+ *   packet of it has a socket: the kernel's own resets and ICMP errors have none, and what
+ *   a closed socket still had to send lost its owner. MATCH_KEPT lets those pass.
  * - DNS is redirected before local addresses are accepted: Docker's resolver, 127.0.0.11, is
  *   local, forwards to the world, and so is a tunnel. Its own socket sits on
  *   127.0.0.11 and another port, hence MATCH_DOCKER_DNS.
