@@ -52,6 +52,10 @@ SRC_airlock-lock := $(BASE) base/confine.c \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/unlock.c \
         netfilter/probe.c netfilter/probe_tries.c netfilter/probe_process.c
 
+# The netfilter lock: part of airlock-lock.
+NETFILTER := netfilter/nl.c netfilter/rules.c netfilter/nft.c netfilter/xt.c netfilter/shared.c \
+        netfilter/netfilter.c
+
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
@@ -157,6 +161,10 @@ build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
 build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -s -o $@
 
+PROBE_netfilter := tests/probe/netfilter.c $(BASE) $(NETFILTER)
+build/release/probe_netfilter: $(PROBE_netfilter:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
+
 # --- fuzzing: one entry point for libFuzzer, for gcc's replay of the corpus, for AFL++ --
 # tests/fuzz/NAME.c states an invariant; tests/fuzz/corpus/NAME/ is replayed as a test.
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
@@ -180,7 +188,7 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 	gcc $(ASAN) $^ -o $@
 
 # --- tests -----------------------------------------------------------------------------
-TESTED := all build/asan/unit build/release/unit $(FUZZ:%=build/asan/fuzz_%)
+TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter $(FUZZ:%=build/asan/fuzz_%)
 .PHONY: test tests-built check run bench
 tests-built: $(TESTED)
 test: deps deps-test
@@ -215,7 +223,7 @@ cov: build/cov/unit
 	done
 
 # --- lint: the three analysers overlap little, so all three run --------------------------
-LINT_SRC := $(sort $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+LINT_SRC := $(sort $(foreach p,$(PROGRAMS),$(SRC_$(p))) $(NETFILTER))
 .PHONY: lint lint-all layers headers analyzer tidy cppcheck
 lint: deps deps-lint
 	+$(AGAIN) lint-all
