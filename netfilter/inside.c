@@ -10,7 +10,6 @@
 
 #define BACKLOG 4096
 #define ANSWER_MS 5000
-#define DNS_PORT 53
 
 /* HTTP, HTTPS, ssh, git, and nothing that a database or a server under test likes. */
 static const uint16_t usual_ports[] = { 80, 443, 22, 9418 };
@@ -24,7 +23,7 @@ union address {
 struct place {
         int family, type;
         bool loopback; /* else every address */
-        uint16_t port; /* 0: any, and it is filled in */
+        uint16_t port;
 };
 
 static socklen_t address_of(const struct place *p, union address *a)
@@ -56,7 +55,7 @@ static int tell_addresses(int fd, const struct place *p)
 }
 
 /* A bound, listening socket, or -errno. */
-static int open_at(struct place *p)
+static int open_at(const struct place *p)
 {
         AUTO_CLOSE int fd = socket(p->family, p->type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
         union address a;
@@ -70,10 +69,8 @@ static int open_at(struct place *p)
                 r = tell_addresses(fd, p);
         if (r < 0)
                 return r;
-        if (bind(fd, &a.any, len) < 0 || (p->type == SOCK_STREAM && listen(fd, BACKLOG) < 0) ||
-            getsockname(fd, &a.any, &len) < 0)
+        if (bind(fd, &a.any, len) < 0 || (p->type == SOCK_STREAM && listen(fd, BACKLOG) < 0))
                 return -errno;
-        p->port = ntohs(p->family == AF_INET ? a.v4.sin_port : a.v6.sin6_port);
         return fd_take(&fd);
 }
 
@@ -82,7 +79,7 @@ struct handing {
         unsigned sent;
 };
 
-static int hand_over(struct handing *h, struct place *p, enum listener kind)
+static int hand_over(struct handing *h, const struct place *p, enum listener kind)
 {
         struct msg m = { .type = MSG_LISTENER, .kind = kind };
         AUTO_CLOSE int fd = open_at(p);
@@ -96,7 +93,7 @@ static int hand_over(struct handing *h, struct place *p, enum listener kind)
 }
 
 /* The same at both families; a namespace without IPv6 has one less way to the proxy. */
-static int hand_over_both(struct handing *h, struct place p, enum listener kind, uint16_t *port)
+static int hand_over_both(struct handing *h, struct place p, enum listener kind)
 {
         int r;
 
@@ -104,8 +101,6 @@ static int hand_over_both(struct handing *h, struct place p, enum listener kind,
         r = hand_over(h, &p, kind);
         if (r < 0)
                 return r;
-        if (port)
-                *port = p.port;
         p.family = AF_INET6;
         r = hand_over(h, &p, kind);
         return r == -EAFNOSUPPORT || r == -EADDRNOTAVAIL ? 0 : r;
@@ -137,35 +132,41 @@ static int hand_over_ports(struct handing *h, const uint16_t *ports, size_t coun
 
         for (size_t i = 0; i < count && !r; i++) {
                 r = hand_over_both(h, (struct place){ .type = SOCK_STREAM, .port = ports[i] },
-                                   LISTEN_LOCAL, NULL);
+                                   LISTEN_LOCAL);
                 if (r == -EADDRINUSE)
                         r = 0; /* named twice */
         }
         return r;
 }
 
+uint16_t inside_redirect_port(const struct inside *in)
+{
+        return (uint16_t)(in->http_port == UINT16_MAX ? UINT16_MAX - 1 : in->http_port + 1);
+}
+
 int inside_listen(struct inside *in, const char **stage)
 {
         struct handing h = { .proxy = in->proxy };
         struct place http = { .type = SOCK_STREAM, .loopback = true, .port = in->http_port };
-        struct place redirect = { .type = SOCK_STREAM, .loopback = true };
-        struct place dns = { .type = SOCK_DGRAM, .port = DNS_PORT };
+        struct place redirect = { .type = SOCK_STREAM, .loopback = true,
+                                  .port = inside_redirect_port(in) };
+        struct place dns = { .type = SOCK_DGRAM, .port = INSIDE_DNS_PORT };
         int r;
 
         *stage = "listen for proxy clients";
-        r = hand_over_both(&h, http, LISTEN_PROXY, &in->http_port);
+        r = hand_over_both(&h, http, LISTEN_PROXY);
         if (r < 0)
                 return r;
         *stage = "listen for DNS";
-        r = hand_over_both(&h, dns, LISTEN_DNS_UDP, NULL);
+        r = hand_over_both(&h, dns, LISTEN_DNS_UDP);
         dns.type = SOCK_STREAM;
         if (!r)
-                r = hand_over_both(&h, dns, LISTEN_DNS_TCP, NULL);
+                r = hand_over_both(&h, dns, LISTEN_DNS_TCP);
         if (r < 0)
                 return r;
         *stage = "listen for connections";
         if (in->redirected)
-                r = hand_over_both(&h, redirect, LISTEN_REDIRECTED, &in->redirect_port);
+                r = hand_over_both(&h, redirect, LISTEN_REDIRECTED);
         else
                 r = hand_over_ports(&h, usual_ports, COUNT(usual_ports));
         if (!r && !in->redirected)

@@ -3,6 +3,7 @@
  * command.
  *
  *   airlock-lock --enter LOCK [OPTIONS] -- CMD…   for PID 1, in the child it forked
+ *   airlock-lock --apply|--remove netfilter       rules for a network namespace: rules_main.h
  *   airlock-lock --try LOCK                       does it hold here? 0, or 73 and one line
  *   airlock-lock --probe off|limited|full         as the command: tries every way out
  *   sandbox [OPTIONS] -- CMD…                     as argv[0]: `airlock sandbox`
@@ -14,6 +15,7 @@
 #include "base/log.h"
 #include "netfilter/enter.h"
 #include "netfilter/probe.h"
+#include "netfilter/rules_main.h"
 #include "netfilter/sandbox.h"
 #include "netfilter/unlock.h"
 
@@ -139,6 +141,8 @@ static bool set_flag(struct enter *e, const char *name)
                 e->landlock.scope = true;
         else if (!strcmp(name, "--new-privs"))
                 e->new_privs = true;
+        else if (!strcmp(name, "--no-rules"))
+                e->inside.no_rules = true;
         else
                 return false;
         return true;
@@ -160,6 +164,8 @@ static void parse(struct options *o, char **argv)
         }
         if (!*argv || !argv[1])
                 usage("no command", "");
+        if (o->enter.inside.proxy >= 0 && !o->enter.inside.http_port)
+                usage("--proxy: it needs --http-port", "");
         o->argv = argv + 1;
 }
 
@@ -227,8 +233,11 @@ int main(int argc, char **argv)
                 usage("started by airlock: see ", "airlock(1)");
         if (!strcmp(argv[1], "--enter"))
                 return enter_main(argv + 2);
+        if (!strcmp(argv[1], "--apply") || !strcmp(argv[1], "--remove"))
+                return rules_main(argv + 1);
         if (!strcmp(argv[1], "--try") && argc == 3)
-                return try_main(lock_named(argv[2]));
+                return lock_named(argv[2]) == LOCK_NETFILTER ? rules_try()
+                                                             : try_main(lock_named(argv[2]));
         if (!strcmp(argv[1], "--probe"))
                 return probe_main(argv + 2);
         usage("unknown option: ", argv[1]);

@@ -2,6 +2,7 @@
 #include "netfilter/netns.h"
 
 #include "netfilter/idmap.h"
+#include "netfilter/nft.h"
 #include "netfilter/route.h"
 
 #include <errno.h>
@@ -83,19 +84,38 @@ static int leave_with_helper(struct netns *n, const char **stage)
 }
 
 /* IPv6 may be missing or switched off: then it leads nowhere. */
-static int make_all_local(void)
+static int route_both(int (*route)(int family))
 {
-        int r = route_all_local(AF_INET);
+        int r = route(AF_INET);
 
-        if (!r && route_all_local(AF_INET6) < 0)
-                return 0;
-        return r;
+        return !r && route(AF_INET6) < 0 ? 0 : r;
+}
+
+/*
+ * Every connection to the proxy: by rules, which leave all ports to the command's own
+ * servers; where the kernel has none, by making every address local.
+ */
+static int lead_to_proxy(struct inside *in, const char **stage)
+{
+        /* No packet of ours is marked: those that are could reach a dead end. */
+        struct nft_plan plan = { .mark = 1, .dns_port = INSIDE_DNS_PORT,
+                                 .redirect_port = inside_redirect_port(in) };
+        struct nft_form form = { 0 };
+        int r;
+
+        in->redirected = !in->no_rules && !nft_apply(&plan, &form);
+        *stage = in->redirected ? "route everything" : "make every address local";
+        r = route_both(in->redirected ? route_all_out : route_all_local);
+        return r < 0 ? r : inside_listen(in, stage);
 }
 
 int netns_enter(struct netns *n, const char **stage)
 {
-        int r = leave_with_helper(n, stage);
+        struct route_own own;
+        int r;
 
+        route_find_own(&own);
+        r = leave_with_helper(n, stage);
         if (r < 0)
                 return r;
         *stage = "keep our mounts to ourselves";
@@ -103,9 +123,9 @@ int netns_enter(struct netns *n, const char **stage)
                 return -errno;
         *stage = "set up the loopback device";
         r = route_loopback_up();
+        if (!r)
+                r = route_add_own(&own);
         if (r < 0 || !n->inside)
                 return r;
-        *stage = "make every address local";
-        r = make_all_local();
-        return r < 0 ? r : inside_listen(n->inside, stage);
+        return lead_to_proxy(n->inside, stage);
 }
