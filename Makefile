@@ -33,7 +33,7 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
         init/spec_narrow.c init/spec_load.c
 
-PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain
+PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) base/confine.c $(SPEC) init/spec_image.c \
@@ -47,6 +47,16 @@ SRC_airlock-box := $(BASE) base/confine.c init/spec_image.c \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+# The netfilter lock: part of airlock-lock.
+NETFILTER := netfilter/nl.c netfilter/rules.c netfilter/nft.c netfilter/xt.c netfilter/shared.c \
+        netfilter/netfilter.c
+SRC_airlock-lock := $(BASE) base/confine.c $(NETFILTER) \
+        netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/closed.c \
+        netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
+        netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
+        netfilter/sandbox.c netfilter/sandbox_options.c netfilter/unlock.c \
+        netfilter/probe.c netfilter/probe_tries.c netfilter/probe_process.c \
+        netfilter/rules_main.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
@@ -121,14 +131,19 @@ build/release/airlock-spec: $(call objects,airlock-spec)
 build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
+build/release/airlock-lock: $(call objects,airlock-lock)
+# The entry point of those that take signals from their first system call on is sig.c's.
+entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 $(PROGRAMS:%=build/release/%):
-	$(call LINK,$^,sig_start) -s -o $@
+	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
+UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilter/landlock.c \
+        netfilter/sandbox_options.c
 UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_words.c init/spec_narrow.c init/spec_image.c init/env.c $(UNIT)
+        init/spec_words.c init/spec_narrow.c init/spec_image.c init/env.c $(UNIT_NETFILTER) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated
@@ -149,6 +164,10 @@ PROBE_bearssl := tests/probe/bearssl.c
 build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
 build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
+	$(call LINK,$^,_start) -s -o $@
+
+PROBE_netfilter := tests/probe/netfilter.c $(BASE) $(NETFILTER)
+build/release/probe_netfilter: $(PROBE_netfilter:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
 
 # --- fuzzing: one entry point for libFuzzer, for gcc's replay of the corpus, for AFL++ --
@@ -174,7 +193,7 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 	gcc $(ASAN) $^ -o $@
 
 # --- tests -----------------------------------------------------------------------------
-TESTED := all build/asan/unit build/release/unit $(FUZZ:%=build/asan/fuzz_%)
+TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter $(FUZZ:%=build/asan/fuzz_%)
 .PHONY: test tests-built check run bench
 tests-built: $(TESTED)
 test: deps deps-test

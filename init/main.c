@@ -34,6 +34,12 @@ static int explain(int argc, char **argv)
         return program_exec("airlock-explain", argv, sig_inherited);
 }
 
+static int sandbox(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-lock", argv, sig_inherited);
+}
+
 /*
  * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
@@ -58,7 +64,7 @@ static int run(int argc, char **argv)
 
 static const struct command commands[] = {
         { "init", command_init },   { "run", run },             { "check", explain },
-        { "doctor", explain },      { "sandbox", not_here }, { "secret", not_here },
+        { "doctor", explain },      { "sandbox", sandbox }, { "secret", not_here },
         { "proxy", not_here },      { "exec-server", not_here }, { "agent", not_here },
         { "cache", not_here },      { "report", not_here },
 };

@@ -90,6 +90,52 @@ static void build_closed(void)
                 refuse(EPERM, not_allowed[i]);
 }
 
+/*
+ * What a network namespace and the rules in one do not hold: families that know nothing of
+ * either (a virtual machine's AF_VSOCK), and a ring that opens them without socket(2). The
+ * rest asks for capabilities that nobody has there; it is refused all the same.
+ */
+static void build_netns(void)
+{
+        static const char *const rings[] = { "io_uring_setup", "io_uring_enter",
+                                             "io_uring_register" };
+        static const char *const not_allowed[] = {
+                "bpf", "perf_event_open", "userfaultfd", "init_module", "finit_module",
+                "delete_module", "kexec_load", "kexec_file_load", "open_by_handle_at", "swapon",
+                "swapoff", "reboot", "quotactl", "add_key", "request_key", "keyctl",
+        };
+
+        for (unsigned f = 0; f < AF_MAX; f++) {
+                if (f != AF_UNIX && f != AF_INET && f != AF_INET6 && f != AF_NETLINK &&
+                    f != AF_PACKET)
+                        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT),
+                                               SCMP_SYS(socket), 1, SCMP_A0_32(SCMP_CMP_EQ, f)),
+                              "socket: family");
+        }
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EAFNOSUPPORT), SCMP_SYS(socket), 1,
+                               SCMP_A0_32(SCMP_CMP_GE, AF_MAX)), "socket: later families");
+        for (size_t i = 0; i < sizeof(rings) / sizeof(*rings); i++)
+                refuse(ENOSYS, rings[i]);
+        for (size_t i = 0; i < sizeof(not_allowed) / sizeof(*not_allowed); i++)
+                refuse(EPERM, not_allowed[i]);
+}
+
+/* In a network that is not its own, the command makes no namespaces and joins none. */
+static void build_agent(void)
+{
+        static const uint64_t spaces[] = { 0x00020000, 0x02000000, 0x04000000, 0x08000000,
+                                           0x10000000, 0x20000000, 0x40000000 };
+
+        build_netns();
+        refuse(ENOSYS, "clone3"); /* its flags are behind a pointer */
+        refuse(EPERM, "setns");
+        refuse(EPERM, "unshare");
+        for (size_t i = 0; i < sizeof(spaces) / sizeof(*spaces); i++)
+                check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
+                                       SCMP_A0_64(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i])),
+                      "clone: namespaces");
+}
+
 static void print(const char *name)
 {
         struct sock_filter op;
@@ -132,5 +178,7 @@ int main(int argc, char **argv)
         printf("/* Written by netfilter/filter_gen.c. */\n");
         generate(arch, "guard_filter", build_guard);
         generate(arch, "closed_filter", build_closed);
+        generate(arch, "netns_filter", build_netns);
+        generate(arch, "agent_filter", build_agent);
         return 0;
 }
