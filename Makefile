@@ -124,7 +124,7 @@ $(PROGRAMS:%=build/release/%):
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
-UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
+UNIT_SRC := $(BASE) base/ev.c base/json.c netfilter/names.c init/spec.c init/spec_keys.c init/spec_check.c \
         init/spec_narrow.c init/env.c $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
