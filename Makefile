@@ -28,7 +28,7 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 SHELL := /bin/bash
 
 # --- what each program is made of (nothing is globbed into a program) ----------------
-BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
+BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c
 
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
         init/spec_load.c
