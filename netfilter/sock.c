@@ -1,6 +1,8 @@
 /* netfilter/sock.c - sockets by address and port. */
 #include "netfilter/sock.h"
 
+#include "base/rd.h"
+
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -93,6 +95,14 @@ int sock_connect(int fd, const struct endpoint *to)
         if (connect(fd, (struct sockaddr *)&s, len) == 0 || errno == EINPROGRESS)
                 return 0;
         return -errno;
+}
+
+bool sock_established(int fd, const struct endpoint *to)
+{
+        struct sockaddr_storage s;
+        socklen_t len = endpoint_to(to, &s);
+
+        return connect(fd, (struct sockaddr *)&s, len) == 0 || errno == EISCONN;
 }
 
 int sock_error(int fd)
@@ -218,6 +228,13 @@ void sock_reset(int fd)
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b)
 {
         return a->port == b->port && address_equal(&a->address, &b->address);
+}
+
+uint32_t endpoint_v4(const struct endpoint *e)
+{
+        struct rd r = rd_of(e->address.byte, 4);
+
+        return e->address.family == 4 ? rd_be32(&r) : 0;
 }
 
 void endpoint_put(struct wr *w, const struct endpoint *e)

@@ -23,6 +23,8 @@ void sock_mark(uint32_t mark);
 MUST_USE int sock_outside(const struct address *a, int type);
 /* 0 when connected or under way. */
 MUST_USE int sock_connect(int fd, const struct endpoint *to);
+/* A connect under way is already over, and well. */
+bool sock_established(int fd, const struct endpoint *to);
 /* The error that a connect under way ended with: 0, or -errno. */
 MUST_USE int sock_error(int fd);
 
@@ -43,6 +45,8 @@ MUST_USE int sock_original(int fd, struct endpoint *e);
 void sock_reset(int fd);
 
 bool endpoint_equal(const struct endpoint *a, const struct endpoint *b);
+/* The IPv4 address in host order; 0 for another kind. */
+uint32_t endpoint_v4(const struct endpoint *e);
 /* 1.2.3.4:80 and [::1]:80. */
 void endpoint_put(struct wr *w, const struct endpoint *e);
 /* "1.2.3.4:80", "[::1]:80", ":80" and "80" (127.0.0.1). False: none of these. */
