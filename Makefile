@@ -33,7 +33,12 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
         init/spec_load.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain
+# What the proxy reads and judges by: pure, and fuzzed.
+DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
+        netfilter/sni.c netfilter/git.c netfilter/glob.c netfilter/preset.c \
+        netfilter/policy.c netfilter/policy_parse.c
+
+PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-proxy
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
@@ -46,7 +51,13 @@ SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 
-GENERATED   := build/generated/jsmn.h build/generated/filter.h
+SRC_airlock-proxy := $(BASE) base/confine.c base/ev.c $(DECODERS) \
+        netfilter/proxy.c netfilter/proxy_options.c netfilter/conn.c netfilter/dial.c \
+        netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \
+        netfilter/listen.c netfilter/control.c netfilter/resolve.c netfilter/sock.c \
+        netfilter/pool.c netfilter/names.c netfilter/journal.c
+
+GENERATED   := build/generated/jsmn.h build/generated/filter.h build/generated/preset.inc
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 
@@ -113,13 +124,20 @@ build/generated/filter_gen: netfilter/filter_gen.c Makefile
 build/generated/filter.h: build/generated/filter_gen
 	$< $(ARCH) > $@
 
+# The preset: each host of the two lists as a line of one C string.
+build/generated/preset.inc: $(wildcard rootfs/presets/*.txt)
+	@mkdir -p $(@D)
+	sed -E '/^(#|$$)/d; s/.*/"&\\n"/' $^ > $@
+
 objects = $(SRC_$(1):%.c=build/release/%.o)
+entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 build/release/airlock: $(call objects,airlock)
 build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
+build/release/airlock-proxy: $(call objects,airlock-proxy)
 $(PROGRAMS:%=build/release/%):
-	$(call LINK,$^,sig_start) -s -o $@
+	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---

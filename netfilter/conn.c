@@ -162,8 +162,8 @@ void conn_arm(struct proxy *p, struct conn *c, struct side *s, uint32_t events)
 {
         struct ev_ref ref = ref_of(p, c, s == &c->client ? EV_CLIENT : EV_SERVER);
 
-        if (s->fd < 0 || (s->watched && s->armed == events))
-                return;
+        if (s->fd < 0 || s->armed == events)
+                return; /* equal and not watched: both none */
         if (s->watched ? ev_change(p->ev, s->fd, events, ref) < 0
                        : ev_add(p->ev, s->fd, events, ref) < 0)
                 return; /* out of watches: the deadline ends it */
@@ -171,25 +171,49 @@ void conn_arm(struct proxy *p, struct conn *c, struct side *s, uint32_t events)
         s->armed = events;
 }
 
+bool conn_lost(struct proxy *p, struct conn *c, struct side *s, uint32_t events)
+{
+        if (!(events & (EPOLLHUP | EPOLLERR)) || s->armed & EPOLLIN)
+                return false; /* reading tells */
+        if (events & EPOLLERR) {
+                conn_reset(p, c);
+                return true;
+        }
+        /* Hang-up is told again and again; it can wait until there is room to read. */
+        ev_remove(p->ev, s->fd);
+        s->watched = false;
+        s->armed = 0;
+        return true;
+}
+
 static bool has_room(const struct buf *b)
 {
         return !b || b->to < BUF_LEN || b->from;
 }
 
-void conn_arm_buffers(struct proxy *p, struct conn *c)
+void conn_arm_client(struct proxy *p, struct conn *c)
 {
-        uint32_t client = 0, server = 0;
+        uint32_t events = 0;
 
         if (!c->client.eof && has_room(c->up_in))
-                client |= EPOLLIN;
+                events |= EPOLLIN;
         if (buf_len(c->down_out))
-                client |= EPOLLOUT;
-        if (!c->server.eof && has_room(c->down_in))
-                server |= EPOLLIN;
-        if (buf_len(c->up_out))
-                server |= EPOLLOUT;
-        conn_arm(p, c, &c->client, client);
-        conn_arm(p, c, &c->server, server);
+                events |= EPOLLOUT;
+        conn_arm(p, c, &c->client, events);
+}
+
+void conn_arm_buffers(struct proxy *p, struct conn *c)
+{
+        uint32_t events = 0;
+
+        /* HEAD: a kept connection that has something to say is over. */
+        if (!c->server.eof && has_room(c->down_in) &&
+            (c->state == CONN_EXCHANGE || c->state == CONN_HEAD))
+                events |= EPOLLIN;
+        if (buf_len(c->up_out) && c->state == CONN_EXCHANGE && !c->x.refs)
+                events |= EPOLLOUT;
+        conn_arm(p, c, &c->server, events);
+        conn_arm_client(p, c);
 }
 
 ssize_t conn_read(struct side *s, struct buf **b)

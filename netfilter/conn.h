@@ -190,7 +190,13 @@ void conn_drop_server(struct conn *c);
 
 /* What is armed is told to epoll only when it changes. */
 void conn_arm(struct proxy *p, struct conn *c, struct side *s, uint32_t events);
-/* Arms both sides by what the buffers can take and what they hold. */
+/*
+ * A hang-up or an error while we do not read from that side. True: the connection is gone,
+ * or the side is no longer watched until it is armed again.
+ */
+bool conn_lost(struct proxy *p, struct conn *c, struct side *s, uint32_t events);
+/* Arms the client, or both, by what the buffers can take and what they hold. */
+void conn_arm_client(struct proxy *p, struct conn *c);
 void conn_arm_buffers(struct proxy *p, struct conn *c);
 
 /* Reads once. >0, 0: nothing now, or -errno; the end sets eof, and -ENOBUFS means no buffer. */
@@ -272,6 +278,7 @@ void listen_forget(void);
 
 /* --- control.c ------------------------------------------------------------------------- */
 
+MUST_USE int control_open(struct proxy *p);
 MUST_USE int control_add(struct proxy *p, int fd, bool control);
 void control_event(struct proxy *p, struct ev_ref ref);
 /* Replaces the policy: every connection is reset, every name forgotten. 0 or -errno. */

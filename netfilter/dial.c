@@ -42,7 +42,7 @@ static void look_up(struct proxy *p, struct conn *c, const struct name *name)
 
         conn_go(c, CONN_RESOLVE);
         conn_no_deadline(c); /* the resolver has its own */
-        conn_arm_buffers(p, c);
+        conn_arm_client(p, c);
         if (resolve_start(name, &c->waiter, &r, p->now_ms) != RESOLVE_WAIT)
                 conn_resolved(p, c, &r);
 }
@@ -193,7 +193,7 @@ static void dial_next(struct proxy *p, struct conn *c)
                         connected(p, c);
                         return;
                 }
-                conn_arm_buffers(p, c);
+                conn_arm_client(p, c);
                 conn_arm(p, c, &c->server, EPOLLOUT);
                 return;
         }

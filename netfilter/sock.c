@@ -4,6 +4,7 @@
 #include "base/rd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -113,6 +114,13 @@ int sock_error(int fd)
         if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
                 return -errno;
         return -err;
+}
+
+int sock_nonblocking(int fd)
+{
+        int flags = fcntl(fd, F_GETFL);
+
+        return flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ? -errno : 0;
 }
 
 static int bound(const struct endpoint *at, int type)

@@ -28,6 +28,9 @@ bool sock_established(int fd, const struct endpoint *to);
 /* The error that a connect under way ended with: 0, or -errno. */
 MUST_USE int sock_error(int fd);
 
+/* For one that somebody else made. */
+MUST_USE int sock_nonblocking(int fd);
+
 /* A listener of ours. */
 MUST_USE int sock_listen(const struct endpoint *at);
 MUST_USE int sock_listen_unix(const char *path);
