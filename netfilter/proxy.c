@@ -350,7 +350,12 @@ static void open_listeners(struct proxy *p, const struct proxy_options *o)
         for (size_t i = 0; i < o->dns_count; i++) {
                 if (!endpoint_parse(&e, o->dns[i]))
                         die(STATUS_USAGE, "--dns %s: not ADDR:PORT", o->dns[i]);
-                open_listener(p, sock_bind_udp(&e), LISTEN_DNS_UDP, o->dns[i]);
+                int udp = sock_bind_udp(&e);
+
+                /* Port 0 is any, but the same for both. */
+                if (udp >= 0 && sock_local(udp, &e) < 0)
+                        die(STATUS_PROVISION, "--dns %s: no address", o->dns[i]);
+                open_listener(p, udp, LISTEN_DNS_UDP, o->dns[i]);
                 open_listener(p, sock_listen(&e), LISTEN_DNS_TCP, o->dns[i]);
         }
 }
