@@ -28,25 +28,32 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 SHELL := /bin/bash
 
 # --- what each program is made of (nothing is globbed into a program) ----------------
-BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
+BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c
 
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
         init/spec_narrow.c init/spec_load.c
 
-PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock
+# What the proxy reads and judges by: pure, and fuzzed.
+DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
+        netfilter/sni.c netfilter/git.c netfilter/glob.c netfilter/preset.c \
+        netfilter/policy.c netfilter/policy_parse.c
+
+PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock \
+        airlock-proxy
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) base/confine.c $(SPEC) init/spec_image.c \
         init/spec_main.c init/run_options.c init/program.c init/sig.c init/env.c
 SRC_airlock-run := $(BASE) base/confine.c init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
-        init/run.c init/run_options.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
+        init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c init/policy_text.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
 SRC_airlock-box := $(BASE) base/confine.c init/spec_image.c \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
-        init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+        init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c \
+        init/program.c
 # The netfilter lock: part of airlock-lock.
 NETFILTER := netfilter/nl.c netfilter/rules.c netfilter/nft.c netfilter/xt.c netfilter/shared.c \
         netfilter/netfilter.c
@@ -57,8 +64,13 @@ SRC_airlock-lock := $(BASE) base/confine.c $(NETFILTER) \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/unlock.c \
         netfilter/probe.c netfilter/probe_tries.c netfilter/probe_process.c \
         netfilter/rules_main.c
+SRC_airlock-proxy := $(BASE) base/confine.c base/ev.c $(DECODERS) \
+        netfilter/proxy.c netfilter/proxy_options.c netfilter/conn.c netfilter/dial.c \
+        netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \
+        netfilter/listen.c netfilter/control.c netfilter/resolve.c netfilter/sock.c \
+        netfilter/pool.c netfilter/names.c netfilter/journal.c
 
-GENERATED   := build/generated/jsmn.h build/generated/filter.h
+GENERATED   := build/generated/jsmn.h build/generated/filter.h build/generated/preset.inc
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 
@@ -125,15 +137,14 @@ build/generated/filter_gen: netfilter/filter_gen.c Makefile
 build/generated/filter.h: build/generated/filter_gen
 	$< $(ARCH) > $@
 
+# The preset: each host of the two lists as a line of one C string.
+build/generated/preset.inc: $(wildcard rootfs/presets/*.txt)
+	@mkdir -p $(@D)
+	sed -E '/^(#|$$)/d; s/.*/"&\\n"/' $^ > $@
+
 objects = $(SRC_$(1):%.c=build/release/%.o)
-build/release/airlock: $(call objects,airlock)
-build/release/airlock-spec: $(call objects,airlock-spec)
-build/release/airlock-run: $(call objects,airlock-run)
-build/release/airlock-box: $(call objects,airlock-box)
-build/release/airlock-explain: $(call objects,airlock-explain)
-build/release/airlock-lock: $(call objects,airlock-lock)
-# The entry point of those that take signals from their first system call on is sig.c's.
 entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
+$(foreach p,$(PROGRAMS),$(eval build/release/$(p): $(call objects,$(p))))
 $(PROGRAMS:%=build/release/%):
 	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
@@ -142,8 +153,9 @@ $(PROGRAMS:%=build/release/%):
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilter/landlock.c \
         netfilter/sandbox_options.c
-UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_words.c init/spec_narrow.c init/spec_image.c init/env.c $(UNIT_NETFILTER) $(UNIT)
+UNIT_SRC := $(BASE) base/ev.c base/json.c init/spec.c init/spec_keys.c init/spec_words.c \
+        init/spec_check.c init/spec_narrow.c init/spec_image.c init/env.c init/policy_text.c \
+        $(DECODERS) netfilter/names.c $(UNIT_NETFILTER) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated
@@ -228,7 +240,7 @@ cov: build/cov/unit
 	done
 
 # --- lint: the three analysers overlap little, so all three run --------------------------
-LINT_SRC := $(sort $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+LINT_SRC := $(sort $(DECODERS) $(foreach p,$(PROGRAMS),$(SRC_$(p))))
 .PHONY: lint lint-all layers headers analyzer tidy cppcheck
 lint: deps deps-lint
 	+$(AGAIN) lint-all

@@ -4,6 +4,7 @@
 #include "base/wr.h"
 #include "init/command.h"
 #include "init/lock.h"
+#include "init/program.h"
 #include "init/spec.h"
 
 #include <string.h>
@@ -92,11 +93,17 @@ static void put_setup(struct wr *w, const struct spec *s)
 static void put_seal(struct wr *w, const struct spec *s)
 {
         static const char demands[][10] = { "auto", "netns", "netfilter", "notify", "closed" };
-        int lock = s->network.agent == NET_OFF ? lock_choose() : LOCKED_NOT;
+        char why[LOCK_WHY];
+        int program = program_open("airlock-lock");
+        enum lock lock = LOCKED_NETNS;
 
+        while (lock < LOCK_NAMES && program >= 0 && lock_try(program, lock, why) < 0)
+                lock++;
+        if (lock == LOCKED_CLOSED && s->network.agent != NET_OFF)
+                lock = LOCK_NAMES;
         put_head(w, "seal       network ");
         put_all(w, spec_net_name(s->network.agent), ", lock ",
-                lock < 0 ? "none holds here" : lock_name((enum lock)lock));
+                lock == LOCK_NAMES ? "none holds here" : lock_name(lock));
         if (s->network.lock != LOCK_AUTO)
                 put_all(w, ", demanded: ", demands[s->network.lock]);
 }

@@ -12,6 +12,7 @@
 #include "base/wr.h"
 #include "init/command.h"
 #include "init/lock.h"
+#include "init/program.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,6 +30,7 @@
 
 /* Needed for a task with its network off; anything else is for the operator to know. */
 static bool task_possible = true;
+static enum lock best_lock = LOCKED_NOT;
 static int output_status = STATUS_OK;
 
 static void put_line(struct wr *w)
@@ -193,15 +195,25 @@ static void look_at_namespaces(void)
         }
 }
 
-static void look_at_lock(void)
+/* Each is tried in a child; the first that holds is a task's, unless network.lock names one. */
+static void look_at_locks(void)
 {
-        int lock = lock_choose();
+        int program = program_open("airlock-lock");
 
-        if (lock < 0)
-                need(false, "lock", strerror(-lock),
-                     "user namespaces, or an engine whose seccomp profile allows a filter");
-        else
-                need(true, "lock", lock_name((enum lock)lock), NULL);
+        for (enum lock lock = LOCKED_NETNS; lock < LOCK_NAMES && program >= 0; lock++) {
+                char what[24];
+                char why[LOCK_WHY];
+                struct wr w = wr_of(what, sizeof(what) - 1);
+                bool holds = !lock_try(program, lock, why);
+                bool first = holds && best_lock == LOCKED_NOT;
+
+                wr_fmt(&w, "lock %s", lock_name(lock));
+                if (first)
+                        best_lock = lock;
+                say(holds, wr_cstr(&w), !holds ? why : first ? "holds; a task's, unless it names "
+                                                               "another" : "holds", NULL);
+        }
+        task_possible &= best_lock != LOCKED_NOT;
 }
 
 /* --- limits ------------------------------------------------------------------------------ */
@@ -300,9 +312,10 @@ static void look_at_program(const char *name, const char *unlock)
 
 static int verdict(void)
 {
-        static const char yes[] = "verdict: a task with network.agent \"off\" can run here\n";
+        static const char any[] = "verdict: tasks can run here, with any network.agent\n";
+        static const char off[] = "verdict: tasks can run here, with network.agent \"off\" alone\n";
         static const char no[] = "verdict: a task can't run here: see the lines with no\n";
-        const char *text = task_possible ? yes : no;
+        const char *text = !task_possible ? no : best_lock == LOCKED_CLOSED ? off : any;
 
         if (write_full(STDOUT_FILENO, text, strlen(text)) < 0)
                 output_status = STATUS_OUTPUT;
@@ -329,6 +342,6 @@ int command_doctor(int argc, char **argv)
         look_at_files();
         look_at_program("git", "install git in the image");
         look_at_program("bash", "install bash in the image");
-        look_at_lock();
+        look_at_locks();
         return verdict();
 }

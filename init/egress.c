@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/msg.h"
+#include "base/wr.h"
 #include "init/policy_text.h"
 #include "init/program.h"
 #include "init/sig.h"
@@ -21,7 +22,7 @@
 #define ANSWER_MS 10000
 #define END_MS 2000
 #define PROXY_UID 65001 /* its own, where it may have one: nobody's in any image we know */
-#define MARK 0xa1c
+#define MARK "2588" /* SO_MARK of what the proxy sends, under the netfilter lock */
 
 /* --- which lock ------------------------------------------------------------------------ */
 
@@ -172,20 +173,19 @@ static int sealed_text(const char *text, size_t len)
         return r ? r : fd;
 }
 
-static int give_policy(struct task *t, enum phase p)
+static int give_policy(struct task *t, enum policy_text_for what, enum phase p)
 {
         static LARGE_BUFFER char text[256 * 1024];
         struct wr w = wr_of(text, sizeof(text));
         struct msg m = { .type = MSG_POLICY };
-        const char *name = p < PHASE_SEAL ? phase_name(PHASE_SETUP) : phase_name(PHASE_WORK);
-        int r = policy_text(&w, &t->spec, p < PHASE_SEAL);
 
-        if (r < 0)
-                return r;
+        policy_text_put(&w, &t->spec, what);
+        if (w.full)
+                return -E2BIG;
         AUTO_CLOSE int fd = sealed_text(text, w.len);
         if (fd < 0)
                 return fd;
-        memcpy(m.text, name, strlen(name) + 1);
+        memcpy(m.text, phase_name(p), strlen(phase_name(p)) + 1);
         return msg_ask(t->egress.control, &m, fd, ANSWER_MS);
 }
 
@@ -202,17 +202,21 @@ static bool may_become(uid_t uid)
 
 static NORETURN void become_proxy(struct task *t, int control)
 {
-        char fd[16], journal[16], uid[16];
+        char fd[16], journal[16], uid[16], start[24];
         struct wr f = wr_of(fd, sizeof(fd) - 1);
         struct wr j = wr_of(journal, sizeof(journal) - 1);
         struct wr u = wr_of(uid, sizeof(uid) - 1);
-        const char *argv[12] = { "airlock-proxy", "--control", fd, "--journal", journal };
-        size_t n = 5;
+        struct wr s = wr_of(start, sizeof(start) - 1);
+        const char *argv[14] = { "airlock-proxy", "--control", fd, "--journal", journal,
+                                 "--start-ms", start };
+        size_t n = 7;
 
         wr_u64(&f, (uint64_t)control);
         wr_cstr(&f);
         wr_u64(&j, (uint64_t)t->journal.fd);
         wr_cstr(&j);
+        wr_u64(&s, t->journal.start_ms);
+        wr_cstr(&s);
         wr_u64(&u, PROXY_UID);
         wr_cstr(&u);
         if (t->egress.own_uid) {
@@ -223,7 +227,7 @@ static NORETURN void become_proxy(struct task *t, int control)
         }
         if (t->agent_lock == LOCKED_NETFILTER) {
                 argv[n++] = "--mark";
-                argv[n++] = "2588"; /* MARK */
+                argv[n++] = MARK;
         }
         argv[n] = NULL;
         fcntl(control, F_SETFD, 0);
@@ -286,7 +290,7 @@ enum status egress_start(struct task *t)
                 return STATUS_OK;
         r = run_proxy(t);
         if (!r)
-                r = give_policy(t, PHASE_SETUP);
+                r = give_policy(t, POLICY_TEXT_PROVISION, PHASE_PROVISION);
         if (!r)
                 r = give_both(t, LISTEN_PROXY, SOCK_STREAM, &t->egress.door);
         if (!r && t->agent_lock == LOCKED_NOTIFY)
@@ -296,6 +300,13 @@ enum status egress_start(struct task *t)
         if (mode_of(t, PHASE_SETUP) != NET_OFF)
                 name_proxy(t);
         return STATUS_OK;
+}
+
+enum status egress_setup(struct task *t)
+{
+        int r = t->egress.proxy ? give_policy(t, POLICY_TEXT_SETUP, PHASE_SETUP) : 0;
+
+        return r < 0 ? failed(t, "give airlock-proxy setup's policy", r) : STATUS_OK;
 }
 
 bool egress_lost(struct task *t)
@@ -358,7 +369,7 @@ enum status egress_seal(struct task *t)
         }
         if (egress_lost(t))
                 return task_fail(t, STATUS_LOCK, "airlock-proxy has ended by itself");
-        r = give_policy(t, PHASE_WORK);
+        r = give_policy(t, POLICY_TEXT_AGENT, PHASE_WORK);
         return r < 0 ? failed(t, "give airlock-proxy the agent's policy", r) : STATUS_OK;
 }
 

@@ -30,7 +30,8 @@ struct egress {
 
 /* Steps. */
 enum status egress_choose(struct task *t); /* which locks hold for setup and agent */
-enum status egress_start(struct task *t);  /* the proxy, with setup's policy */
+enum status egress_start(struct task *t);  /* the proxy, with the checkout's policy */
+enum status egress_setup(struct task *t);  /* setup's policy */
 enum status egress_seal(struct task *t);   /* the agent's policy; nothing of setup's survives */
 enum status egress_prove(struct task *t);  /* tries, as the agent would, to get out */
 

@@ -2,7 +2,7 @@
 #include "init/lock.h"
 
 #include "base/io.h"
-#include "base/wr.h"
+#include "base/log.h"
 #include "init/sig.h"
 
 #include <errno.h>

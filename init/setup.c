@@ -125,6 +125,7 @@ static enum status run_script(struct task *t)
 }
 
 static const struct step setup[] = {
+        { "give the proxy setup's policy", egress_setup },
         { "write the setup script", write_script },
         { "run the setup script", run_script },
 };

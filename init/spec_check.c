@@ -4,17 +4,6 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-const char *text_find(const char *text, const char *part)
-{
-        size_t len = strlen(part);
-
-        for (; *text; text++) {
-                if (!strncmp(text, part, len))
-                        return text;
-        }
-        return NULL;
-}
-
 static bool is_alnum(char c)
 {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

@@ -1,5 +1,9 @@
-/* init/spec_words.c - names of what a spec's enums say. */
+/* init/spec_words.c - names of what a spec's enums say, and one search in its texts. */
 #include "init/spec.h"
+
+#include "init/spec_check.h"
+
+#include <string.h>
 
 const char *spec_runtime_name(enum spec_runtime r)
 {
@@ -33,4 +37,15 @@ const char *spec_net_name(enum spec_net mode)
         static const char names[][8] = { "off", "limited", "full" };
 
         return names[mode];
+}
+
+const char *text_find(const char *text, const char *part)
+{
+        size_t len = strlen(part);
+
+        for (; *text; text++) {
+                if (!strncmp(text, part, len))
+                        return text;
+        }
+        return NULL;
 }
