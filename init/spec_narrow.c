@@ -83,9 +83,6 @@ const char *spec_unsupported_nth(const struct spec *s, size_t n)
 {
         static const char keys[][36] = {
                 "secrets",         "setup.auto",        "cache.dir",
-                "network.setup",   "network.agent",     "network.preset",
-                "network.allow",   "network.deny",      "network.methods",
-                "network.rules",   "network.upstream_proxy", "network.lock",
                 "agent.exec_server", "model",           "output.pull_request",
                 "agent.command (the built-in loop)",
         };
@@ -94,15 +91,6 @@ const char *spec_unsupported_nth(const struct spec *s, size_t n)
                 s->secrets.sealed || s->secrets.sha256 || s->secrets.names.count,
                 s->setup.auto_given && s->setup.auto_setup,
                 s->cache.dir,
-                s->network.setup == NET_LIMITED,
-                s->network.agent == NET_LIMITED,
-                s->network.preset != PRESET_NONE,
-                s->network.allow.count,
-                s->network.deny.count,
-                s->network.methods.items, /* an empty list lets no method through */
-                s->network.rule_count,
-                s->network.upstream_proxy,
-                s->network.lock == LOCK_NETFILTER || s->network.lock == LOCK_NOTIFY,
                 s->agent.exec_server,
                 s->model.base_url || s->model.name || s->model.key,
                 s->output.branch,

@@ -117,8 +117,8 @@ void conn_drop_server(struct conn *c)
 
 static void conn_end(struct proxy *p, struct conn *c, bool hard)
 {
-        if (c->state == CONN_FREE)
-                return;
+        if (c->client.fd < 0)
+                return; /* ended already; one that was refused at once was never more than FREE */
         if (c->relayed)
                 conn_report(p, c, POLICY_ALLOWED, NULL);
         exchange_drop(c);

@@ -304,7 +304,10 @@ enum policy_reason policy_address(const struct policy *p, const struct policy_ve
                 return POLICY_DENY_OFF;
         if (is_denied(p->tables, a))
                 return POLICY_DENY_DENIED;
-        if (address_special(a) == ADDRESS_PUBLIC || is_opened(p, a, v->port))
+        enum address_kind kind = address_special(a);
+
+        /* Documentation's (RFC 5737) are nobody's, and the internet of many a laboratory. */
+        if (kind == ADDRESS_PUBLIC || kind == ADDRESS_DOCUMENTATION || is_opened(p, a, v->port))
                 return POLICY_ALLOWED;
         return POLICY_DENY_ADDRESS;
 }
