@@ -126,7 +126,7 @@ static enum status keep_few_rights(struct task *t)
         int r;
 
         /* Inside a namespace that it makes itself, airlock-lock has and needs these. */
-        if (t->agent_lock == LOCKED_NETNS)
+        if (t->agent_lock == LOCKED_NETNS || t->agent_lock == LOCKED_CLOSED)
                 keep |= CAP(CAP_SYS_ADMIN) | CAP(CAP_NET_ADMIN) | CAP(CAP_SETFCAP) |
                         CAP(CAP_SYS_CHROOT) | CAP(CAP_NET_BIND_SERVICE);
         few.keep_caps = keep;

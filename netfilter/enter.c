@@ -152,8 +152,9 @@ static int arrange_mounts(const struct enter *e, const struct entered *got, cons
  */
 static int restrict_self(const struct enter *e, const struct entered *got, const char **stage)
 {
-        bool free = (got->own_users && got->all_ids) ||
-                    (e->new_privs && (e->lock == LOCK_NONE || e->lock == LOCK_NETFILTER));
+        bool free = !e->no_new_privs &&
+                    ((got->own_users && got->all_ids) ||
+                     (e->new_privs && (e->lock == LOCK_NONE || e->lock == LOCK_NETFILTER)));
         int r;
 
         *stage = "set no_new_privs";

@@ -32,6 +32,7 @@ struct enter {
         gid_t gid;
         bool set_caps;            /* else none; the usual ones in a user namespace of our own */
         uint64_t keep_caps;       /* of all five sets */
+        bool no_new_privs;        /* even where the lock can do without */
         bool new_privs;           /* no_new_privs is left out wherever the lock can do without */
         const char *chdir;        /* NULL: stay */
         pid_t parent;             /* 0, or: end when this parent does */

@@ -141,6 +141,8 @@ static bool set_flag(struct enter *e, const char *name)
                 e->landlock.scope = true;
         else if (!strcmp(name, "--new-privs"))
                 e->new_privs = true;
+        else if (!strcmp(name, "--no-new-privs"))
+                e->no_new_privs = true;
         else if (!strcmp(name, "--no-rules"))
                 e->inside.no_rules = true;
         else

@@ -494,9 +494,9 @@ def setup_has_the_network_that_the_agent_has_not():
 
 
 @case
-def network_full_is_not_locked():
-    r = task().run("true", network={"agent": "full"}).expect(0)
-    assert r.result["network"]["lock"] == "none"
+def network_full_goes_through_the_proxy_too():
+    r = task().run("env | grep -c https_proxy", network={"agent": "full"}).expect(0)
+    assert r.result["network"]["lock"] == "netns" and r.answer == "1\n", r.result
 
 
 main()
