@@ -131,10 +131,8 @@ static int exec_locked(const struct spawn *s, int tell)
         }
         if (c)
                 put_option(words, &n, "--keep-caps", text[4], 24, c->keep_caps, true);
-        if (c && c->no_new_privs) {
+        if (c && c->no_new_privs)
                 words[n++] = (char *)(uintptr_t)"--no-new-privs";
-                words[n++] = (char *)(uintptr_t)"--scope";
-        }
         if (s->program) {
                 put_option(words, &n, "--exec-fd", text[5], 24, (uint64_t)s->program, false);
                 fcntl(s->program, F_SETFD, 0);
