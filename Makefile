@@ -33,7 +33,7 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
         init/spec_load.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain
+PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-notify
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
@@ -45,6 +45,10 @@ SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+
+SRC_airlock-notify := $(BASE) base/confine.c netfilter/notify.c netfilter/notify_calls.c \
+        netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
+        netfilter/notify_route.c netfilter/notify_diag.c netfilter/notes.c netfilter/agent.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
@@ -118,14 +122,16 @@ build/release/airlock: $(call objects,airlock)
 build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
+build/release/airlock-notify: $(call objects,airlock-notify)
+airlock-notify_start := _start
 $(PROGRAMS:%=build/release/%):
-	$(call LINK,$^,sig_start) -s -o $@
+	$(call LINK,$^,$(or $($(@F)_start),sig_start)) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_narrow.c init/env.c $(UNIT)
+        init/spec_narrow.c init/env.c netfilter/notes.c $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated
@@ -143,7 +149,10 @@ build/release/unit: $(UNIT_SRC:%.c=build/release/%.o)
 # --- probes: tiny programs with the release flags and link line, for test_build.py -----
 PROBE_relro   := tests/probe/relro.c base/confine.c $(BASE)
 PROBE_bearssl := tests/probe/bearssl.c
+PROBE_notify  := tests/probe/notify_world.c netfilter/notify_enter.c base/confine.c $(BASE)
 build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
+build/release/probe_notify: $(PROBE_notify:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
 build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -s -o $@
