@@ -33,7 +33,7 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
         init/spec_load.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-lock
+PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-lock airlock-notify
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
@@ -54,7 +54,11 @@ SRC_airlock-lock := $(BASE) base/confine.c $(NETFILTER) \
         netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/unlock.c \
         netfilter/probe.c netfilter/probe_tries.c netfilter/probe_process.c \
-        netfilter/rules_main.c
+        netfilter/rules_main.c netfilter/notify_enter.c
+
+SRC_airlock-notify := $(BASE) base/confine.c netfilter/notify.c netfilter/notify_calls.c \
+        netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
+        netfilter/notify_route.c netfilter/notify_diag.c netfilter/notes.c netfilter/agent.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
@@ -129,6 +133,7 @@ build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
 build/release/airlock-lock: $(call objects,airlock-lock)
+build/release/airlock-notify: $(call objects,airlock-notify)
 # The entry point of those that take signals from their first system call on is sig.c's.
 entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 $(PROGRAMS:%=build/release/%):
@@ -138,7 +143,7 @@ $(PROGRAMS:%=build/release/%):
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilter/landlock.c \
-        netfilter/sandbox_options.c
+        netfilter/sandbox_options.c netfilter/notes.c
 UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
         init/spec_narrow.c init/env.c $(UNIT_NETFILTER) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
@@ -158,7 +163,10 @@ build/release/unit: $(UNIT_SRC:%.c=build/release/%.o)
 # --- probes: tiny programs with the release flags and link line, for test_build.py -----
 PROBE_relro   := tests/probe/relro.c base/confine.c $(BASE)
 PROBE_bearssl := tests/probe/bearssl.c
+PROBE_notify  := tests/probe/notify_world.c netfilter/notify_enter.c base/confine.c $(BASE)
 build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
+build/release/probe_notify: $(PROBE_notify:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
 build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -s -o $@
