@@ -88,8 +88,17 @@ static void add_pid(struct probe *p, int pid)
                 p->pids[p->pid_count++] = pid;
 }
 
+/* No other lock says EACCES to a socket that must be there for one's own servers. */
+static bool is_closed(void)
+{
+        AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        return fd < 0 && errno == EACCES;
+}
+
 void probe_look_around(struct probe *p)
 {
+        p->no_inet = is_closed();
         p->alone = has_few_devices() && only_loopback_is_up();
         add_pid(p, 1);
         add_pid(p, getppid());
@@ -361,6 +370,7 @@ static bool datagram_protocol(const struct probe *p, int protocol, struct wr *de
 static size_t put_question(uint8_t *packet)
 {
         static const char hex[] = "0123456789abcdef";
+        static const uint8_t rest[] = { 7, 'i', 'n', 'v', 'a', 'l', 'i', 'd', 0, 0, 1, 0, 1 };
         uint8_t nonce[18];
         size_t n = 12;
 
@@ -376,8 +386,8 @@ static size_t put_question(uint8_t *packet)
                 packet[n++] = (uint8_t)hex[nonce[i] >> 4];
                 packet[n++] = (uint8_t)hex[nonce[i] & 15];
         }
-        memcpy(packet + n, "\7invalid\0\0\1\0\1", 13);
-        return n + 13;
+        memcpy(packet + n, rest, sizeof(rest));
+        return n + sizeof(rest);
 }
 
 /* Does the answer to @question hold an address that is not one of our synthetic ones? */
@@ -412,7 +422,7 @@ static bool names(const struct probe *p, int address, struct wr *detail)
                 n = recv(fd, packet, sizeof(packet), 0);
         if (n < 0) {
                 wr_str(detail, "nobody answers");
-                return p->off || p->no_loopback;
+                return p->off || p->no_inet;
         }
         if (p->off && !p->alone && !is_replaced(fd)) {
                 wr_str(detail, "somebody answers");
@@ -605,7 +615,7 @@ static bool own_server(const struct probe *p, int family, struct wr *detail)
         union address at;
         socklen_t len = documentation(family, 0, &at);
 
-        if (p->no_loopback) {
+        if (p->no_inet) {
                 wr_str(detail, "not under this lock");
                 return true;
         }
@@ -652,19 +662,30 @@ static bool own_pair(const struct probe *p, int argument, struct wr *detail)
         return ok;
 }
 
+/* The digits at the end of a proxy's URL; 0 without any. */
+static uint16_t port_of(const char *url)
+{
+        const char *colon = url ? strrchr(url, ':') : NULL;
+        unsigned port = 0;
+
+        for (const char *p = colon ? colon + 1 : ""; *p >= '0' && *p <= '9' && port < 6554; p++)
+                port = port * 10 + (unsigned)(*p - '0');
+        return (uint16_t)port;
+}
+
 /* The door that the environment names must be there, and must deny a name it never heard. */
 static bool proxy_door(const struct probe *p, int argument, struct wr *detail)
 {
         static const char ask[] = "GET http://probe.invalid/ HTTP/1.1\r\nHost: probe.invalid\r\n\r\n";
-        const char *text = getenv("http_proxy"), *colon = text ? strrchr(text, ':') : NULL;
+        uint16_t port = port_of(getenv("http_proxy"));
         AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         union address to;
-        socklen_t len = documentation(AF_INET, colon ? (uint16_t)atoi(colon + 1) : 0, &to);
+        socklen_t len = documentation(AF_INET, port, &to);
         char answer[512];
         ssize_t n;
 
         (void)argument;
-        if (p->off || !colon) {
+        if (p->off || !port) {
                 wr_str(detail, "none here");
                 return true;
         }

@@ -179,7 +179,7 @@ static int send_policy(const struct sandbox *s, const char *phase)
 static int start_proxy(struct sandbox *s)
 {
         char *argv[] = { (char[]){ "airlock-proxy" }, (char[]){ "--control" }, (char[]){ "3" },
-                         s->o.journal ? (char[]){ "--journal" } : NULL, (char[]){ "4" }, NULL };
+                         (char[]){ "--journal" }, (char[]){ "4" }, NULL };
         AUTO_CLOSE int journal = -1;
         int pair[2], fds[FDS_MAX];
 
@@ -192,6 +192,8 @@ static int start_proxy(struct sandbox *s)
                 return -errno;
         fds[0] = pair[1];
         fds[1] = journal;
+        if (journal < 0)
+                argv[3] = NULL;
         s->proxy = start_program(s, argv, fds, journal >= 0 ? 2 : 1);
         close(pair[1]);
         s->control = pair[0];
@@ -241,15 +243,18 @@ static int open_door(const struct sandbox *s, enum listener kind)
 /* airlock-notify, and our end of the channel that it waits on; -errno. */
 static int start_notifier(struct sandbox *s, int proxy, int redirect_port)
 {
-        char port[8];
+        char port[8], off[] = "off";
         struct wr w = wr_of(port, sizeof(port) - 1);
         char *argv[] = { (char[]){ "airlock-notify" }, (char[]){ "--listener" }, (char[]){ "3" },
                          (char[]){ "--unix" }, (char[]){ "task" },
-                         (char[]){ "--mode" }, s->proxy ? (char[]){ "on" } : (char[]){ "off" },
-                         s->proxy ? (char[]){ "--proxy" } : NULL, (char[]){ "4" },
-                         (char[]){ "--redirect-port" }, port, NULL };
+                         (char[]){ "--mode" }, (char[]){ "on" }, (char[]){ "--proxy" },
+                         (char[]){ "4" }, (char[]){ "--redirect-port" }, port, NULL };
         int pair[2], fds[FDS_MAX];
 
+        if (!s->proxy) {
+                argv[6] = off;
+                argv[7] = NULL;
+        }
         wr_fmt(&w, "%u", (unsigned)redirect_port);
         wr_cstr(&w);
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
@@ -501,8 +506,7 @@ static enum status prove(struct sandbox *s)
 {
         static const char modes[][8] = { "off", "limited", "full" };
         char *argv[] = { (char[]){ "airlock-lock" }, (char[]){ "--probe" },
-                         (char *)(uintptr_t)modes[s->o.net], (char[]){ "--quiet" },
-                         s->o.lock == LOCK_CLOSED ? (char[]){ "--no-loopback" } : NULL, NULL };
+                         (char *)(uintptr_t)modes[s->o.net], (char[]){ "--quiet" }, NULL };
         AUTO_CLOSE int own = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
         int status;
 

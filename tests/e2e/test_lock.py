@@ -32,9 +32,7 @@ def good(argv, **options):
 
 
 def probe(lock, prefix=(), mode="off", extra=(), **options):
-    more = ["--no-loopback"] if lock == "closed" else []
-    return run(ENTER + [lock, "--scope", *extra, "--", LOCK, "--probe", mode, *more], prefix,
-               **options)
+    return run(ENTER + [lock, "--scope", *extra, "--", LOCK, "--probe", mode], prefix, **options)
 
 
 # --- the attack list -------------------------------------------------------------------------
