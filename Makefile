@@ -39,14 +39,15 @@ DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/policy.c netfilter/policy_parse.c
 
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock \
-        airlock-proxy
+        airlock-notify airlock-proxy
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) base/confine.c $(SPEC) init/spec_image.c \
         init/spec_main.c init/run_options.c init/program.c init/sig.c init/env.c
 SRC_airlock-run := $(BASE) base/confine.c init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
-        init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c init/policy_text.c init/journal.c init/cgroup.c \
+        init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c \
+        init/policy_text.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
 SRC_airlock-box := $(BASE) base/confine.c init/spec_image.c \
@@ -63,7 +64,10 @@ SRC_airlock-lock := $(BASE) base/confine.c $(NETFILTER) \
         netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/unlock.c \
         netfilter/probe.c netfilter/probe_tries.c netfilter/probe_process.c \
-        netfilter/rules_main.c
+        netfilter/rules_main.c netfilter/notify_enter.c
+SRC_airlock-notify := $(BASE) base/confine.c netfilter/notify.c netfilter/notify_calls.c \
+        netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
+        netfilter/notify_route.c netfilter/notify_diag.c netfilter/notes.c netfilter/agent.c
 SRC_airlock-proxy := $(BASE) base/confine.c base/ev.c $(DECODERS) \
         netfilter/proxy.c netfilter/proxy_options.c netfilter/conn.c netfilter/dial.c \
         netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \
@@ -152,7 +156,7 @@ $(PROGRAMS:%=build/release/%):
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilter/landlock.c \
-        netfilter/sandbox_options.c
+        netfilter/sandbox_options.c netfilter/notes.c
 UNIT_SRC := $(BASE) base/ev.c base/json.c init/spec.c init/spec_keys.c init/spec_words.c \
         init/spec_check.c init/spec_narrow.c init/spec_image.c init/env.c init/policy_text.c \
         $(DECODERS) netfilter/names.c $(UNIT_NETFILTER) $(UNIT)
@@ -173,7 +177,10 @@ build/release/unit: $(UNIT_SRC:%.c=build/release/%.o)
 # --- probes: tiny programs with the release flags and link line, for test_build.py -----
 PROBE_relro   := tests/probe/relro.c base/confine.c $(BASE)
 PROBE_bearssl := tests/probe/bearssl.c
+PROBE_notify  := tests/probe/notify_world.c netfilter/notify_enter.c base/confine.c $(BASE)
 build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
+build/release/probe_notify: $(PROBE_notify:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
 build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -s -o $@

@@ -8,6 +8,7 @@
 #include "netfilter/fds.h"
 #include "netfilter/mounts.h"
 #include "netfilter/netns.h"
+#include "netfilter/notify_enter.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -100,11 +101,12 @@ static int enter_namespaces(struct enter *e, struct entered *got, const char **s
         case LOCK_CLOSED:
                 return enter_closed(got, stage);
         case LOCK_NOTIFY:
+                *stage = "reach airlock-notify";
+                return e->notify < 0 ? -EBADF : 0;
         case LOCK_COUNT:
                 break;
         }
-        *stage = "enter a lock that this build has not";
-        return -ENOSYS;
+        return -EINVAL;
 }
 
 /* Below a root that may be written: its .git, and airlock's programs should they be there. */
@@ -212,7 +214,12 @@ int enter_lock(struct enter *e, const char **stage)
         if (r < 0)
                 return r;
         *stage = "enter the working directory";
-        return e->chdir && chdir(e->chdir) < 0 ? -errno : 0;
+        if (e->chdir && chdir(e->chdir) < 0)
+                return -errno;
+        *stage = "hand calls over to airlock-notify";
+        if (e->lock == LOCK_NOTIFY)
+                return notify_enter(e->notify, e->hold || !notify_can_take());
+        return 0;
 }
 
 /*

@@ -11,7 +11,7 @@
  *   4  no_new_privs, unless the user namespace is our own and holds every id
  *   5  the Landlock domain, then the seccomp filters: both ask for 4, or for a capability
  *   6  bounding set, ids, capabilities
- *   7  working directory, environment, exec
+ *   7  working directory, notify's filter (it watches calls), environment, exec
  */
 #ifndef NETFILTER_ENTER_H
 #define NETFILTER_ENTER_H
@@ -37,6 +37,8 @@ struct enter {
         const char *chdir;        /* NULL: stay */
         pid_t parent;             /* 0, or: end when this parent does */
         int helper;               /* idmap_answer's other end, or -1 */
+        int notify;               /* airlock-notify's channel, for its lock; or -1 */
+        bool hold;                /* airlock-notify has another user: it can take no sockets */
         int exec_fd;              /* the program, opened; -1: argv[0] by PATH */
 };
 

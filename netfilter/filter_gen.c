@@ -9,7 +9,9 @@
  * its call numbers would mean something else.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/filter.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -183,6 +185,198 @@ static void build_proxy(void)
         }
 }
 
+static void act(uint32_t action, const char *name, unsigned count, struct scmp_arg_cmp a,
+                struct scmp_arg_cmp b, struct scmp_arg_cmp c)
+{
+        const struct scmp_arg_cmp args[] = { a, b, c };
+        int nr = seccomp_syscall_resolve_name(name);
+
+        check(nr, name);
+        check(seccomp_rule_add_array(ctx, action, nr, count, args), name);
+}
+
+static const struct scmp_arg_cmp any;
+
+static void act0(uint32_t action, const char *name)
+{
+        act(action, name, 0, any, any, any);
+}
+
+static void act1(uint32_t action, const char *name, struct scmp_arg_cmp a)
+{
+        act(action, name, 1, a, any, any);
+}
+
+#define ERR(e) SCMP_ACT_ERRNO((uint32_t)(e))
+#define SOCKET_TYPE 0xfu /* the rest of the argument are flags */
+#define FAMILIES 46 /* AF_MCTP, 45, is the last that a kernel had when this was written */
+
+/* socket(2): AF_UNIX streams, TCP, UDP, route queries. What another one opens is a way out. */
+static void refuse_sockets(void)
+{
+        static const int inet[] = { AF_INET, AF_INET6 };
+        uint32_t family = ERR(EAFNOSUPPORT), protocol = ERR(EPROTONOSUPPORT);
+        uint32_t type = ERR(ESOCKTNOSUPPORT);
+
+        for (unsigned f = 0; f < FAMILIES; f++) {
+                if (f != AF_UNIX && f != AF_INET && f != AF_INET6 && f != AF_NETLINK)
+                        act1(family, "socket", SCMP_A0_32(SCMP_CMP_EQ, f));
+        }
+        act1(family, "socket", SCMP_A0_32(SCMP_CMP_GE, FAMILIES));
+        act(protocol, "socket", 2, SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK),
+            SCMP_A2_32(SCMP_CMP_NE, 0), any);
+        /* A datagram socket of this family writes to any path, by an address behind a pointer. */
+        for (unsigned t = 2; t <= 3; t++)
+                act(type, "socket", 2, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
+                    SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, t), any);
+        act(type, "socketpair", 2, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
+            SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_RAW), any);
+        act1(ERR(EOPNOTSUPP), "socketpair", SCMP_A0_32(SCMP_CMP_NE, AF_UNIX));
+        for (unsigned i = 0; i < sizeof(inet) / sizeof(*inet); i++) {
+                struct scmp_arg_cmp is = SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)inet[i]);
+                struct scmp_arg_cmp stream = SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, 1);
+                struct scmp_arg_cmp datagram = SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, 2);
+
+                for (unsigned t = 0; t <= SOCKET_TYPE; t++) {
+                        if (t != SOCK_STREAM && t != SOCK_DGRAM)
+                                act(type, "socket", 2, is,
+                                    SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, t), any);
+                }
+                for (unsigned p = 1; p < 6; p++)
+                        act(protocol, "socket", 3, is, stream, SCMP_A2_32(SCMP_CMP_EQ, p));
+                act(protocol, "socket", 3, is, stream, SCMP_A2_32(SCMP_CMP_GT, 6));
+                for (unsigned p = 1; p < 17; p++)
+                        act(protocol, "socket", 3, is, datagram, SCMP_A2_32(SCMP_CMP_EQ, p));
+                act(protocol, "socket", 3, is, datagram, SCMP_A2_32(SCMP_CMP_GT, 17));
+        }
+}
+
+/*
+ * Options that send a packet elsewhere than connect(2) said: a source route names its own
+ * first hop (IP_OPTIONS, IPV6_RTHDR and what can hold one), a device is a way around the
+ * routes. None of them asks for a capability.
+ */
+static void refuse_options(void)
+{
+        static const struct {
+                uint32_t level, option;
+        } roads[] = {
+                { 0, 4 /* IP_OPTIONS */ },        { 0, 50 /* IP_UNICAST_IF */ },
+                { 1, 25 /* SO_BINDTODEVICE */ },  { 1, 62 /* SO_BINDTOIFINDEX */ },
+                { 41, 3 /* IPV6_2292HOPOPTS */ }, { 41, 4 /* IPV6_2292DSTOPTS */ },
+                { 41, 5 /* IPV6_2292RTHDR */ },   { 41, 6 /* IPV6_2292PKTOPTIONS */ },
+                { 41, 32 /* FLOWLABEL_MGR */ },   { 41, 50 /* IPV6_PKTINFO */ },
+                { 41, 54 /* IPV6_HOPOPTS */ },    { 41, 55 /* IPV6_RTHDRDSTOPTS */ },
+                { 41, 57 /* IPV6_RTHDR */ },      { 41, 59 /* IPV6_DSTOPTS */ },
+                { 41, 76 /* IPV6_UNICAST_IF */ },
+        };
+
+        for (size_t i = 0; i < sizeof(roads) / sizeof(*roads); i++)
+                act(ERR(EPERM), "setsockopt", 2, SCMP_A1_32(SCMP_CMP_EQ, roads[i].level),
+                    SCMP_A2_32(SCMP_CMP_EQ, roads[i].option), any);
+}
+
+/*
+ * What the notify lock refuses by value; loaded beside notify_filter, whose answer an errno
+ * beats. MSG_FASTOPEN connects without connect(2), io_uring without any call, and a new
+ * namespace has its own network. PR_SET_DUMPABLE 0 is answered and not done: we could not
+ * read the addresses of who hides its memory.
+ */
+static void build_notify_refuse(void)
+{
+        static const char *const rings[] = { "io_uring_setup", "io_uring_enter",
+                                             "io_uring_register", "clone3" };
+        static const uint64_t spaces[] = { CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWNS,
+                                           CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS,
+                                           CLONE_NEWCGROUP };
+        static const uint64_t clone_time = 0x80; /* CLONE_NEWTIME; a signal number in clone(2) */
+        const uint64_t fastopen = 0x20000000;
+
+        refuse_sockets();
+        refuse_options();
+        act1(ERR(EOPNOTSUPP), "sendto", SCMP_A3_64(SCMP_CMP_MASKED_EQ, fastopen, fastopen));
+        act1(ERR(EOPNOTSUPP), "sendmsg", SCMP_A2_64(SCMP_CMP_MASKED_EQ, fastopen, fastopen));
+        act1(ERR(EOPNOTSUPP), "sendmmsg", SCMP_A3_64(SCMP_CMP_MASKED_EQ, fastopen, fastopen));
+        for (size_t i = 0; i < sizeof(rings) / sizeof(*rings); i++)
+                act0(ERR(ENOSYS), rings[i]);
+        for (size_t i = 0; i < sizeof(spaces) / sizeof(*spaces); i++) {
+                act1(ERR(EPERM), "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]));
+                act1(ERR(EPERM), "unshare", SCMP_A0_64(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]));
+        }
+        act1(ERR(EPERM), "unshare", SCMP_A0_64(SCMP_CMP_MASKED_EQ, clone_time, clone_time));
+        act0(ERR(EPERM), "setns");
+        act0(ERR(EPERM), "pidfd_getfd");
+        act(ERR(EPERM), "prlimit64", 2, SCMP_A0_32(SCMP_CMP_NE, 0), SCMP_A2_64(SCMP_CMP_NE, 0),
+            any);
+        act(ERR(0), "prctl", 2, SCMP_A0_32(SCMP_CMP_EQ, 4 /* PR_SET_DUMPABLE */),
+            SCMP_A1_64(SCMP_CMP_EQ, 0), any);
+}
+
+/*
+ * What airlock-notify answers. Calls that only need it on the sockets it made in the place
+ * of UDP ones are watched at their numbers alone, 960 to 1023: all others stay as fast as
+ * they were, and nothing but compatibility hangs on the number.
+ */
+static void build_notify(void)
+{
+        static const char *const emulated[] = {
+                "setsockopt", "getsockopt", "getsockname", "getpeername",
+                "recvfrom", "recvmsg", "sendto", "sendmsg",
+        };
+        static const unsigned inet[] = { AF_INET, AF_INET6 };
+
+        act0(SCMP_ACT_NOTIFY, "connect");
+        act0(SCMP_ACT_NOTIFY, "bind");
+        for (size_t i = 0; i < 2; i++)
+                act(SCMP_ACT_NOTIFY, "socket", 2, SCMP_A0_32(SCMP_CMP_EQ, inet[i]),
+                    SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM), any);
+        act(SCMP_ACT_NOTIFY, "socketpair", 2, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
+            SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM), any);
+        for (size_t i = 0; i < sizeof(emulated) / sizeof(*emulated); i++)
+                act1(SCMP_ACT_NOTIFY, emulated[i], SCMP_A0_32(SCMP_CMP_MASKED_EQ, 0xffffffc0, 960));
+}
+
+/* The same where pidfd_getfd(2) is refused: airlock-notify then makes the sockets itself. */
+static void build_notify_hold(void)
+{
+        static const struct {
+                unsigned family, type;
+        } made[] = {
+                { AF_INET, SOCK_STREAM },
+                { AF_INET6, SOCK_STREAM },
+                { AF_UNIX, SOCK_STREAM },
+                { AF_UNIX, SOCK_SEQPACKET },
+        };
+
+        build_notify();
+        act0(SCMP_ACT_NOTIFY, "listen");
+        for (size_t i = 0; i < sizeof(made) / sizeof(*made); i++)
+                act(SCMP_ACT_NOTIFY, "socket", 2, SCMP_A0_32(SCMP_CMP_EQ, made[i].family),
+                    SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, made[i].type), any);
+}
+
+/* airlock-notify itself: anything else ends it, and with it the task. */
+static void build_notifier(void)
+{
+        static const char *const needed[] = {
+                "read", "write", "pread64", "pwrite64", "close", "ioctl", "ppoll", "fcntl",
+                "fstat", "openat2", "readlinkat", "process_vm_readv", "process_vm_writev",
+                "pidfd_open", "pidfd_getfd", "socket", "socketpair", "bind", "connect",
+                "getsockname", "getpeername", "getsockopt", "setsockopt", "sendmsg", "recvmsg",
+                "sendto", "recvfrom", "shutdown", "clock_gettime", "exit_group",
+                "restart_syscall", "rt_sigreturn",
+        };
+
+        for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
+                act0(SCMP_ACT_ALLOW, needed[i]);
+        /* aarch64 has only ppoll; a rule for a call that is not there would be an error. */
+        if (seccomp_arch_exist(ctx, SCMP_ARCH_X86_64) == 0)
+                act0(SCMP_ACT_ALLOW, "poll");
+        /* /proc/N/mem is opened for writing; nothing is created or cut. */
+        act1(SCMP_ACT_ALLOW, "openat",
+             SCMP_A2_32(SCMP_CMP_MASKED_EQ, O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), 0));
+}
+
 static void print(const char *name)
 {
         struct sock_filter op;
@@ -209,6 +403,7 @@ static void generate(uint32_t arch, const char *name, uint32_t otherwise, void (
                 check(seccomp_arch_remove(ctx, SCMP_ARCH_NATIVE), "native arch");
         }
         check(seccomp_attr_set(ctx, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS), "badarch");
+        check(seccomp_attr_set(ctx, SCMP_FLTATR_CTL_OPTIMIZE, 2), "binary tree");
         build();
         print(name);
         seccomp_release(ctx);
@@ -228,5 +423,9 @@ int main(int argc, char **argv)
         generate(arch, "netns_filter", SCMP_ACT_ALLOW, build_netns);
         generate(arch, "agent_filter", SCMP_ACT_ALLOW, build_agent);
         generate(arch, "proxy_filter", SCMP_ACT_ERRNO(EPERM), build_proxy);
+        generate(arch, "notify_refuse_filter", SCMP_ACT_ALLOW, build_notify_refuse);
+        generate(arch, "notify_filter", SCMP_ACT_ALLOW, build_notify);
+        generate(arch, "notify_hold_filter", SCMP_ACT_ALLOW, build_notify_hold);
+        generate(arch, "notifier_filter", SCMP_ACT_KILL_PROCESS, build_notifier);
         return 0;
 }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 
 #define BACKLOG 4096
+#define FREEBIND_V6 78 /* IPV6_FREEBIND; not in every libc's headers */
 #define ANSWER_MS 5000
 
 /* HTTP, HTTPS, ssh, git, and nothing that a database or a server under test likes. */
@@ -45,13 +46,20 @@ static int set(int fd, int level, int name)
         return setsockopt(fd, level, name, &on, sizeof(on)) < 0 ? -errno : 0;
 }
 
-/* An answer must come from the address that was asked: the proxy needs to know it. */
+/*
+ * An answer must come from the address that was asked: the proxy needs to know it. IPv6
+ * lets nobody answer from an address that only a route makes local.
+ */
 static int tell_addresses(int fd, const struct place *p)
 {
+        int r;
+
         if (p->type != SOCK_DGRAM)
                 return set(fd, SOL_SOCKET, SO_REUSEADDR);
-        return p->family == AF_INET ? set(fd, IPPROTO_IP, IP_PKTINFO)
-                                    : set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
+        if (p->family == AF_INET)
+                return set(fd, IPPROTO_IP, IP_PKTINFO);
+        r = set(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO);
+        return r < 0 ? r : set(fd, IPPROTO_IPV6, FREEBIND_V6);
 }
 
 /* A bound, listening socket, or -errno. */

@@ -109,6 +109,8 @@ static bool set_place(struct options *o, const char *name, const char *value)
 
         if (!strcmp(name, "--proxy"))
                 e->inside.proxy = descriptor("--proxy: not a descriptor: ", value);
+        else if (!strcmp(name, "--notify"))
+                e->notify = descriptor("--notify: not a descriptor: ", value);
         else if (!strcmp(name, "--http-port"))
                 e->inside.http_port =
                         (uint16_t)decimal("--http-port: not a port: ", value, UINT16_MAX);
@@ -143,6 +145,8 @@ static bool set_flag(struct enter *e, const char *name)
                 e->new_privs = true;
         else if (!strcmp(name, "--no-new-privs"))
                 e->no_new_privs = true;
+        else if (!strcmp(name, "--hold"))
+                e->hold = true;
         else if (!strcmp(name, "--no-rules"))
                 e->inside.no_rules = true;
         else
@@ -187,7 +191,7 @@ static int fail(const struct options *o, int err, const char *stage, enum status
 /* --enter LOCK [OPTIONS] -- CMD…; @argv begins with the lock's name. */
 static int enter_main(char **argv)
 {
-        struct options o = { .enter = { .exec_fd = -1, .helper = -1, .inside.proxy = -1 },
+        struct options o = { .enter = { .exec_fd = -1, .helper = -1, .notify = -1, .inside.proxy = -1 },
                              .tell = -1 };
         const char *stage = "start";
         int r;
@@ -204,7 +208,8 @@ static int enter_main(char **argv)
 /* --try LOCK: in a child, which takes what it did with it. */
 static int try_main(enum lock lock)
 {
-        struct enter e = { .lock = lock, .exec_fd = -1, .helper = -1, .inside.proxy = -1 };
+        struct enter e = { .lock = lock, .exec_fd = -1, .helper = -1, .notify = -1,
+                           .inside.proxy = -1 };
         const char *stage = "start";
         pid_t pid = fork();
         int r, status;

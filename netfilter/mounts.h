@@ -15,7 +15,7 @@
 
 #include "base/base.h"
 
-#define MOUNTS_PATHS_MAX (128 * 1024)
+#define MOUNTS_PATHS_MAX 131072
 
 struct mounts {
         char *paths; /* "…" NUL "…" NUL, of the caller's MOUNTS_PATHS_MAX bytes */

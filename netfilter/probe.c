@@ -47,8 +47,6 @@ static bool parse(struct probe *p, char **argv)
         while (*++argv) {
                 if (!strcmp(*argv, "--quiet"))
                         p->quiet = true;
-                else if (!strcmp(*argv, "--no-loopback"))
-                        p->no_loopback = true;
                 else if (strcmp(*argv, "--pid") != 0 || !read_pid(p, *++argv))
                         return false;
         }
@@ -60,8 +58,7 @@ int probe_main(char **argv)
         static struct probe p;
 
         if (!parse(&p, argv)) {
-                log_line(LOG_ERROR, "--probe off|limited|full [--quiet] [--no-loopback] "
-                                    "[--pid PID]…");
+                log_line(LOG_ERROR, "--probe off|limited|full [--quiet] [--pid PID]…");
                 return STATUS_USAGE;
         }
         probe_look_around(&p);

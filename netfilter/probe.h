@@ -1,7 +1,7 @@
 /*
  * netfilter/probe.h - tries every way out, as the command would.
  *
- *   airlock-lock --probe off|limited|full [--quiet] [--no-loopback] [--pid PID]…
+ *   airlock-lock --probe off|limited|full [--quiet] [--pid PID]…
  *
  * Runs in the command's place, confined exactly as the command will be. One line on
  * stdout for each try: `ok NAME DETAIL`, or `LEAK NAME DETAIL` for a way that is open,

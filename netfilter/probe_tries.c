@@ -7,6 +7,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <time.h> /* for the next */
+#include <linux/errqueue.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
@@ -23,6 +25,7 @@
 #include <sys/un.h>
 
 #define PATIENCE_MS 3000 /* for an answer that should come; one that should not costs 50 */
+#define CONNECT_MS 1000  /* whatever ends here ends at once */
 #define ECHO_MS 50
 #define DEVICES_MAX 64
 
@@ -85,8 +88,17 @@ static void add_pid(struct probe *p, int pid)
                 p->pids[p->pid_count++] = pid;
 }
 
+/* No other lock says EACCES to a socket that must be there for one's own servers. */
+static bool is_closed(void)
+{
+        AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        return fd < 0 && errno == EACCES;
+}
+
 void probe_look_around(struct probe *p)
 {
+        p->no_inet = is_closed();
         p->alone = has_few_devices() && only_loopback_is_up();
         add_pid(p, 1);
         add_pid(p, getppid());
@@ -101,7 +113,7 @@ static socklen_t documentation(int family, uint16_t port, union address *a)
         memset(a, 0, sizeof(*a));
         if (family == AF_INET) {
                 a->v4 = (struct sockaddr_in){ .sin_family = AF_INET, .sin_port = htons(port),
-                                              .sin_addr.s_addr = htonl(0xc0000201) };
+                                              .sin_addr.s_addr = htonl(0xc6336401) };
                 return sizeof(a->v4);
         }
         a->v6 = (struct sockaddr_in6){ .sin6_family = AF_INET6, .sin6_port = htons(port),
@@ -120,7 +132,52 @@ static bool wait_for(int fd, short events, int ms)
         return r > 0;
 }
 
-/* 0 once connected; its errno; ETIMEDOUT, which is closed too, if slowly. */
+/*
+ * Was it somebody outside who said no? An ICMP error names its sender, and only our own
+ * addresses can be bound to. False for errors that never left the kernel.
+ */
+static bool said_outside(int fd)
+{
+        union address offender;
+        union {
+                struct cmsghdr align;
+                char bytes[256];
+        } control;
+        char byte;
+        struct iovec io = { &byte, 1 };
+        struct msghdr h = { .msg_iov = &io, .msg_iovlen = 1, .msg_control = control.bytes,
+                            .msg_controllen = sizeof(control.bytes) };
+        const struct cmsghdr *c;
+        const struct sock_extended_err *e;
+
+        if (recvmsg(fd, &h, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
+                return false;
+        c = CMSG_FIRSTHDR(&h);
+        if (!c || c->cmsg_len < CMSG_LEN(sizeof(*e) + sizeof(offender.v4)))
+                return false;
+        e = (const struct sock_extended_err *)(const void *)CMSG_DATA(c);
+        if (e->ee_origin != SO_EE_ORIGIN_ICMP && e->ee_origin != SO_EE_ORIGIN_ICMP6)
+                return false;
+        memset(&offender, 0, sizeof(offender));
+        memcpy(&offender, e + 1, e->ee_origin == SO_EE_ORIGIN_ICMP ? sizeof(offender.v4)
+                                                                   : sizeof(offender.v6));
+        offender.v4.sin_port = 0; /* where the other family has it too */
+        AUTO_CLOSE int own = socket(offender.any.sa_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        return own >= 0 && bind(own, &offender.any, sizeof(offender.v6)) < 0 &&
+               errno == EADDRNOTAVAIL;
+}
+
+static void ask_who_said_no(int fd, int family)
+{
+        int on = 1;
+
+        if (family == AF_INET)
+                setsockopt(fd, IPPROTO_IP, IP_RECVERR, &on, sizeof(on));
+        else
+                setsockopt(fd, IPPROTO_IPV6, IPV6_RECVERR, &on, sizeof(on));
+}
+
+/* 0 once connected, or an errno; ETIMEDOUT: it left, and nobody said anything. */
 static int connects(int fd, const union address *to, socklen_t len)
 {
         int err = 0;
@@ -130,7 +187,7 @@ static int connects(int fd, const union address *to, socklen_t len)
                 return 0;
         if (errno != EINPROGRESS)
                 return errno;
-        if (!wait_for(fd, POLLOUT, PATIENCE_MS))
+        if (!wait_for(fd, POLLOUT, CONNECT_MS))
                 return ETIMEDOUT;
         return getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size) < 0 ? errno : err;
 }
@@ -141,7 +198,7 @@ static int connects(int fd, const union address *to, socklen_t len)
  */
 static bool judge_connected(const struct probe *p, int fd, struct wr *detail)
 {
-        static const char ask[] = "GET / HTTP/1.1\r\nHost: 192.0.2.1\r\n\r\n";
+        static const char ask[] = "GET / HTTP/1.1\r\nHost: 198.51.100.1\r\n\r\n";
         char answer[1024];
         ssize_t n;
 
@@ -171,12 +228,19 @@ static bool stream_to(const struct probe *p, int protocol, const union address *
 {
         AUTO_CLOSE int fd =
                 socket(to->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol);
-        int err = fd < 0 ? errno : connects(fd, to, len);
+        int err = fd < 0 ? errno : 0;
 
+        if (fd >= 0) {
+                ask_who_said_no(fd, to->any.sa_family);
+                err = connects(fd, to, len);
+        }
         if (!err)
                 return judge_connected(p, fd, detail);
         probe_say_errno(detail, err);
-        return true;
+        if (fd < 0 || (err != ETIMEDOUT && !said_outside(fd)))
+                return true;
+        wr_str(detail, err == ETIMEDOUT ? ": it left" : ", said somebody outside");
+        return p->alone;
 }
 
 static bool stream(const struct probe *p, int family, struct wr *detail)
@@ -201,7 +265,7 @@ static bool mapped(const struct probe *p, int argument, struct wr *detail)
         socklen_t len = documentation(AF_INET6, 80, &to);
 
         (void)argument;
-        to.v6.sin6_addr = (struct in6_addr){ { { [10] = 0xff, 0xff, 192, 0, 2, 1 } } };
+        to.v6.sin6_addr = (struct in6_addr){ { { [10] = 0xff, 0xff, 198, 51, 100, 1 } } };
         return stream_to(p, 0, &to, len, detail);
 }
 
@@ -230,7 +294,7 @@ static bool metadata(const struct probe *p, int argument, struct wr *detail)
 static bool fast_open(const struct probe *p, int argument, struct wr *detail)
 {
         AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        struct timeval patience = { PATIENCE_MS / 1000, 0 };
+        struct timeval patience = { CONNECT_MS / 1000, 0 };
         union address to;
         socklen_t len = documentation(AF_INET, 80, &to);
 
@@ -239,19 +303,21 @@ static bool fast_open(const struct probe *p, int argument, struct wr *detail)
                 setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
         if (fd >= 0 && sendto(fd, "", 1, MSG_FASTOPEN | MSG_NOSIGNAL, &to.any, len) >= 0)
                 return judge_connected(p, fd, detail);
-        probe_say_errno(detail, errno);
-        return true;
+        probe_say_errno(detail, errno); /* with SO_SNDTIMEO a connect that hangs says EINPROGRESS */
+        return errno != EINPROGRESS && errno != EAGAIN;
 }
 
 /* --- datagrams, names ------------------------------------------------------------------ */
 
-/* Under notify a datagram socket is something else by another name. */
+/*
+ * Under notify a datagram socket is an AF_UNIX one, made to look like what was asked for. It
+ * knows SIOCUNIXFILE all the same, which others have never heard of.
+ */
 static bool is_replaced(int fd)
 {
-        int domain = AF_UNSPEC;
-        socklen_t len = sizeof(domain);
+        AUTO_CLOSE int file = ioctl(fd, 0x89e0 /* SIOCUNIXFILE */);
 
-        return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) && domain == AF_UNIX;
+        return file >= 0 || errno == EPERM || errno == ENOENT;
 }
 
 /* Nobody's port: an error must come back, or nothing may have been sent. */
@@ -261,7 +327,10 @@ static bool judge_sent(int fd, struct wr *detail)
 
         if (wait_for(fd, POLLIN | POLLERR, ECHO_MS) && recv(fd, &byte, 1, MSG_DONTWAIT) < 0) {
                 probe_say_errno(detail, errno);
-                return true;
+                if (!said_outside(fd))
+                        return true;
+                wr_str(detail, ", said somebody outside");
+                return false;
         }
         wr_str(detail, "sent, and nobody said no");
         return false;
@@ -274,6 +343,8 @@ static bool datagram_of(const struct probe *p, int family, int protocol, struct 
         socklen_t len = documentation(family, 443, &to);
         static const char echo[16] = { 8 }; /* an ICMP echo request, for ping sockets */
 
+        if (fd >= 0)
+                ask_who_said_no(fd, family);
         if (fd < 0 || connect(fd, &to.any, len) < 0 ||
             (!p->alone && !is_replaced(fd) && send(fd, echo, sizeof(echo), MSG_NOSIGNAL) < 0)) {
                 probe_say_errno(detail, errno);
@@ -299,6 +370,7 @@ static bool datagram_protocol(const struct probe *p, int protocol, struct wr *de
 static size_t put_question(uint8_t *packet)
 {
         static const char hex[] = "0123456789abcdef";
+        static const uint8_t rest[] = { 7, 'i', 'n', 'v', 'a', 'l', 'i', 'd', 0, 0, 1, 0, 1 };
         uint8_t nonce[18];
         size_t n = 12;
 
@@ -314,8 +386,8 @@ static size_t put_question(uint8_t *packet)
                 packet[n++] = (uint8_t)hex[nonce[i] >> 4];
                 packet[n++] = (uint8_t)hex[nonce[i] & 15];
         }
-        memcpy(packet + n, "\7invalid\0\0\1\0\1", 13);
-        return n + 13;
+        memcpy(packet + n, rest, sizeof(rest));
+        return n + sizeof(rest);
 }
 
 /* Does the answer to @question hold an address that is not one of our synthetic ones? */
@@ -350,9 +422,9 @@ static bool names(const struct probe *p, int address, struct wr *detail)
                 n = recv(fd, packet, sizeof(packet), 0);
         if (n < 0) {
                 wr_str(detail, "nobody answers");
-                return p->off || p->no_loopback;
+                return p->off || p->no_inet;
         }
-        if (p->off && !p->alone) {
+        if (p->off && !p->alone && !is_replaced(fd)) {
                 wr_str(detail, "somebody answers");
                 return false;
         }
@@ -543,7 +615,7 @@ static bool own_server(const struct probe *p, int family, struct wr *detail)
         union address at;
         socklen_t len = documentation(family, 0, &at);
 
-        if (p->no_loopback) {
+        if (p->no_inet) {
                 wr_str(detail, "not under this lock");
                 return true;
         }
@@ -590,19 +662,30 @@ static bool own_pair(const struct probe *p, int argument, struct wr *detail)
         return ok;
 }
 
+/* The digits at the end of a proxy's URL; 0 without any. */
+static uint16_t port_of(const char *url)
+{
+        const char *colon = url ? strrchr(url, ':') : NULL;
+        unsigned port = 0;
+
+        for (const char *p = colon ? colon + 1 : ""; *p >= '0' && *p <= '9' && port < 6554; p++)
+                port = port * 10 + (unsigned)(*p - '0');
+        return (uint16_t)port;
+}
+
 /* The door that the environment names must be there, and must deny a name it never heard. */
 static bool proxy_door(const struct probe *p, int argument, struct wr *detail)
 {
         static const char ask[] = "GET http://probe.invalid/ HTTP/1.1\r\nHost: probe.invalid\r\n\r\n";
-        const char *text = getenv("http_proxy"), *colon = text ? strrchr(text, ':') : NULL;
+        uint16_t port = port_of(getenv("http_proxy"));
         AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         union address to;
-        socklen_t len = documentation(AF_INET, colon ? (uint16_t)atoi(colon + 1) : 0, &to);
+        socklen_t len = documentation(AF_INET, port, &to);
         char answer[512];
         ssize_t n;
 
         (void)argument;
-        if (p->off || !colon) {
+        if (p->off || !port) {
                 wr_str(detail, "none here");
                 return true;
         }
@@ -635,7 +718,7 @@ const struct probe_try probe_tries[] = {
         { "dccp", dccp, 0 },
         { "fast-open", fast_open, 0 },
         { "metadata", metadata, 0 },
-        { "dns", names, (int)0xc0000235 },          /* 192.0.2.53 */
+        { "dns", names, (int)0xc6336435 },           /* 198.51.100.53 */
         { "dns-of-docker", names, (int)0x7f00000b }, /* 127.0.0.11 */
         { "ipv4-raw", raw, AF_INET },
         { "ipv6-raw", raw, AF_INET6 },

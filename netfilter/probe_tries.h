@@ -12,10 +12,10 @@
 struct probe {
         bool off;         /* there is no network: nobody answers DNS */
         bool quiet;       /* leaks only, on stderr */
-        bool no_loopback; /* the lock takes INET sockets as a whole */
         int pids[PROBE_PIDS_MAX]; /* whom to attack, besides PID 1 and our parent */
         unsigned pid_count;
 
+        bool no_inet; /* the lock is closed: it takes INET sockets as a whole */
         bool alone; /* no device but a loopback is up: what connects, connects inside */
         unsigned leaks;
 };

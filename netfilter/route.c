@@ -111,7 +111,7 @@ static void add(struct route_own *own, int family, const void *bytes)
 static void find_own_v4(struct route_own *own)
 {
         AUTO_CLOSE int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-        struct ifreq list[ROUTE_OWN_MAX];
+        struct ifreq list[ROUTE_OWN_MAX] = { 0 };
         struct ifconf all = { .ifc_len = sizeof(list), .ifc_req = list };
 
         if (fd < 0 || ioctl(fd, SIOCGIFCONF, &all) < 0)
@@ -125,9 +125,10 @@ static void find_own_v4(struct route_own *own)
         }
 }
 
-static int digit(char c)
+/* Lower-case, as the kernel writes it; other characters count as 0. */
+static uint8_t digit(char c)
 {
-        return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+        return (uint8_t)(c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 0);
 }
 
 /* if_inet6: 32 hexadecimal digits begin each line. */
@@ -139,7 +140,7 @@ static void find_own_v6(struct route_own *own)
         for (const char *line = text; n > 0 && line && strlen(line) > 32;) {
                 struct in6_addr a;
 
-                for (unsigned i = 0; i < 16; i++)
+                for (size_t i = 0; i < 16; i++)
                         a.s6_addr[i] = (uint8_t)(digit(line[2 * i]) << 4 | digit(line[2 * i + 1]));
                 if (!IN6_IS_ADDR_LOOPBACK(&a) && !IN6_IS_ADDR_LINKLOCAL(&a))
                         add(own, AF_INET6, &a);

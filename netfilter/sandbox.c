@@ -13,7 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
+#include <netinet/in.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,8 +26,9 @@
 #define PROXY_MS 5000   /* for the proxy to take a policy or a channel */
 #define PROXY_END_MS 1000
 #define HTTP_PORT 3128  /* in a namespace that is ours alone any port is free */
-#define CONTROL_FD 3
-#define JOURNAL_FD 4
+#define FIRST_FD 3      /* where a program of ours finds its descriptors */
+#define FDS_MAX 2
+#define BACKLOG 4096
 
 struct sandbox {
         struct sandbox_options o;
@@ -36,6 +37,7 @@ struct sandbox {
         pid_t self;
         pid_t proxy; /* 0: none */
         int control; /* -1: none */
+        pid_t notify; /* airlock-notify, 0: none */
         pid_t command;
         char cwd[PATH_MAX];
         char own[PATH_MAX]; /* the program we are */
@@ -100,22 +102,34 @@ static void restore_signals(const struct sandbox *s)
         sigprocmask(SIG_SETMASK, &s->mask, NULL);
 }
 
-/* The proxy is a program beside us. It ends when its control channel does, or we do. */
-static NORETURN void become_proxy(struct sandbox *s, int control, int journal)
+/* Above their places first, so that none covers another. */
+static int arrange(const int *fds, size_t count)
 {
-        char *argv[] = { (char[]){ "airlock-proxy" }, (char[]){ "--control" }, (char[]){ "3" },
-                         journal >= 0 ? (char[]){ "--journal" } : NULL, (char[]){ "4" }, NULL };
+        int above[FDS_MAX];
+
+        for (size_t i = 0; i < count; i++) {
+                above[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, FIRST_FD + FDS_MAX);
+                if (above[i] < 0)
+                        return -errno;
+        }
+        for (size_t i = 0; i < count; i++) {
+                if (dup2(above[i], FIRST_FD + (int)i) < 0)
+                        return -errno;
+        }
+        return 0;
+}
+
+/* A program beside us, which ends when we do. */
+static NORETURN void become(struct sandbox *s, char *const *argv, const int *fds, size_t count)
+{
         char path[PATH_MAX];
         const char *slash = strrchr(s->own, '/');
         struct wr w = wr_of(path, sizeof(path));
+        int r = arrange(fds, count);
 
-        wr_fmt(&w, "%.*s/airlock-proxy", (int)(slash - s->own), s->own);
-        /* Above their places first, so that neither covers the other. */
-        control = fcntl(control, F_DUPFD_CLOEXEC, JOURNAL_FD + 1);
-        if (journal >= 0)
-                journal = fcntl(journal, F_DUPFD_CLOEXEC, JOURNAL_FD + 1);
-        if (dup2(control, CONTROL_FD) < 0 || (journal >= 0 && dup2(journal, JOURNAL_FD) < 0))
-                die_errno(STATUS_LOCK, errno, "arrange the proxy's descriptors");
+        if (r < 0)
+                die_errno(STATUS_LOCK, -r, "arrange the descriptors of %s", argv[0]);
+        wr_fmt(&w, "%.*s/%s", (int)(slash - s->own), s->own, argv[0]);
         setpgid(0, 0); /* the terminal's signals are for the command */
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         if (getppid() != s->self)
@@ -123,6 +137,16 @@ static NORETURN void become_proxy(struct sandbox *s, int control, int journal)
         restore_signals(s);
         execve(wr_cstr(&w), argv, environ);
         die_errno(STATUS_LOCK, errno, "start %s", path);
+}
+
+/* Its descriptors @fds become 3, 4, … there. The pid or -errno. */
+static pid_t start_program(struct sandbox *s, char *const *argv, const int *fds, size_t count)
+{
+        pid_t pid = fork();
+
+        if (!pid)
+                become(s, argv, fds, count);
+        return pid < 0 ? -errno : pid;
 }
 
 /* A sealed memfd: what was read can't change behind the reader. */
@@ -142,18 +166,22 @@ static int policy_memfd(const struct sandbox *s)
         return fd_take(&fd);
 }
 
-static int send_policy(const struct sandbox *s)
+/* @phase: the name that the journal will give to what comes. */
+static int send_policy(const struct sandbox *s, const char *phase)
 {
-        struct msg m = { .type = MSG_POLICY, .text = "sandbox" };
+        struct msg m = { .type = MSG_POLICY };
         AUTO_CLOSE int fd = policy_memfd(s);
 
+        memcpy(m.text, phase, strlen(phase));
         return fd < 0 ? fd : msg_ask(s->control, &m, fd, PROXY_MS);
 }
 
 static int start_proxy(struct sandbox *s)
 {
+        char *argv[] = { (char[]){ "airlock-proxy" }, (char[]){ "--control" }, (char[]){ "3" },
+                         (char[]){ "--journal" }, (char[]){ "4" }, NULL };
         AUTO_CLOSE int journal = -1;
-        int pair[2];
+        int pair[2], fds[FDS_MAX];
 
         if (s->o.journal) {
                 journal = open(s->o.journal, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
@@ -162,16 +190,20 @@ static int start_proxy(struct sandbox *s)
         }
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
-        s->proxy = fork();
-        if (!s->proxy)
-                become_proxy(s, pair[1], journal);
+        fds[0] = pair[1];
+        fds[1] = journal;
+        if (journal < 0)
+                argv[3] = NULL;
+        s->proxy = start_program(s, argv, fds, journal >= 0 ? 2 : 1);
         close(pair[1]);
         s->control = pair[0];
         if (s->proxy < 0) {
+                int r = (int)s->proxy;
+
                 s->proxy = 0;
-                return -errno;
+                return r;
         }
-        return send_policy(s);
+        return send_policy(s, s->o.prove ? "prove" : "sandbox");
 }
 
 /* A new channel on which the proxy takes listeners: our end, or -errno. */
@@ -187,6 +219,83 @@ static int open_channel(const struct sandbox *s)
         if (r < 0)
                 close(pair[0]);
         return r < 0 ? r : pair[0];
+}
+
+/* --- the notifier --------------------------------------------------------------------- */
+
+/* A listener of the proxy's on loopback, outside any namespace: its port or -errno. */
+static int open_door(const struct sandbox *s, enum listener kind)
+{
+        struct msg m = { .type = MSG_LISTENER, .kind = kind };
+        AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct sockaddr_in at = { .sin_family = AF_INET,
+                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        socklen_t len = sizeof(at);
+        int r;
+
+        if (fd < 0 || bind(fd, (struct sockaddr *)&at, len) < 0 || listen(fd, BACKLOG) < 0 ||
+            getsockname(fd, (struct sockaddr *)&at, &len) < 0)
+                return -errno;
+        r = msg_ask(s->control, &m, fd, PROXY_MS);
+        return r < 0 ? r : ntohs(at.sin_port);
+}
+
+/* airlock-notify, and our end of the channel that it waits on; -errno. */
+static int start_notifier(struct sandbox *s, int proxy, int redirect_port)
+{
+        char port[8], off[] = "off";
+        struct wr w = wr_of(port, sizeof(port) - 1);
+        char *argv[] = { (char[]){ "airlock-notify" }, (char[]){ "--listener" }, (char[]){ "3" },
+                         (char[]){ "--unix" }, (char[]){ "task" },
+                         (char[]){ "--mode" }, (char[]){ "on" }, (char[]){ "--proxy" },
+                         (char[]){ "4" }, (char[]){ "--redirect-port" }, port, NULL };
+        int pair[2], fds[FDS_MAX];
+
+        if (!s->proxy) {
+                argv[6] = off;
+                argv[7] = NULL;
+        }
+        wr_fmt(&w, "%u", (unsigned)redirect_port);
+        wr_cstr(&w);
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
+                return -errno;
+        fds[0] = pair[1];
+        fds[1] = proxy;
+        s->notify = start_program(s, argv, fds, s->proxy ? 2 : 1);
+        close(pair[1]);
+        if (s->notify > 0)
+                return pair[0];
+        close(pair[0]);
+        redirect_port = (int)s->notify;
+        s->notify = 0;
+        return redirect_port;
+}
+
+/* Everything outside that the notify lock needs: its channel in @e, and the proxy's doors. */
+static int arrange_notify(struct sandbox *s, struct enter *e, int proxy)
+{
+        int redirect_port = 0, door;
+
+        if (s->proxy) {
+                door = open_door(s, LISTEN_PROXY);
+                redirect_port = door < 0 ? door : open_door(s, LISTEN_NOTIFIED);
+                if (redirect_port < 0)
+                        return redirect_port;
+                e->inside.http_port = (uint16_t)door;
+        }
+        e->inside.proxy = -1;
+        e->notify = start_notifier(s, proxy, redirect_port);
+        return e->notify < 0 ? e->notify : 0;
+}
+
+static void end_notifier(struct sandbox *s)
+{
+        if (!s->notify)
+                return;
+        kill(s->notify, SIGKILL);
+        while (waitpid(s->notify, NULL, 0) < 0 && errno == EINTR)
+                ;
+        s->notify = 0;
 }
 
 /* --- the command ---------------------------------------------------------------------- */
@@ -234,7 +343,7 @@ static pid_t start_under(struct sandbox *s, enum lock lock, char *const *argv, i
                          struct enter_failure *f)
 {
         struct enter e = { .lock = lock, .landlock = s->o.landlock, .parent = s->self,
-                           .inside.proxy = -1, .exec_fd = exec_fd };
+                           .inside.proxy = -1, .notify = -1, .exec_fd = exec_fd };
         AUTO_CLOSE int channel = -1;
         int tell[2], r;
         pid_t pid;
@@ -247,6 +356,10 @@ static pid_t start_under(struct sandbox *s, enum lock lock, char *const *argv, i
                 e.inside.proxy = channel;
                 e.inside.http_port = HTTP_PORT;
         }
+        r = lock == LOCK_NOTIFY ? arrange_notify(s, &e, channel) : 0;
+        if (r < 0)
+                return r;
+        AUTO_CLOSE int notify = e.notify;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, tell) < 0)
                 return -errno;
         e.helper = tell[1];
@@ -258,6 +371,8 @@ static pid_t start_under(struct sandbox *s, enum lock lock, char *const *argv, i
         close(tell[1]);
         r = pid < 0 ? -errno : attend(tell[0], pid, f);
         close(tell[0]);
+        if (r < 0)
+                end_notifier(s);
         return r < 0 ? r : pid;
 }
 
@@ -268,11 +383,15 @@ static int exit_status(int wait)
         return WIFSIGNALED(wait) ? STATUS_SIGNAL + WTERMSIG(wait) : WEXITSTATUS(wait);
 }
 
-/* The command without its proxy reaches nothing; it ends all the same. */
-static int proxy_ended(struct sandbox *s)
+/* The command without its proxy, or its notifier, reaches nothing; it ends all the same. */
+static int helper_ended(struct sandbox *s, pid_t pid)
 {
-        s->proxy = 0;
-        log_line(LOG_ERROR, "the proxy ended: ending the command");
+        log_line(LOG_ERROR, "%s ended: ending the command",
+                 pid == s->proxy ? "the proxy" : "the notifier");
+        if (pid == s->proxy)
+                s->proxy = 0;
+        else
+                s->notify = 0;
         kill(s->command, SIGKILL);
         while (waitpid(s->command, NULL, 0) < 0 && errno == EINTR)
                 ;
@@ -291,8 +410,10 @@ static bool reap(struct sandbox *s, int *status)
                 } else if (pid == s->command) {
                         *status = exit_status(wait);
                         return true;
-                } else if (pid == s->proxy && !WIFSTOPPED(wait)) {
-                        *status = proxy_ended(s);
+                } else if (pid == s->notify && WIFEXITED(wait) && !WEXITSTATUS(wait)) {
+                        s->notify = 0; /* nobody is left to notify of */
+                } else if ((pid == s->proxy || pid == s->notify) && !WIFSTOPPED(wait)) {
+                        *status = helper_ended(s, pid);
                         return true;
                 }
         }
@@ -385,8 +506,7 @@ static enum status prove(struct sandbox *s)
 {
         static const char modes[][8] = { "off", "limited", "full" };
         char *argv[] = { (char[]){ "airlock-lock" }, (char[]){ "--probe" },
-                         (char *)(uintptr_t)modes[s->o.net], (char[]){ "--quiet" },
-                         s->o.lock == LOCK_CLOSED ? (char[]){ "--no-loopback" } : NULL, NULL };
+                         (char *)(uintptr_t)modes[s->o.net], (char[]){ "--quiet" }, NULL };
         AUTO_CLOSE int own = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
         int status;
 
@@ -394,6 +514,11 @@ static enum status prove(struct sandbox *s)
         if (s->command < 0)
                 return (enum status)-s->command;
         status = attend_command(s);
+        end_notifier(s);
+        if (!status && s->proxy && send_policy(s, "sandbox") < 0) {
+                log_line(LOG_ERROR, "the proxy did not take its policy");
+                return STATUS_LOCK;
+        }
         if (status)
                 log_line(LOG_ERROR, "lock %s does not hold: not starting %s",
                          lock_name(s->o.lock), s->o.argv[0]);
@@ -447,6 +572,7 @@ int sandbox_main(char **argv)
         sigprocmask(SIG_SETMASK, &all, &s->mask);
         s->ignored_chld = signal(SIGCHLD, SIG_DFL) == SIG_IGN;
         status = run(s);
+        end_notifier(s);
         end_proxy(s);
         return status;
 }

@@ -4,16 +4,19 @@
         start([LOCK, "--enter", "netns", "--proxy", str(proxy.fd), …], pass_fds=[proxy.fd])
 
 Denies every connection with where it was going, and answers DNS as airlock-proxy does:
-198.18.0.1 for allowed.example, NXDOMAIN for anything else.
+198.18.0.1 for allowed.example, NXDOMAIN for anything else. As a program it stands in for
+`airlock-proxy --control 3 [--journal 4]`, and its journal is the policies it was given.
 """
+import os
 import select
 import socket
 import struct
+import sys
 import threading
 
 MSG = "=IIiIHH16sHHHH200s"  # base/msg.h
-LISTENER, DONE = 4, 6
-PROXY, REDIRECTED, NOTIFIED, LOCAL, DNS_UDP, DNS_TCP = 0, 1, 3, 2, 4, 5
+POLICY, CHANNEL, LISTENER, CONNECT, DONE = 1, 2, 4, 5, 6
+PROXY, REDIRECTED, LOCAL, NOTIFIED, DNS_UDP, DNS_TCP, DNS_PAIR = range(7)
 SO_ORIGINAL_DST = 80
 IP_PKTINFO = 8
 IPV6_PKTINFO = 50
@@ -22,6 +25,9 @@ IPV6_PKTINFO = 50
 def answer(query):
     """A DNS answer to the question."""
     name = query[12:].split(b"\0")[0].lower()
+    if os.environ.get("FAKE_PROXY_LIES"):  # somebody's address, for any name
+        return (query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + query[12:]
+                + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xcb\0\x71\5")
     if name == b"\7allowed\7example" and query[-4:-2] == b"\0\1":
         return (query[:2] + b"\x81\x80\0\1\0\1\0\0\0\0" + query[12:]
                 + b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\xc6\x12\0\1")
@@ -29,9 +35,13 @@ def answer(query):
 
 
 class FakeProxy:
-    def __init__(self, refuse=0):
-        self.ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self.theirs, self.fd = theirs, theirs.fileno()
+    def __init__(self, refuse=0, control=None):
+        self.ours, self.theirs = control, None
+        if not control:
+            self.ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            self.fd = self.theirs.fileno()
+        self.channels = [self.ours]
+        self.policies = []
         self.refuse = refuse    # an errno for every listener
         self.listeners = []     # (kind, socket)
         self.seen = []          # (kind, "ADDRESS:PORT") of each connection
@@ -60,7 +70,7 @@ class FakeProxy:
 
     def loop(self):
         while True:
-            readable = select.select([self.stopped, self.ours]
+            readable = select.select([self.stopped] + self.channels
                                      + [s for _, s in self.listeners], [], [])[0]
             if self.stopped in readable:
                 return
@@ -71,15 +81,23 @@ class FakeProxy:
                     pass
 
     def take(self, r):
-        if r is self.ours:
+        if r in self.channels:
             data, fds, *_ = socket.recv_fds(r, 1024, 4)
             if not data:
-                return self.ours.shutdown(socket.SHUT_RDWR)
-            kind = struct.unpack(MSG, data)[1]
-            for fd in fds:
-                self.listeners.append((kind, socket.socket(fileno=fd)))
+                self.channels.remove(r)
+                return r.close() if self.channels and r is not self.ours else self.stop.close()
+            what, kind = struct.unpack(MSG, data)[:2]
+            self.obey(fds, *struct.unpack(MSG, data))
+            if (what, kind) == (LISTENER, DNS_PAIR):
+                return None
             return r.send(struct.pack(MSG, DONE, 0, self.refuse, 0, 0, 0, b"", 0, 0, 0, 0, b""))
         kind = next(k for k, s in self.listeners if s is r)
+        if kind == DNS_PAIR:
+            query = r.recv(512)
+            if query:
+                return r.send(answer(query))
+            self.listeners = [(k, s) for k, s in self.listeners if s is not r]
+            return r.close()
         if kind == DNS_UDP:
             query, control, _, peer = r.recvmsg(512, 128)
             for level, name, data in control:
@@ -95,6 +113,17 @@ class FakeProxy:
         connection.settimeout(2)
         with connection:
             self.serve(kind, connection)
+
+    def obey(self, fds, what, kind, *rest):
+        for fd in fds:
+            if what == POLICY:
+                self.policies.append((rest[-1].rstrip(b"\0").decode(),
+                                      os.pread(fd, 1 << 18, 0).decode()))
+                os.close(fd)
+            elif what == CHANNEL:
+                self.channels.append(socket.socket(fileno=fd))
+            else:
+                self.listeners.append((kind, socket.socket(fileno=fd)))
 
     def serve(self, kind, c):
         to = c.getsockname()
@@ -113,3 +142,12 @@ class FakeProxy:
         else:
             c.sendall(b"HTTP/1.1 403 Forbidden\r\nx-airlock-denied: not-allowed\r\n"
                       b"content-length: %d\r\n\r\n%s" % (len(where), where.encode()))
+
+
+if __name__ == "__main__":
+    # The control channel's number is a socket of ours from here on.
+    proxy = FakeProxy(control=socket.socket(fileno=int(sys.argv[sys.argv.index("--control") + 1])))
+    proxy.loop()
+    if "--journal" in sys.argv:
+        text = "".join("%s: %s" % pair for pair in proxy.policies)
+        os.write(int(sys.argv[sys.argv.index("--journal") + 1]), text.encode())
