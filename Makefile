@@ -46,9 +46,14 @@ SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 
+# What speaks TLS, over BearSSL; and what only it needs.
+TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
+        netfilter/inject.c netfilter/inspect_head.c netfilter/inspect.c
+
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
+BEARSSL_HOST := build/bearssl/host/libbearssl.a
 
 # --- release: Debian's musl, by an explicit link line --------------------------------
 # musl-gcc -static-pie links a dynamic PIE and says nothing; -print-file-name=rcrt1.o
@@ -70,7 +75,8 @@ WARN   := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes \
           -Wswitch-enum -Wformat=2 -Wnull-dereference -Wimplicit-fallthrough \
           -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wtrampolines
 UAPI   := -isystem build/uapi
-RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) -isystem build/generated
+RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) -isystem build/generated \
+        -isystem $(BEARSSL_INC)
 
 LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
         -Wl,-pie,--no-dynamic-linker,-z,text $(MUSL)/rcrt1.o $(MUSL)/crti.o \
@@ -125,19 +131,19 @@ $(PROGRAMS:%=build/release/%):
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_narrow.c init/env.c $(UNIT)
+        init/spec_narrow.c init/env.c $(TLS) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
-        -isystem build/generated
+        -isystem build/generated -isystem $(BEARSSL_INC)
 ASAN := $(HOST) -fsanitize=address,undefined -fno-sanitize-recover=all
 
 build/asan/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	gcc $(ASAN) -MD -MP -c $< -o $@
 .PRECIOUS: build/asan/%.o
-build/asan/unit: $(UNIT_SRC:%.c=build/asan/%.o)
+build/asan/unit: $(UNIT_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
-build/release/unit: $(UNIT_SRC:%.c=build/release/%.o)
+build/release/unit: $(UNIT_SRC:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -o $@
 
 # --- probes: tiny programs with the release flags and link line, for test_build.py -----
@@ -161,13 +167,13 @@ fuzz: build/fuzz/$(T)
 	        build/corpus/$(T) tests/fuzz/corpus/$(T)
 build/fuzz/:
 	@mkdir -p $@
-build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) Makefile | $(GENERATED)
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) Makefile $(BEARSSL_HOST) | $(GENERATED)
 	@mkdir -p $(@D)
-	clang $(LANG_FLAGS) -g -O1 -isystem build/generated \
+	clang $(LANG_FLAGS) -g -O1 -isystem build/generated -isystem $(BEARSSL_INC) \
 	        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	        $< $(FUZZ_SRC) -o $@
+	        $< $(FUZZ_SRC) $(BEARSSL_HOST) -o $@
 build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
-                   $(FUZZ_SRC:%.c=build/asan/%.o)
+                   $(FUZZ_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
 
 # --- tests -----------------------------------------------------------------------------
@@ -192,7 +198,7 @@ bench: deps deps-bench
 build/cov/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	gcc $(HOST) -O0 --coverage -MD -MP -c $< -o $@
-build/cov/unit: $(UNIT_SRC:%.c=build/cov/%.o)
+build/cov/unit: $(UNIT_SRC:%.c=build/cov/%.o) $(BEARSSL_HOST)
 	gcc --coverage $^ -o $@
 .PHONY: cov
 cov: build/cov/unit
@@ -213,7 +219,7 @@ lint: deps deps-lint
 lint-all: layers headers analyzer tidy cppcheck
 layers:
 	tests/lint/layers
-headers: $(GENERATED)
+headers: $(GENERATED) | build/bearssl/src
 	tests/lint/headers
 analyzer: $(LINT_SRC:%.c=build/lint/%.analyzed)
 tidy: $(LINT_SRC:%.c=build/lint/%.tidied)
@@ -223,7 +229,7 @@ build/lint/%.analyzed: %.c Makefile | $(GENERATED)
 	@touch $@
 build/lint/%.tidied: %.c .clang-tidy Makefile | $(GENERATED)
 	@mkdir -p $(@D)
-	clang-tidy --quiet $< -- $(LANG_FLAGS) -isystem build/generated
+	clang-tidy --quiet $< -- $(LANG_FLAGS) -isystem build/generated -isystem $(BEARSSL_INC)
 	@touch $@
 # The cleanup attribute is unknown to it (resourceLeak; the unit runner counts open
 # descriptors instead), and it sees neither the system's headers nor every caller.
@@ -283,8 +289,15 @@ BEARSSL_FLAGS = -std=gnu99 -W -Wall $(SMALL) $(HARDEN) -ffile-prefix-map=$(CURDI
 build/bearssl/libbearssl.a: | build/bearssl/src
 	$(MAKE) -s -C build/bearssl/src lib CC=$(MUSL_GCC) CFLAGS='$(BEARSSL_FLAGS)' AR=gcc-ar
 	cp build/bearssl/src/build/libbearssl.a $@
-build/release/tests/probe/bearssl.o: UAPI += -isystem $(BEARSSL_INC)
-build/release/tests/probe/bearssl.o: | $(BEARSSL)
+# The same for the sanitizers' and the fuzzers' builds: this machine's libc, no LTO.
+$(BEARSSL_HOST): | build/bearssl/src
+	@mkdir -p $(@D)
+	$(MAKE) -s -C build/bearssl/src lib CC=gcc CFLAGS='-std=gnu99 -W -Wall -g -O2 -fPIC' \
+	        BUILD=$(CURDIR)/$(@D)
+# Whoever includes <bearssl.h>; an order, so that an unpacked source rebuilds nothing.
+TLS_USER := $(TLS) tests/probe/bearssl.c $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
+$(foreach k,release asan cov,$(TLS_USER:%.c=build/$(k)/%.o)): | build/bearssl/src
+$(TLS:%.c=build/lint/%.analyzed) $(TLS:%.c=build/lint/%.tidied): | build/bearssl/src
 
 # --- what a fresh Debian machine lacks ----------------------------------------------------
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.

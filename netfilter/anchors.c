@@ -98,11 +98,18 @@ static void certificate_drop(struct anchors_reader *r)
         r->into->skipped++;
 }
 
+static bool line_is(const struct anchors_reader *r, const char *marker)
+{
+        size_t n = r->line_len;
+
+        while (n && (r->line[n - 1] == '\r' || r->line[n - 1] == ' ' || r->line[n - 1] == '\t'))
+                n--;
+        return n == strlen(marker) && !memcmp(r->line, marker, n);
+}
+
 static void line_end(struct anchors_reader *r)
 {
-        bool begin = r->line_len == sizeof(begin_line) - 1 &&
-                     !memcmp(r->line, begin_line, r->line_len);
-        bool end = r->line_len == sizeof(end_line) - 1 && !memcmp(r->line, end_line, r->line_len);
+        bool begin = line_is(r, begin_line), end = line_is(r, end_line);
 
         if (end && r->inside)
                 certificate_end(r);
@@ -129,8 +136,6 @@ void anchors_feed(struct anchors_reader *r, const void *bytes, size_t len)
                         line_end(r);
                         continue;
                 }
-                if (c == '\r' || ((c == ' ' || c == '\t') && r->line_len))
-                        continue; /* ends of lines as other systems write them */
                 if (r->line_len < sizeof(r->line))
                         r->line[r->line_len++] = c;
                 if (!r->inside || r->line[0] == '-')
