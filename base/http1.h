@@ -38,11 +38,12 @@ enum http1_status {
         HTTP1_FOLDED,   /* a header line that begins with white space */
         HTTP1_NAME,     /* a header's name is no token, or white space before the colon */
         HTTP1_TOO_LONG, /* head, number of headers, trailers, chunk extension */
-        HTTP1_HOST,     /* none (HTTP/1.1), two, or not HOST[:PORT] */
+        HTTP1_HOST,     /* none (HTTP/1.1 but CONNECT), two, or not HOST[:PORT] */
         HTTP1_LENGTHS,  /* Content-Length: two, a list, not digits, too large */
         HTTP1_CODING,   /* Transfer-Encoding: anything but one "chunked" in HTTP/1.1 */
         HTTP1_BOTH,     /* Content-Length and Transfer-Encoding */
         HTTP1_HOPS,     /* Connection names a header that frames or routes the message */
+        HTTP1_EXPECT,   /* Expect: anything but 100-continue */
         HTTP1_CHUNK,    /* a chunk's size, extension or end is malformed */
 };
 const char *http1_status_str(enum http1_status s); /* "Content-Length and Transfer-Encoding" */
@@ -78,14 +79,15 @@ struct http1 {
         struct http1_text method, target;
         enum http1_form form;
         bool https;               /* absolute form: the scheme; else false */
-        struct http1_text host;   /* absolute, authority form: the target's; else Host's */
+        struct http1_text host;   /* absolute, authority form: the target's; else Host's, .at
+                                     NULL without one (HTTP/1.0). For host_parse: unchecked */
         bool host_ip6;            /* it stood in brackets, which host is without */
         uint16_t port;            /* 0: none was given (or none after the colon) */
         struct http1_text path;   /* "/" at least; "*"; absent for CONNECT */
         struct http1_text query;  /* without the '?'; .at NULL: no '?' */
-        bool expect_continue;     /* Expect: 100-continue; another Expect is HTTP1_NAME's kin: see .c */
+        bool expect_continue;     /* Expect: 100-continue, in HTTP/1.1 */
         bool upgrades;            /* Connection: upgrade and an Upgrade header: any kind */
-        bool websocket;           /* … and it is exactly "websocket", by GET without a body */
+        bool websocket;           /* a handshake to WebSocket by GET without a body; or its 101 */
         bool overrides_method;    /* X-HTTP-Method-Override or one of its sisters */
         /* a response */
         unsigned code; /* 100 to 599 */
@@ -138,7 +140,7 @@ struct http1_chunked {
         unsigned state;
         uint64_t left; /* of this chunk's data */
         uint32_t line; /* bytes of this size line, or of the trailers */
-        uint8_t digits;
+        enum http1_status ended; /* HTTP1_OK: not yet */
 };
 
 void http1_chunked_init(struct http1_chunked *c);
@@ -156,9 +158,10 @@ MUST_USE enum http1_status http1_chunk_next(struct http1_chunked *c, const char 
 /* ---- writing a head anew ---- */
 
 /*
- * "METHOD TARGET HTTP/1.1": origin form from h's path and query ("*" stays), or absolute
+ * "METHOD TARGET HTTP/1.x": origin form from h's path and query ("*" stays), or absolute
  * form to @authority ("http://AUTHORITY/path") for an upstream proxy; then Host: @authority.
- * NULL @authority means h's own host and port, brackets put back.
+ * NULL @authority means h's own host and port, brackets put back. An HTTP/1.0 request goes on
+ * as one, so that its response needs no chunks. Not for CONNECT.
  */
 void http1_put_request_line(struct wr *w, const struct http1 *h, bool absolute,
                             const char *authority);

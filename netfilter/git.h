@@ -54,6 +54,7 @@ struct git_update {
 struct git_push {
         uint32_t total, line_len, line_want;
         bool ended, caps_seen;
+        enum git_status end; /* of the last call */
         char line[GIT_REF_LEN + 1200]; /* one pkt-line: ids, name, capabilities */
 };
 

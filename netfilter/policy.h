@@ -34,11 +34,10 @@
  * looks into requests. A rule looks inside if it has methods, paths, git or inject, or if `methods`
  * applies: on 443 and 80, without raw=1. raw=1 together with one that looks inside is an error.
  * A request is let through by the first rule for that host and port that agrees
- * with it. A rule without methods takes the text's `methods`, and with git or none of these: GET,
- * HEAD and OPTIONS. git=read lets upload-pack through, by POST too, and refuses receive-pack;
+ * with it. A rule without methods takes the text's `methods` (on 443 and 80); if there are none
+ * either, a rule with git takes GET, HEAD and OPTIONS, and another one any. git=read lets upload-pack through, by POST too, and refuses receive-pack;
  * git=push lets both through, and with a branch the proxy checks each ref (git.h).
- * Paths match the normal form (policy_path) without query; '*' is any run of bytes, '/'
- * too, '?' is one byte. A rule's path counts for its git requests too.
+ * Paths match the normal form (policy_path) without query, by glob.h. A rule's path counts for its git requests too.
  *
  * Which addresses. Special ones (address_special) are refused in every mode, whatever name
  * led there, unless a pattern of an allow or a rule that takes the port opens it (cidr_opens).
@@ -182,22 +181,20 @@ MUST_USE bool policy_path(char out[static POLICY_PATH_MAX], size_t *out_len, con
 /*
  * May this request go to the host and port of @v (a policy_host that said POLICY_ALLOWED)?
  * @path as it came, without query; @query .. without '?', NULL: none. The result's rule is the one
- * that let it through: its inject applies and no other's. push: the request is a push whose refs
- * have to be checked against the rule's branch.
+ * that let it through: its inject applies and no other's. check_refs: the request is a push whose
+ * refs have to be checked against the rule's branch.
  */
 struct policy_request_verdict {
         enum policy_reason reason;
         int rule;
         bool check_refs;
+        bool methods_limited; /* so X-HTTP-Method-Override and its sisters are refused too */
 };
 struct policy_request_verdict policy_request(const struct policy *p,
                                              const struct policy_verdict *v,
                                              const char *method, size_t method_len,
                                              const char *path, size_t path_len,
                                              const char *query, size_t query_len);
-
-/* Glob match as paths use it; @text is normal. */
-bool policy_glob(const char *pattern, const char *text);
 
 /* The name of a rule for the journal: its name=, else "rule N PATTERN"; "-" for -1. */
 void policy_put_rule(struct wr *w, const struct policy *p, int rule);
