@@ -33,7 +33,7 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
         init/spec_load.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain
+PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-trust
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
@@ -45,6 +45,9 @@ SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+
+SRC_airlock-trust := $(BASE) base/confine.c base/base64.c init/sig.c init/trust.c \
+        init/trust_main.c
 
 # What speaks TLS, over BearSSL; and what only it needs.
 TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
@@ -124,6 +127,7 @@ build/release/airlock: $(call objects,airlock)
 build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
+build/release/airlock-trust: $(call objects,airlock-trust) $(BEARSSL)
 $(PROGRAMS:%=build/release/%):
 	$(call LINK,$^,sig_start) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
@@ -131,7 +135,7 @@ $(PROGRAMS:%=build/release/%):
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_narrow.c init/env.c $(TLS) $(UNIT)
+        init/spec_narrow.c init/env.c init/trust.c $(TLS) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated -isystem $(BEARSSL_INC)
@@ -295,7 +299,7 @@ $(BEARSSL_HOST): | build/bearssl/src
 	$(MAKE) -s -C build/bearssl/src lib CC=gcc CFLAGS='-std=gnu99 -W -Wall -g -O2 -fPIC' \
 	        BUILD=$(CURDIR)/$(@D)
 # Whoever includes <bearssl.h>; an order, so that an unpacked source rebuilds nothing.
-TLS_USER := $(TLS) tests/probe/bearssl.c $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
+TLS_USER := $(TLS) init/trust.c tests/probe/bearssl.c $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
 $(foreach k,release asan cov,$(TLS_USER:%.c=build/$(k)/%.o)): | build/bearssl/src
 $(TLS:%.c=build/lint/%.analyzed) $(TLS:%.c=build/lint/%.tidied): | build/bearssl/src
 
