@@ -155,6 +155,11 @@ PROBE_relro   := tests/probe/relro.c base/confine.c $(BASE)
 PROBE_bearssl := tests/probe/bearssl.c
 build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
+PROBE_inspect := tests/probe/inspect.c $(BASE) $(TLS)
+build/release/probe_inspect: $(PROBE_inspect:%.c=build/release/%.o) $(BEARSSL)
+	$(call LINK,$^,_start) -o $@
+build/asan/probe_inspect: $(PROBE_inspect:%.c=build/asan/%.o) $(BEARSSL_HOST)
+	gcc $(ASAN) $^ -o $@
 build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -s -o $@
 
@@ -299,7 +304,7 @@ $(BEARSSL_HOST): | build/bearssl/src
 	$(MAKE) -s -C build/bearssl/src lib CC=gcc CFLAGS='-std=gnu99 -W -Wall -g -O2 -fPIC' \
 	        BUILD=$(CURDIR)/$(@D)
 # Whoever includes <bearssl.h>; an order, so that an unpacked source rebuilds nothing.
-TLS_USER := $(TLS) init/trust.c tests/probe/bearssl.c $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
+TLS_USER := $(TLS) init/trust.c tests/probe/bearssl.c tests/probe/inspect.c $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
 $(foreach k,release asan cov,$(TLS_USER:%.c=build/$(k)/%.o)): | build/bearssl/src
 $(TLS:%.c=build/lint/%.analyzed) $(TLS:%.c=build/lint/%.tidied): | build/bearssl/src
 
