@@ -33,6 +33,11 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
         init/spec_load.c
 
+# What the proxy reads and judges by: pure, and fuzzed.
+DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
+        netfilter/sni.c netfilter/git.c netfilter/glob.c netfilter/preset.c \
+        netfilter/policy.c netfilter/policy_parse.c
+
 PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-trust
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -53,7 +58,7 @@ SRC_airlock-trust := $(BASE) base/confine.c base/base64.c init/sig.c init/trust.
 TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
         netfilter/inject.c netfilter/inspect_head.c netfilter/inspect.c
 
-GENERATED   := build/generated/jsmn.h build/generated/filter.h
+GENERATED   := build/generated/jsmn.h build/generated/filter.h build/generated/preset.inc
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 BEARSSL_HOST := build/bearssl/host/libbearssl.a
@@ -122,6 +127,11 @@ build/generated/filter_gen: netfilter/filter_gen.c Makefile
 build/generated/filter.h: build/generated/filter_gen
 	$< $(ARCH) > $@
 
+# The preset: each host of the two lists as a line of one C string.
+build/generated/preset.inc: $(wildcard rootfs/presets/*.txt)
+	@mkdir -p $(@D)
+	sed -E '/^(#|$$)/d; s/.*/"&\\n"/' $^ > $@
+
 objects = $(SRC_$(1):%.c=build/release/%.o)
 build/release/airlock: $(call objects,airlock)
 build/release/airlock-run: $(call objects,airlock-run)
@@ -135,7 +145,8 @@ $(PROGRAMS:%=build/release/%):
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_narrow.c init/env.c init/trust.c $(TLS) $(UNIT)
+        init/spec_narrow.c init/env.c init/policy_text.c init/trust.c $(DECODERS) $(TLS) \
+        $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated -isystem $(BEARSSL_INC)
@@ -155,7 +166,7 @@ PROBE_relro   := tests/probe/relro.c base/confine.c $(BASE)
 PROBE_bearssl := tests/probe/bearssl.c
 build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
-PROBE_inspect := tests/probe/inspect.c $(BASE) $(TLS)
+PROBE_inspect := tests/probe/inspect.c $(BASE) $(DECODERS) $(TLS)
 build/release/probe_inspect: $(PROBE_inspect:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -o $@
 build/asan/probe_inspect: $(PROBE_inspect:%.c=build/asan/%.o) $(BEARSSL_HOST)
@@ -221,7 +232,7 @@ cov: build/cov/unit
 	done
 
 # --- lint: the three analysers overlap little, so all three run --------------------------
-LINT_SRC := $(sort $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+LINT_SRC := $(sort $(DECODERS) $(foreach p,$(PROGRAMS),$(SRC_$(p))))
 .PHONY: lint lint-all layers headers analyzer tidy cppcheck
 lint: deps deps-lint
 	+$(AGAIN) lint-all

@@ -1,0 +1,35 @@
+/*
+ * init/policy_text.h - what the spec says about the network, as the text that airlock-proxy
+ * reads. Pure.
+ *
+ * The text's grammar is netfilter/policy.h's; init includes nothing of netfilter, so a unit
+ * test holds the two together. Values are percent-encoded whatever they hold: a spec that
+ * the proxy cannot take (a host that is a number, say) is refused there, with a line
+ * number, and not here.
+ *
+ *   provision   the checkout: the repository's host, and what setup may reach; with setup off,
+ *               the repository's host and those of the rules
+ *   setup       network.setup; limited lets the repository's host through too
+ *   agent       network.agent, and nothing more
+ *
+ * `methods` binds the agent, and setup if that is limited; the repository can then be
+ * fetched, but not pushed to. Deny, rules and the upstream proxy are the same for all.
+ */
+#ifndef INIT_POLICY_TEXT_H
+#define INIT_POLICY_TEXT_H
+
+#include "base/wr.h"
+#include "init/spec.h"
+
+enum policy_text_for { POLICY_TEXT_PROVISION, POLICY_TEXT_SETUP, POLICY_TEXT_AGENT };
+
+/* Writes the whole text; w->full: it did not fit. */
+void policy_text_put(struct wr *w, const struct spec *spec, enum policy_text_for phase);
+
+/*
+ * The host and port of a repository's URL as git reads it: http, https, ssh, git or
+ * user@host:path. False: it is none of these, or a file. The host points into @url.
+ */
+bool policy_text_repo(const char *url, const char **host, size_t *host_len, unsigned *port);
+
+#endif
