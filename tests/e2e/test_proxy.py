@@ -413,7 +413,7 @@ def redirected_connections_know_where_they_were_going():
     address = ask_dns(dns, "allowed.example")[1][0]
     port = c.listen(netlab.LISTEN_REDIRECTED)
     rules = ("table inet t { chain o { type nat hook output priority -110; "
-             "ip daddr 198.18.0.0/15 tcp dport { 80, 443 } redirect to :%d ; } }" % port)
+             "ip daddr 198.18.0.0/15 tcp dport { 80, 443 } redirect to :%d ; }; }" % port)
     if subprocess.run(["nft", rules], capture_output=True).returncode:
         skip("no nat in this kernel")
     subprocess.run(["ip", "route", "replace", "local", "198.18.0.0/15", "dev", "lo"], check=True)
@@ -719,7 +719,7 @@ def the_role_holds_nothing_it_does_not_need():
 def marked_sockets_pass_a_filter_that_stops_all_others():
     rules = ("table inet m { chain o { type filter hook output priority 0; "
              "ip daddr %s tcp dport 80 meta mark != 77 reject with tcp reset; "
-             "ip daddr %s udp dport 53 meta mark != 77 drop ; } }" % (ALLOWED, netlab.NAMESERVER))
+             "ip daddr %s udp dport 53 meta mark != 77 drop ; }; }" % (ALLOWED, netlab.NAMESERVER))
     if subprocess.run(["nft", rules], capture_output=True).returncode:
         skip("no nft here")
     try:
