@@ -28,7 +28,7 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 SHELL := /bin/bash
 
 # --- what each program is made of (nothing is globbed into a program) ----------------
-BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
+BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c
 
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
         init/spec_load.c
@@ -38,7 +38,7 @@ DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/sni.c netfilter/git.c netfilter/glob.c netfilter/preset.c \
         netfilter/policy.c netfilter/policy_parse.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-trust
+PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-trust airlock-proxy
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
@@ -50,6 +50,11 @@ SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+SRC_airlock-proxy := $(BASE) base/confine.c base/ev.c $(DECODERS) \
+        netfilter/proxy.c netfilter/proxy_options.c netfilter/conn.c netfilter/dial.c \
+        netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \
+        netfilter/listen.c netfilter/control.c netfilter/resolve.c netfilter/sock.c \
+        netfilter/pool.c netfilter/names.c netfilter/journal.c
 
 SRC_airlock-trust := $(BASE) base/confine.c base/base64.c init/sig.c init/trust.c \
         init/trust_main.c
@@ -133,20 +138,22 @@ build/generated/preset.inc: $(wildcard rootfs/presets/*.txt)
 	sed -E '/^(#|$$)/d; s/.*/"&\\n"/' $^ > $@
 
 objects = $(SRC_$(1):%.c=build/release/%.o)
+entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 build/release/airlock: $(call objects,airlock)
 build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
 build/release/airlock-trust: $(call objects,airlock-trust) $(BEARSSL)
+build/release/airlock-proxy: $(call objects,airlock-proxy) $(BEARSSL)
 $(PROGRAMS:%=build/release/%):
-	$(call LINK,$^,sig_start) -s -o $@
+	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
-UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
+UNIT_SRC := $(BASE) base/ev.c base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
         init/spec_narrow.c init/env.c init/policy_text.c init/trust.c $(DECODERS) $(TLS) \
-        $(UNIT)
+        netfilter/names.c $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated -isystem $(BEARSSL_INC)

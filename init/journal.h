@@ -9,6 +9,7 @@
 #ifndef INIT_JOURNAL_H
 #define INIT_JOURNAL_H
 
+#include "base/clock.h"
 #include "base/wr.h"
 
 struct journal {
@@ -18,9 +19,6 @@ struct journal {
         bool failed;       /* a line was lost */
 };
 
-/* CLOCK_MONOTONIC in milliseconds. */
-uint64_t now_ms(void);
-
 /*
  * Appends one event. @fields is the rest of the object, `,"name":value…` as JSON text;
  * "" for none. Keep it below 6 KiB.
@@ -29,8 +27,5 @@ void journal_event(struct journal *j, const char *event, const char *fields, siz
 
 /* The common case: one string field. */
 void journal_string(struct journal *j, const char *event, const char *key, const char *value);
-
-/* Writes the UTC time with milliseconds, RFC 3339. */
-void put_time(struct wr *w);
 
 #endif

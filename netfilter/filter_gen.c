@@ -90,6 +90,53 @@ static void build_closed(void)
                 refuse(EPERM, not_allowed[i]);
 }
 
+static void allow(const char *name)
+{
+        int nr = seccomp_syscall_resolve_name(name);
+
+        /* The generic architectures never had the older ones of these. */
+        if (nr < 0)
+                return;
+        check(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, nr, 0), name);
+}
+
+/*
+ * airlock-proxy once it runs: sockets of four kinds, pipes to splice through, the clock. What
+ * else it asks for is EPERM; a program or a process would be somebody else's code.
+ */
+static void build_proxy(void)
+{
+        static const char *const allowed[] = {
+                "read", "readv", "write", "writev", "close", "lseek", "splice", "pipe2", "fcntl",
+                "epoll_wait", "epoll_pwait", "epoll_ctl", "accept4", "connect", "shutdown",
+                "recvfrom", "recvmsg", "sendto", "sendmsg", "getsockopt", "setsockopt",
+                "getsockname", "getpeername", "madvise", "getrandom", "clock_gettime",
+                "rt_sigreturn", "restart_syscall", "exit", "exit_group",
+        };
+        static const char *const fatal[] = { "execve", "execveat", "fork", "vfork", "clone",
+                                             "clone3", "ptrace" };
+        static const int families[] = { AF_INET, AF_INET6 };
+
+        for (size_t i = 0; i < sizeof(allowed) / sizeof(*allowed); i++)
+                allow(allowed[i]);
+        for (size_t i = 0; i < sizeof(fatal) / sizeof(*fatal); i++) {
+                int nr = seccomp_syscall_resolve_name(fatal[i]);
+
+                if (nr >= 0)
+                        check(seccomp_rule_add(ctx, SCMP_ACT_KILL_PROCESS, nr, 0), fatal[i]);
+        }
+        for (size_t i = 0; i < 2; i++) {
+                check(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                                       SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)families[i]),
+                                       SCMP_A1_32(SCMP_CMP_MASKED_EQ, 0xf, SOCK_STREAM)),
+                      "socket: stream");
+                check(seccomp_rule_add(ctx, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                                       SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)families[i]),
+                                       SCMP_A1_32(SCMP_CMP_MASKED_EQ, 0xf, SOCK_DGRAM)),
+                      "socket: datagram");
+        }
+}
+
 static void print(const char *name)
 {
         struct sock_filter op;
@@ -106,9 +153,9 @@ static void print(const char *name)
         fclose(bpf);
 }
 
-static void generate(uint32_t arch, const char *name, void (*build)(void))
+static void generate(uint32_t arch, const char *name, uint32_t otherwise, void (*build)(void))
 {
-        ctx = seccomp_init(SCMP_ACT_ALLOW);
+        ctx = seccomp_init(otherwise);
         if (!ctx)
                 check(-ENOMEM, "init");
         if (arch != seccomp_arch_native()) {
@@ -130,7 +177,8 @@ int main(int argc, char **argv)
                 return 2;
         }
         printf("/* Written by netfilter/filter_gen.c. */\n");
-        generate(arch, "guard_filter", build_guard);
-        generate(arch, "closed_filter", build_closed);
+        generate(arch, "guard_filter", SCMP_ACT_ALLOW, build_guard);
+        generate(arch, "closed_filter", SCMP_ACT_ALLOW, build_closed);
+        generate(arch, "proxy_filter", SCMP_ACT_ERRNO(EPERM), build_proxy);
         return 0;
 }

@@ -1,0 +1,195 @@
+/*
+ * netfilter/control.c - what PID 1 and its locks tell the proxy.
+ */
+#include "netfilter/conn.h"
+
+#include "base/io.h"
+#include "base/log.h"
+#include "netfilter/names.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+
+#define SECRETS_MAX (64 * 1024)
+
+static char policy_text[POLICY_TEXT_MAX + 4096] LARGE_BUFFER;
+static char secrets[SECRETS_MAX] LARGE_BUFFER;
+static size_t secrets_len;
+
+int control_open(struct proxy *p)
+{
+        char *at = mmap(NULL, 2 * (size_t)POLICY_ARENA, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+        if (at == MAP_FAILED)
+                return -errno;
+        madvise(at, 2 * (size_t)POLICY_ARENA, MADV_NOHUGEPAGE);
+        p->arenas[0] = at;
+        p->arenas[1] = at + POLICY_ARENA;
+        policy_init(&p->policy);
+        return 0;
+}
+
+int control_add(struct proxy *p, int fd, bool control)
+{
+        for (size_t i = 0; i < CHANNELS; i++) {
+                struct channel *c = &p->channels[i];
+                struct ev_ref ref = { .kind = EV_CHANNEL, .slot = (uint32_t)i,
+                                      .gen = c->gen + 1 };
+                int r;
+
+                if (c->gen & 1)
+                        continue; /* odd: in use */
+                r = ev_add(p->ev, fd, EPOLLIN, ref);
+                if (r < 0)
+                        return r;
+                *c = (struct channel){ .fd = fd, .gen = ref.gen, .control = control };
+                return 0;
+        }
+        return -ENFILE;
+}
+
+static void channel_close(struct proxy *p, struct channel *c)
+{
+        close(c->fd);
+        c->gen++;
+        if (c->control)
+                p->ended = true;
+}
+
+int control_policy(struct proxy *p, const char *text, size_t len, const char *phase,
+                   struct policy_error *e)
+{
+        unsigned other = !p->arena;
+        struct policy next;
+        enum policy_status s = policy_parse(&next, p->arenas[other], POLICY_ARENA, text, len, e);
+
+        /* What is under way ends under the old policy and is written in its phase. */
+        conn_reset_all(p);
+        journal_flush();
+        resolve_forget();
+        names_forget();
+        listen_forget();
+        p->policy = next;
+        p->arena = other;
+        madvise(p->arenas[!other], POLICY_ARENA, MADV_DONTNEED);
+        journal_phase(phase);
+        return s == POLICY_OK ? 0 : -EINVAL;
+}
+
+static ssize_t read_all(int fd, char *buf, size_t cap)
+{
+        ssize_t n;
+
+        if (lseek(fd, 0, SEEK_SET) < 0 && errno != ESPIPE)
+                return -errno;
+        n = read_full(fd, buf, cap);
+        return n == (ssize_t)cap ? -EFBIG : n;
+}
+
+static int take_policy(struct proxy *p, const struct msg *m, int fd)
+{
+        struct policy_error e = { 0 };
+        ssize_t n = fd >= 0 ? read_all(fd, policy_text, POLICY_TEXT_MAX + 1) : -EBADF;
+        int r = control_policy(p, policy_text, n > 0 ? (size_t)n : 0, m->text, &e);
+
+        if (n < 0)
+                r = (int)n;
+        if (r < 0)
+                log_line(LOG_ERROR, "policy refused, nothing is allowed: line %u: %s", e.line,
+                         e.expected ? e.expected : strerror(-r));
+        explicit_bzero(policy_text, n > 0 ? (size_t)n : 0);
+        return r;
+}
+
+static int take_secrets(int fd)
+{
+        ssize_t n;
+
+        explicit_bzero(secrets, secrets_len);
+        secrets_len = 0;
+        n = fd >= 0 ? read_all(fd, secrets, sizeof(secrets) - 1) : -EBADF;
+        if (n < 0) {
+                explicit_bzero(secrets, sizeof(secrets));
+                return (int)n;
+        }
+        secrets[n] = '\0';
+        secrets_len = (size_t)n;
+        return 0;
+}
+
+const char *control_secret(const char *name)
+{
+        size_t name_len = strlen(name);
+
+        for (size_t at = 0; at < secrets_len; at += strlen(secrets + at) + 1) {
+                const char *value = strchr(secrets + at, '=');
+
+                if (value && (size_t)(value - secrets) - at == name_len &&
+                    !memcmp(secrets + at, name, name_len))
+                        return value + 1;
+        }
+        return NULL;
+}
+
+/* The answer to a message, or 1: none; -EPROTO: it ends its sender. Owns *@fd. */
+static int obey(struct proxy *p, const struct channel *c, const struct msg *m, int *fd)
+{
+        int r;
+
+        switch ((enum msg_type)m->type) {
+        case MSG_POLICY:
+                return c->control ? take_policy(p, m, *fd) : -EPROTO;
+        case MSG_SECRETS:
+                return c->control ? take_secrets(*fd) : -EPROTO;
+        case MSG_CHANNEL:
+                if (!c->control || *fd < 0)
+                        return -EPROTO;
+                r = control_add(p, *fd, false);
+                if (r == 0)
+                        fd_take(fd);
+                return r;
+        case MSG_LISTENER:
+                if (*fd < 0)
+                        return -EPROTO;
+                r = listen_add(p, fd_take(fd), (enum listener)m->kind);
+                return m->kind == LISTEN_DNS_PAIR ? 1 : r;
+        case MSG_CONNECT:
+                listen_expect(p, m);
+                return 0;
+        case MSG_DONE:
+                return -EPROTO;
+        }
+        return -EPROTO;
+}
+
+void control_event(struct proxy *p, struct ev_ref ref)
+{
+        struct channel *c = &p->channels[ref.slot % CHANNELS];
+        struct msg m, done = { .type = MSG_DONE };
+        int fd, r;
+
+        if (c->gen != ref.gen)
+                return;
+        r = msg_receive(c->fd, &m, &fd);
+        if (r == -EAGAIN)
+                return;
+        if (r == 0) {
+                r = obey(p, c, &m, &fd);
+                if (fd >= 0)
+                        close(fd);
+        }
+        if (r == -EPROTO || r == -EPIPE || (r == -ECONNRESET)) {
+                if (r == -EPROTO)
+                        log_line(LOG_WARN, "a channel said what it may not: closed");
+                channel_close(p, c);
+                return;
+        }
+        if (r == 1)
+                return;
+        done.error = -r;
+        if (msg_send(c->fd, &done, -1) < 0)
+                channel_close(p, c);
+}
