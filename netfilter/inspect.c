@@ -652,6 +652,12 @@ static enum moved send_request(struct inspect *in, struct inspect_world *w)
         return body == MOVED_NOTHING && moved ? MOVED_SOME : body;
 }
 
+static bool in_chunks(const struct inspect *in)
+{
+        return !in->http10 && (in->response.kind == HTTP1_CHUNKED ||
+                               in->response.kind == HTTP1_UNTIL_CLOSE);
+}
+
 /* The response on its way to the client. */
 static enum moved send_response(struct inspect *in, struct inspect_world *w)
 {
@@ -662,8 +668,7 @@ static enum moved send_response(struct inspect *in, struct inspect_world *w)
                 return moved ? MOVED_SOME : MOVED_NOTHING;
         if (in->response.done)
                 return moved ? MOVED_SOME : MOVED_NOTHING;
-        body = body_move(&in->response, &in->back, &in->client,
-                         in->response.kind == HTTP1_CHUNKED && !in->http10,
+        body = body_move(&in->response, &in->back, &in->client, in_chunks(in),
                          in->masked ? &in->mask : NULL, w, &in->decision.down);
         return body == MOVED_NOTHING && moved ? MOVED_SOME : body;
 }
@@ -680,6 +685,25 @@ static bool upstream_well(const struct inspect *in)
 {
         return !in->tls || (tls_state(&in->upstream) != TLS_OPEN &&
                             tls_error(&in->upstream) == TLS_FINE);
+}
+
+/* The end of a response that has no other: what was held back, and the last chunk. */
+static bool put_end(struct inspect *in, struct inspect_world *w)
+{
+        const size_t want = INJECT_HEADER_MAX + 2 * PIECE_ROOM;
+        size_t cap;
+
+        if (!tls_room(&in->client, &cap) || cap < want) {
+                tls_flush(&in->client);
+                if (!tls_room(&in->client, &cap) || cap < want)
+                        return false;
+        }
+        if (in->masked) /* at most one secret less a byte */
+                put_piece(&in->client, w->scratch,
+                          mask_end(&in->mask, w->scratch, sizeof(w->scratch)), in_chunks(in));
+        if (in_chunks(in))
+                put_last_chunk(&in->client);
+        return true;
 }
 
 static bool exchange(struct inspect *in, struct inspect_world *w)
@@ -730,17 +754,8 @@ static bool exchange(struct inspect *in, struct inspect_world *w)
                         abandon(in, w, POLICY_DENY_UPSTREAM, "the host ended in mid-response");
                         return true;
                 }
-                if (in->masked) { /* what was held back: at most one secret, which is not whole */
-                        size_t cap;
-
-                        if (!tls_room(&in->client, &cap) || cap < INJECT_HEADER_MAX) {
-                                tls_flush(&in->client);
-                                if (!tls_room(&in->client, &cap) || cap < INJECT_HEADER_MAX)
-                                        return false;
-                        }
-                        put_piece(&in->client, w->scratch,
-                                  mask_end(&in->mask, w->scratch, sizeof(w->scratch)), false);
-                }
+                if (!put_end(in, w))
+                        return false;
                 in->response.done = true;
                 in->upstream_keeps = false;
         }

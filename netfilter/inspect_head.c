@@ -259,8 +259,9 @@ enum policy_reason inspect_response(struct inspect *in, struct inspect_world *w,
         in->response = (struct inspect_body){ .kind = h->body, .left = h->length,
                                               .done = h->body == HTTP1_NONE };
         http1_chunked_init(&in->response.chunked);
-        if (in->http10 && h->body == HTTP1_CHUNKED)
-                h->body = HTTP1_UNTIL_CLOSE; /* the client would not know chunks */
+        /* In chunks, so that a response that was cut off can't look whole to the client. */
+        if (h->body == HTTP1_CHUNKED || h->body == HTTP1_UNTIL_CLOSE)
+                h->body = in->http10 ? HTTP1_UNTIL_CLOSE : HTTP1_CHUNKED;
         if (h->body == HTTP1_UNTIL_CLOSE)
                 in->client_keeps = false;
         http1_put_status_line(&out, h);

@@ -362,7 +362,7 @@ static size_t name_len(const char *s)
         return n;
 }
 
-/* Every "${" begins a ${NAME}. */
+/* Every "${" begins a ${NAME} or a ${base64:TEXT:NAME} (inject.h). */
 static bool is_template(const char *s)
 {
         for (; *s; s++) {
@@ -370,6 +370,15 @@ static bool is_template(const char *s)
 
                 if (s[0] != '$' || s[1] != '{')
                         continue;
+                if (!strncmp(s + 2, "base64:", 7)) {
+                        const char *end = strchr(s + 9, '}');
+                        const char *colon = end ? memrchr(s + 9, ':', (size_t)(end - s - 9)) : NULL;
+
+                        if (!colon || !name_len(colon + 1) || colon + 1 + name_len(colon + 1) != end)
+                                return false;
+                        s = end;
+                        continue;
+                }
                 n = name_len(s + 2);
                 if (!n || s[2 + n] != '}')
                         return false;

@@ -233,8 +233,10 @@ static void prepare(char **argv)
                 fail("ca");
         w = wr_of(text, sizeof(text));
         ca_put_pem(&ca, &w);
-        if (write_file(AT_FDCWD, argv[6], w.buf, w.len))
+        fd = open(argv[6], O_WRONLY | O_CREAT | O_TRUNC, 0644);
+        if (fd < 0 || write_full(fd, w.buf, w.len))
                 fail(argv[6]);
+        close(fd);
         fd = *argv[7] ? open(argv[7], O_RDONLY) : anchors_open_image();
         if (fd < 0 || anchors_load(&anchors, fd))
                 fail("anchors");
