@@ -11,9 +11,9 @@
 #include <sys/socket.h>
 
 static const uint32_t conn_next[CONN_STATES] = {
-        [CONN_FREE] = BIT(CONN_GREET) | BIT(CONN_HEAD) | BIT(CONN_PEEK) | BIT(CONN_RESOLVE) |
-                      BIT(CONN_DIAL) | BIT(CONN_DNS),
-        [CONN_GREET] = BIT(CONN_SOCKS) | BIT(CONN_HEAD) | BIT(CONN_LINGER),
+        [CONN_FREE] = BIT(CONN_GREET),
+        [CONN_GREET] = BIT(CONN_SOCKS) | BIT(CONN_HEAD) | BIT(CONN_PEEK) | BIT(CONN_RESOLVE) |
+                       BIT(CONN_DIAL) | BIT(CONN_DNS) | BIT(CONN_LINGER),
         [CONN_SOCKS] = BIT(CONN_RESOLVE) | BIT(CONN_DIAL) | BIT(CONN_LINGER),
         [CONN_HEAD] = BIT(CONN_RESOLVE) | BIT(CONN_DIAL) | BIT(CONN_EXCHANGE) |
                       BIT(CONN_LINGER),
@@ -81,6 +81,7 @@ struct conn *conn_new(struct proxy *p, int fd)
         c->server.fd = -1;
         c->up_pipe = (struct pipe){ -1, -1, 0 };
         c->down_pipe = c->up_pipe;
+        conn_go(c, CONN_GREET);
         p->conn_count++;
         if (p->conn_count == p->conn_limit)
                 listen_accepting(p, false);

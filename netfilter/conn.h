@@ -1,10 +1,10 @@
 /*
  * netfilter/conn.h - one relayed connection and its states; the proxy that has thousands.
  *
- * FREE     -> GREET     conn_accept     LISTEN_PROXY: the first byte tells HTTP from SOCKS
- * FREE     -> HEAD PEEK RESOLVE DIAL    direct_begin: the kernel told where to
- * FREE     -> DNS       conn_accept     DNS over TCP: queries in, answers out
- * GREET    -> SOCKS HEAD door_greet
+ * FREE     -> GREET     conn_new        a slot and a client
+ * GREET    -> SOCKS HEAD door_greet     LISTEN_PROXY: the first byte tells HTTP from SOCKS
+ * GREET    -> HEAD PEEK RESOLVE DIAL    door_direct: the kernel told where to
+ * GREET    -> DNS       listen.c        DNS over TCP: queries in, answers out
  * SOCKS    -> RESOLVE DIAL              the request is whole and allowed
  * HEAD     -> RESOLVE DIAL EXCHANGE     exchange_request: a request is whole and allowed
  * PEEK     -> RESOLVE DIAL TUNNEL HEAD  door_peek: the first bytes are what they have to be

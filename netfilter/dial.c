@@ -181,21 +181,22 @@ static void dial_next(struct proxy *p, struct conn *c)
 
         conn_go(c, CONN_DIAL);
         while (c->address_at < c->address_count) {
-                bool last;
-
                 r = dial_one(p, c);
-                last = c->address_at == c->address_count;
                 if (r < 0)
                         continue;
-                conn_wait(p, c, last ? WAIT_DIAL : WAIT_STEP);
                 /* On loopback and in one's own network the answer is often there already. */
-                if (sock_established(c->server.fd, &c->dialled)) {
+                r = sock_progress(c->server.fd, &c->dialled);
+                if (r == 0) {
                         connected(p, c);
                         return;
                 }
-                conn_arm_client(p, c);
-                conn_arm(p, c, &c->server, EPOLLOUT);
-                return;
+                if (r == -EALREADY) {
+                        conn_wait(p, c, c->address_at == c->address_count ? WAIT_DIAL : WAIT_STEP);
+                        conn_arm_client(p, c);
+                        conn_arm(p, c, &c->server, EPOLLOUT);
+                        return;
+                }
+                conn_drop_server(c);
         }
         all_failed(p, c, -r);
 }

@@ -189,14 +189,15 @@ static void begin(struct proxy *p, const struct listener_slot *l, int fd)
         }
         conn_wait(p, c, WAIT_HEAD);
         if (l->kind == LISTEN_PROXY || l->kind == LISTEN_DNS_TCP) {
-                c->door = l->kind == LISTEN_PROXY ? DOOR_HTTP : DOOR_DNS;
-                conn_go(c, l->kind == LISTEN_PROXY ? CONN_GREET : CONN_DNS);
+                if (l->kind == LISTEN_DNS_TCP) {
+                        c->door = DOOR_DNS;
+                        conn_go(c, CONN_DNS);
+                }
                 conn_arm_buffers(p, c);
                 return;
         }
         c->door = DOOR_DIRECT;
         if (!where_to(p, l, c, &to)) {
-                c->state = CONN_HEAD; /* so that there is something to end */
                 conn_refuse(p, c, POLICY_DENY_ADDRESS, "nobody knows where it was going");
                 return;
         }

@@ -98,12 +98,14 @@ int sock_connect(int fd, const struct endpoint *to)
         return -errno;
 }
 
-bool sock_established(int fd, const struct endpoint *to)
+int sock_progress(int fd, const struct endpoint *to)
 {
         struct sockaddr_storage s;
         socklen_t len = endpoint_to(to, &s);
 
-        return connect(fd, (struct sockaddr *)&s, len) == 0 || errno == EISCONN;
+        if (connect(fd, (struct sockaddr *)&s, len) == 0 || errno == EISCONN)
+                return 0;
+        return -errno;
 }
 
 int sock_error(int fd)

@@ -23,8 +23,8 @@ void sock_mark(uint32_t mark);
 MUST_USE int sock_outside(const struct address *a, int type);
 /* 0 when connected or under way. */
 MUST_USE int sock_connect(int fd, const struct endpoint *to);
-/* A connect under way is already over, and well. */
-bool sock_established(int fd, const struct endpoint *to);
+/* How a connect is doing: 0, it is there; -EALREADY, under way; -errno, it failed. */
+MUST_USE int sock_progress(int fd, const struct endpoint *to);
 /* The error that a connect under way ended with: 0, or -errno. */
 MUST_USE int sock_error(int fd);
 

@@ -467,6 +467,15 @@ def drain(s):
         return out + b"<TIMEOUT>"
 
 
+def is_reset(address, port, source=None):
+    """A connection there is reset, before or after connect() returns."""
+    try:
+        with socket.create_connection((address, port), timeout=5, source_address=source) as s:
+            return drain(s) == b"<RESET>"
+    except (ConnectionResetError, ConnectionRefusedError):
+        return True
+
+
 def read_response(s, method="GET"):
     """(code, head, body) of one response."""
     data = b""

@@ -1,0 +1,330 @@
+"""tests/e2e/test_proxy_stress.py - many, slow, greedy and silent peers: bounded memory,
+deadlines, and nobody waits for somebody else."""
+import netlab
+netlab.enter()
+
+import os  # noqa: E402
+import resource  # noqa: E402
+import socket  # noqa: E402
+import subprocess  # noqa: E402
+import threading  # noqa: E402
+import time  # noqa: E402
+
+from lib import case, main, skip, until  # noqa: E402
+from netlab import (ALLOWED, Nameserver, Proxy, Server, ask, drain, echo, http, sink,  # noqa: E402
+                    text_file, tunnel)
+
+web = Server(ALLOWED, 80, http)
+echoes = Server(ALLOWED, 7, echo)
+sinks = Server(ALLOWED, 9, sink)
+names = Nameserver()
+SMALL_KB = 1500
+
+
+def flood(server, connection):
+    """Writes as long as it is read."""
+    block = b"f" * 65536
+    while True:
+        connection.sendall(block)
+
+
+floods = Server(ALLOWED, 19, flood)
+silent_socket = socket.socket()
+silent_socket.bind((ALLOWED, 11))
+silent_socket.listen(0)  # never accepted: a few connect, the rest hang
+
+
+def fresh(*options, **more):
+    for s in (web, echoes, sinks):
+        s.clear()
+    rules = text_file("rules", "rule host=allowed.example ports=7,9,11,19,80,443\n")
+    return Proxy("--rules", rules, "--allow", "example", *options, **more)
+
+
+def get(path, extra=b""):
+    return b"GET http://allowed.example" + path.encode() + b" HTTP/1.1\r\nHost: x\r\n" + extra + \
+        b"\r\n"
+
+
+def alive(proxy, seconds=2.0):
+    """Somebody else is served meanwhile."""
+    began = time.monotonic()
+    reply = ask(proxy, get("/alive", b"Connection: close\r\n"))
+    took = time.monotonic() - began
+    assert b"GET /alive 0\n" in reply, reply
+    assert took < seconds, "%.1f s" % took
+
+
+@case
+def a_thousand_idle_tunnels_cost_little_each():
+    proxy = fresh()
+    ask(proxy, get("/", b"Connection: close\r\n"))
+    before = proxy.memory()
+    held = [tunnel(proxy, "allowed.example:7") for _ in range(1000)]
+    assert not any(isinstance(s, bytes) for s in held)
+    for s in held:
+        s.sendall(b"ping")
+    for s in held:
+        assert s.recv(4) == b"ping"
+    each = (proxy.memory() - before) * 1024 / len(held)
+    assert each < 20000, "%d bytes a tunnel" % each
+    alive(proxy)
+    fds = len(os.listdir("/proc/%d/fd" % proxy.pid))
+    assert fds < 2 * len(held) + 150, fds  # an idle tunnel holds no pipe
+    for s in held:
+        s.close()
+    until(lambda: len(os.listdir("/proc/%d/fd" % proxy.pid)) < 150, "all closed", 10)
+
+
+@case
+def slow_readers_hold_back_their_servers_alone():
+    proxy = fresh()
+    slow = [tunnel(proxy, "allowed.example:19") for _ in range(20)]
+    slow += [proxy.connect() for _ in range(20)]
+    for s in slow[20:]:
+        s.sendall(get("/big/200000000"))
+    time.sleep(1)
+    before = proxy.memory()
+    time.sleep(1)
+    assert proxy.memory() <= before + 200, (before, proxy.memory())
+    assert proxy.memory() < SMALL_KB + 40 * 80, proxy.memory()
+    alive(proxy)
+    for s in slow:
+        s.close()
+    alive(proxy)
+
+
+@case
+def slow_writers_are_let_go_after_their_deadline_and_hold_nobody_up():
+    proxy = fresh()
+    slow = [proxy.connect() for _ in range(200)]
+    for i, s in enumerate(slow):
+        s.sendall((get("/slow")[:20], b"\5", b"CONNECT allowed.ex", b"\x16\x03")[i % 4])
+    alive(proxy)
+    assert proxy.memory() < SMALL_KB + 200 * 12, proxy.memory()
+
+
+@case
+def a_body_that_the_server_does_not_read_stops_the_client():
+    def lazy(server, connection):
+        time.sleep(600)
+    server = Server(ALLOWED, 443 + 8000, lazy)
+    rules = text_file("rules2", "rule host=allowed.example ports=8443,80\n")
+    proxy = Proxy("--rules", rules)
+    s = tunnel(proxy, "allowed.example:8443")
+    s.settimeout(1)
+    sent = 0
+    try:
+        while sent < 200 << 20:
+            sent += s.send(b"x" * 65536)
+    except (TimeoutError, socket.timeout):
+        pass
+    assert sent < 64 << 20, sent
+    assert proxy.memory() < SMALL_KB
+    alive(proxy)
+    server.close()
+
+
+@case
+def twenty_thousand_header_lines_are_refused():
+    proxy = fresh()
+    reply = ask(proxy, get("/", b"".join(b"X-%d: y\r\n" % i for i in range(20000))))
+    assert b" 400 " in reply.split(b"\r\n")[0] or b"<RESET>" in reply, reply[:100]
+    reply = ask(proxy, b"GET http://allowed.example/" + b"a" * 200000 + b" HTTP/1.1\r\n\r\n")
+    assert b" 400 " in reply.split(b"\r\n")[0] or b"<RESET>" in reply, reply[:100]
+    reply = ask(proxy, get("/", b"".join(b"X-%d: y\r\n" % i for i in range(150)) +
+                           b"Connection: close\r\n"))
+    assert reply.startswith(b"HTTP/1.1 200"), reply[:100]
+    alive(proxy)
+    assert len(web.seen.requests) == 2
+
+
+@case
+def binary_rubbish_at_the_door_ends_that_connection_alone():
+    proxy = fresh()
+    for n in range(200):
+        with proxy.connect() as s:
+            s.sendall(os.urandom(1 + n * 17 % 3000))
+            if n % 2:
+                s.shutdown(socket.SHUT_WR)
+    alive(proxy)
+
+
+@case
+def servers_that_hang_hold_nobody_up():
+    proxy = fresh()
+    hanging = []
+    for _ in range(50):
+        s = proxy.connect()
+        s.sendall(get("/hang"))
+        hanging.append(s)
+    for _ in range(50):
+        s = proxy.connect()
+        s.sendall(b"CONNECT allowed.example:11 HTTP/1.1\r\nHost: a\r\n\r\n")
+        hanging.append(s)
+    for _ in range(20):
+        s = proxy.connect()
+        s.sendall(b"GET http://hang.example/ HTTP/1.1\r\nHost: a\r\n\r\n")
+        hanging.append(s)
+    alive(proxy)
+    for s in hanging:
+        s.close()
+    alive(proxy)
+
+
+@case
+def a_connect_that_hangs_is_given_up_in_ten_seconds():
+    proxy = fresh()
+    fill = []  # until the backlog is full
+    try:
+        for _ in range(10):
+            fill.append(socket.create_connection((ALLOWED, 11), timeout=0.5))
+    except OSError:
+        pass
+    began = time.monotonic()
+    reply = tunnel_late(proxy)
+    took = time.monotonic() - began
+    assert b"x-airlock-denied: upstream" in reply, reply
+    assert 8 < took < 14, took
+    alive(proxy)
+
+
+def tunnel_late(proxy):
+    with proxy.connect(timeout=15) as s:
+        s.sendall(b"CONNECT allowed.example:11 HTTP/1.1\r\nHost: a\r\n\r\n")
+        return drain(s)
+
+
+@case
+def descriptors_run_out_and_come_back():
+    rules = text_file("rules", "rule host=allowed.example ports=7,80\n")
+    script = netlab.text_file("limited", "#!/bin/bash\nulimit -n 400\nexec %s \"$@\"\n"
+                              % netlab.PROXY)
+    os.chmod(script, 0o755)
+    proxy = Proxy("--rules", rules, program=script)
+    with open("/proc/%d/limits" % proxy.pid) as f:
+        assert "400" in [line for line in f if "open files" in line][0]
+    clients = []
+    for _ in range(300):
+        s = proxy.connect(timeout=10)
+        s.sendall(b"CONNECT allowed.example:7 HTTP/1.1\r\nHost: a\r\n\r\n")
+        clients.append(s)
+    served = []
+    for s in clients:
+        s.settimeout(0.3 if served and len(served) >= 60 else 3)
+        try:
+            if b"200" in s.recv(100):
+                served.append(s)
+        except (TimeoutError, socket.timeout):
+            break
+    assert 50 <= len(served) < 300, len(served)
+    served[0].sendall(b"still")
+    assert served[0].recv(5) == b"still"
+    # As they end, those in the queue are served.
+    for s in served[1:]:
+        s.close()
+    later = [s for s in clients if s not in served]
+    later[0].settimeout(5)
+    assert b"200" in later[0].recv(100)
+    for s in clients:
+        s.close()
+    alive(proxy, 5)
+
+
+@case
+def more_connections_than_slots_wait_their_turn():
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 20000:
+        skip("too few descriptors here")
+    proxy = fresh()
+    clients = [proxy.connect() for _ in range(4300)]
+    time.sleep(0.3)
+    assert proxy.process.poll() is None
+    for s in clients:
+        s.close()
+    alive(proxy, 5)
+
+
+@case
+def bytes_are_whole_in_many_parallel_tunnels():
+    proxy = fresh()
+    failures = []
+
+    def one(seed):
+        try:
+            s = tunnel(proxy, "allowed.example:7")
+            data = (bytes([seed]) * 1000 + bytes(range(256))) * 800
+            sender = threading.Thread(target=s.sendall, args=(data,))
+            sender.start()
+            got = b""
+            s.settimeout(10)
+            while len(got) < len(data):
+                piece = s.recv(65536)
+                if not piece:
+                    break
+                got += piece
+            sender.join()
+            if got != data:
+                failures.append((seed, len(got)))
+            s.close()
+        except OSError as e:
+            failures.append((seed, e))
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(24)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(15)
+    assert not failures, failures
+
+
+@case
+def clients_that_vanish_leave_nothing_behind():
+    proxy = fresh()
+    alive(proxy)
+    before = len(os.listdir("/proc/%d/fd" % proxy.pid))
+    for i in range(300):
+        s = proxy.connect()
+        s.sendall((get("/big/3000000"), b"CONNECT allowed.example:19 HTTP/1.1\r\nHost: a\r\n\r\n",
+                   get("/vanish"), get("/ws", b"Connection: upgrade\r\nUpgrade: websocket\r\n"
+                                       b"Sec-WebSocket-Key: eA==\r\n"))[i % 4])
+        if i % 3:
+            s.recv(100)
+        s.close()
+    until(lambda: len(os.listdir("/proc/%d/fd" % proxy.pid)) <= before + 70, "all closed", 10)
+    assert proxy.memory() < SMALL_KB + 700, proxy.memory()
+    alive(proxy)
+
+
+@case
+def a_full_disk_loses_lines_and_nothing_else():
+    directory = netlab.TMP + "/small"
+    os.makedirs(directory, exist_ok=True)
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4096", "none", directory],
+                      capture_output=True).returncode:
+        skip("no mount here")
+    try:
+        proxy = fresh("--journal", directory + "/journal")
+        for _ in range(60):
+            alive(proxy)
+        assert os.path.getsize(directory + "/journal") <= 4096
+        alive(proxy)
+    finally:
+        subprocess.run(["umount", "-l", directory], check=True)
+
+
+@case
+def a_killed_proxy_lets_nothing_out():
+    proxy = fresh()
+    s = tunnel(proxy, "allowed.example:7")
+    s.sendall(b"x")
+    assert s.recv(1) == b"x"
+    proxy.process.kill()
+    proxy.process.wait()
+    assert drain(s) in (b"", b"<RESET>")
+    try:
+        proxy.connect().close()
+        raise AssertionError("somebody listens")
+    except ConnectionRefusedError:
+        pass
+
+
+main()
