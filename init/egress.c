@@ -21,7 +21,8 @@
 
 #define ANSWER_MS 10000
 #define END_MS 2000
-#define PROXY_UID 65001 /* its own, where it may have one: nobody's in any image we know */
+#define PROXY_UID 65001 /* of their own, where they may: nobody's in any image we know */
+#define NOTIFY_UID 65002
 #define MARK "2588" /* SO_MARK of what the proxy sends, under the netfilter lock */
 
 /* --- which lock ------------------------------------------------------------------------ */
@@ -75,6 +76,17 @@ static enum status none_holds(struct task *t, const char *last, const char *why)
                          "says what each one needs); the last tried, %s: %s", mode, last, why);
 }
 
+/* May a child of ours have this uid? A user namespace may not map it. */
+static bool may_become(uid_t uid)
+{
+        int status = 1;
+        pid_t pid = _Fork();
+
+        if (!pid)
+                _exit(syscall(SYS_setresgid, uid, uid, uid) || syscall(SYS_setresuid, uid, uid, uid));
+        return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
+}
+
 enum status egress_choose(struct task *t)
 {
         char tried[2560];
@@ -95,6 +107,7 @@ enum status egress_choose(struct task *t)
                 return none_holds(t, last ? lock_name(last) : "none", last ? why : "\"closed\" is "
                                   "enough for \"off\" alone");
         t->agent_lock = lock;
+        t->egress.own_uid = may_become(PROXY_UID) && may_become(NOTIFY_UID);
         if (t->spec.network.setup != NET_FULL)
                 t->setup_lock = lock;
         journal_lock(t, &w);
@@ -189,17 +202,6 @@ static int give_policy(struct task *t, enum policy_text_for what, enum phase p)
         return msg_ask(t->egress.control, &m, fd, ANSWER_MS);
 }
 
-/* May a child of ours have this uid? A user namespace may not map it. */
-static bool may_become(uid_t uid)
-{
-        int status = 1;
-        pid_t pid = _Fork();
-
-        if (!pid)
-                _exit(syscall(SYS_setresgid, uid, uid, uid) || syscall(SYS_setresuid, uid, uid, uid));
-        return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
-}
-
 static NORETURN void become_proxy(struct task *t, int control)
 {
         char fd[16], journal[16], uid[16], start[24];
@@ -243,7 +245,6 @@ static int run_proxy(struct task *t)
 {
         int ends[2];
 
-        t->egress.own_uid = may_become(PROXY_UID);
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
                 return -errno;
         t->egress.proxy = _Fork();
@@ -258,6 +259,39 @@ static int run_proxy(struct task *t)
         stop_spare(t->egress.proxy);
         t->egress.control = ends[0];
         return 0;
+}
+
+/* --- the netfilter lock's rules -------------------------------------------------------------- */
+
+static enum status apply_rules(struct task *t, bool off)
+{
+        char redirect[8], dns[8], why[LOCK_WHY];
+        struct wr r = wr_of(redirect, sizeof(redirect) - 1);
+        struct wr d = wr_of(dns, sizeof(dns) - 1);
+        const char *argv[] = { "airlock-lock", "--apply", "netfilter", "--mark", MARK,
+                               "--redirect-port", redirect, "--dns-port", dns,
+                               off ? "--off" : NULL, NULL };
+
+        wr_u64(&r, t->egress.redirect);
+        wr_cstr(&r);
+        wr_u64(&d, t->egress.dns);
+        wr_cstr(&d);
+        if (lock_run(t->egress.lock_program, (char *const *)(uintptr_t)argv, why) < 0)
+                return task_fail(t, STATUS_LOCK, "lock netfilter: %s", why);
+        t->egress.rules = true;
+        return STATUS_OK;
+}
+
+/* The doors that the rules lead to. */
+static int open_doors(struct task *t)
+{
+        int r = give_both(t, LISTEN_REDIRECTED, SOCK_STREAM, &t->egress.redirect);
+
+        if (!r)
+                r = give_both(t, LISTEN_DNS_UDP, SOCK_DGRAM, &t->egress.dns);
+        if (!r)
+                r = give_both(t, LISTEN_DNS_TCP, SOCK_STREAM, &t->egress.dns);
+        return r;
 }
 
 /* What setup's programs, and git before them, find the proxy by, where no lock leads there. */
@@ -294,12 +328,14 @@ enum status egress_start(struct task *t)
         if (!r)
                 r = give_both(t, LISTEN_PROXY, SOCK_STREAM, &t->egress.door);
         if (!r && t->agent_lock == LOCKED_NOTIFY)
-                r = give(t, LISTEN_NOTIFIED, AF_INET, SOCK_STREAM, &t->egress.notified);
+                r = give(t, LISTEN_NOTIFIED, AF_INET, SOCK_STREAM, &t->egress.redirect);
+        if (!r && t->agent_lock == LOCKED_NETFILTER)
+                r = open_doors(t);
         if (r < 0)
                 return failed(t, "start airlock-proxy", r);
         if (mode_of(t, PHASE_SETUP) != NET_OFF)
                 name_proxy(t);
-        return STATUS_OK;
+        return t->agent_lock == LOCKED_NETFILTER ? apply_rules(t, false) : STATUS_OK;
 }
 
 enum status egress_setup(struct task *t)
@@ -333,7 +369,19 @@ void egress_end(struct task *t)
         t->egress.proxy = 0;
 }
 
-int egress_channel(struct task *t, int *channel)
+void egress_reaped(struct task *t, pid_t pid, int wait_status)
+{
+        if (pid == t->egress.proxy && pid)
+                t->egress.lost = true;
+        if (pid != t->egress.notify || !pid)
+                return;
+        t->egress.notify = 0;
+        /* 0: the last process under its lock is gone. */
+        t->egress.lost |= wait_status != 0 && t->phase == PHASE_WORK;
+}
+
+/* A channel of its own to the proxy, or -1 where nothing may leave. */
+static int open_channel(struct task *t, int *channel)
 {
         struct msg m = { .type = MSG_CHANNEL };
         int ends[2], r;
@@ -352,6 +400,82 @@ int egress_channel(struct task *t, int *channel)
         return r;
 }
 
+static NORETURN void become_notifier(struct task *t, const struct confine *c, int listener,
+                                     int proxy)
+{
+        char text[6][16];
+        const uint64_t numbers[] = { (uint64_t)listener, (uint64_t)proxy, t->egress.redirect,
+                                     NOTIFY_UID, c->set_ids ? c->uid : getuid(),
+                                     c->set_ids ? c->gid : getgid() };
+        const char *argv[24] = { "airlock-notify", "--listener", text[0] };
+        size_t n = 3;
+
+        for (size_t i = 0; i < COUNT(numbers); i++) {
+                struct wr w = wr_of(text[i], sizeof(text[i]) - 1);
+
+                wr_u64(&w, numbers[i]);
+                wr_cstr(&w);
+        }
+        fcntl(listener, F_SETFD, 0);
+        if (proxy >= 0) {
+                const char *const way[] = { "--proxy", text[1], "--redirect-port", text[2] };
+
+                memcpy(argv + n, way, sizeof(way));
+                n += COUNT(way);
+                fcntl(proxy, F_SETFD, 0);
+        } else {
+                argv[n++] = "--mode";
+                argv[n++] = "off";
+        }
+        if (t->egress.own_uid) {
+                const char *const ids[] = { "--uid", text[3], "--gid", text[3], "--task-uid", text[4],
+                                            "--task-gid", text[5] };
+
+                memcpy(argv + n, ids, sizeof(ids));
+                n += COUNT(ids);
+        }
+        argv[n] = NULL;
+        dup2(STDERR_FILENO, STDOUT_FILENO);
+        setsid();
+        sig_child_restore();
+        syscall(SYS_execveat, t->egress.notify_program, "", argv, environ, AT_EMPTY_PATH);
+        _exit(STATUS_NOT_FOUND);
+}
+
+static int start_notifier(struct task *t, const struct confine *c, struct egress_way *way)
+{
+        AUTO_CLOSE int proxy = -1;
+        int ends[2];
+        int r = open_channel(t, &proxy);
+
+        if (r < 0)
+                return r;
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+                return -errno;
+        t->egress.notify = _Fork();
+        if (!t->egress.notify)
+                become_notifier(t, c, ends[1], proxy);
+        close(ends[1]);
+        if (t->egress.notify < 0) {
+                t->egress.notify = 0;
+                close(ends[0]);
+                return -errno;
+        }
+        way->notify = ends[0];
+        way->hold = t->egress.own_uid;
+        return 0;
+}
+
+int egress_way(struct task *t, enum lock lock, const struct confine *c, struct egress_way *way)
+{
+        *way = (struct egress_way){ .channel = -1, .notify = -1 };
+        if (lock == LOCKED_NETNS)
+                return open_channel(t, &way->channel);
+        if (lock == LOCKED_NOTIFY)
+                return start_notifier(t, c, way);
+        return 0;
+}
+
 /* --- the seal ---------------------------------------------------------------------------- */
 
 enum status egress_seal(struct task *t)
@@ -365,7 +489,8 @@ enum status egress_seal(struct task *t)
                 for (size_t i = 0; i < COUNT(names) && t->egress.proxy; i++)
                         env_unset(&t->env, names[i]);
                 egress_end(t);
-                return STATUS_OK;
+                t->egress.door = 0;
+                return t->agent_lock == LOCKED_NETFILTER ? apply_rules(t, true) : STATUS_OK;
         }
         if (egress_lost(t))
                 return task_fail(t, STATUS_LOCK, "airlock-proxy has ended by itself");

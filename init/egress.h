@@ -10,6 +10,7 @@
 #define INIT_EGRESS_H
 
 #include "base/base.h"
+#include "base/confine.h"
 #include "init/lock.h"
 #include "init/spec.h"
 
@@ -22,9 +23,12 @@ struct egress {
         int lock_program, proxy_program, notify_program; /* opened; 0: not there */
         pid_t proxy;       /* 0: none runs */
         int control;       /* its channel; -1 */
-        uint16_t door;     /* HTTP and SOCKS, on 127.0.0.1; 0 */
-        uint16_t notified; /* the notify lock's, on 127.0.0.1; 0 */
-        bool own_uid;      /* it has a user of its own */
+        pid_t notify;      /* airlock-notify beside a child under that lock; 0 */
+        uint16_t door;     /* HTTP and SOCKS, on 127.0.0.1 and ::1; 0 */
+        uint16_t redirect; /* where the netfilter lock's rules or the notifier lead; 0 */
+        uint16_t dns;      /* where the rules lead queries; 0 */
+        bool rules;        /* the rules stand */
+        bool own_uid;      /* they have users of their own */
         bool lost;         /* it ended by itself */
 };
 
@@ -36,10 +40,20 @@ enum status egress_seal(struct task *t);   /* the agent's policy; nothing of set
 enum status egress_prove(struct task *t);  /* tries, as the agent would, to get out */
 
 /*
- * A channel to the proxy for a child that is about to be locked, close-on-exec and the
- * caller's; -1 where nothing may leave in this phase. 0 or -errno.
+ * What a child needs that is about to be locked; both descriptors are close-on-exec and the
+ * caller's, -1 where there is none. 0 or -errno.
+ *   channel  to the proxy, for the listeners of a network namespace
+ *   notify   to an airlock-notify started for it, which ends with it
  */
-MUST_USE int egress_channel(struct task *t, int *channel);
+struct egress_way {
+        int channel, notify;
+        bool hold; /* airlock-lock --hold: the notifier is another user */
+};
+MUST_USE int egress_way(struct task *t, enum lock lock, const struct confine *c,
+                        struct egress_way *way);
+
+/* One of PID 1's children was reaped: was it one that the lock can't do without? */
+void egress_reaped(struct task *t, pid_t pid, int wait_status);
 
 /* Has the proxy ended? Asks the kernel, not the proxy. */
 bool egress_lost(struct task *t);

@@ -122,9 +122,16 @@ static int exec_locked(const struct spawn *s, int tell)
         words[n++] = (char *)(uintptr_t)lock_name(s->lock);
         if (s->channel >= 0) {
                 put_option(words, &n, "--proxy", text[0], 24, (uint64_t)s->channel, false);
-                put_option(words, &n, "--http-port", text[1], 24, s->door, false);
                 fcntl(s->channel, F_SETFD, 0);
         }
+        if (s->notify >= 0) {
+                put_option(words, &n, "--notify", text[7], 24, (uint64_t)s->notify, false);
+                fcntl(s->notify, F_SETFD, 0);
+                /* A notifier of the agent's own user must not get its signals. */
+                words[n++] = (char *)(uintptr_t)(s->hold ? "--hold" : "--scope");
+        }
+        if (s->door)
+                put_option(words, &n, "--http-port", text[1], 24, s->door, false);
         if (c && c->set_ids) {
                 put_option(words, &n, "--uid", text[2], 24, c->uid, false);
                 put_option(words, &n, "--gid", text[3], 24, c->gid, false);

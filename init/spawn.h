@@ -29,7 +29,9 @@ struct spawn {
         /* Under a lock airlock-lock comes in between: it confines itself and becomes argv. */
         enum lock lock;
         int lock_program;  /* opened */
-        int channel;       /* to the proxy; -1: nothing may leave */
+        int channel;       /* to the proxy, for a namespace's listeners; -1: none */
+        int notify;        /* to airlock-notify; -1: none */
+        bool hold;         /* which has a user of its own */
         uint16_t door;     /* the proxy's port for programs that know it */
 };
 

@@ -221,8 +221,7 @@ static void reap(struct watching *g)
         pid_t pid;
 
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
-                if (pid == g->t->egress.proxy)
-                        g->t->egress.lost = true;
+                egress_reaped(g->t, pid, status);
                 if (pid == g->pid) {
                         g->exited = true;
                         g->status = status;
@@ -359,6 +358,7 @@ static int start(struct watching *g, struct spawn_failure *f)
         AUTO_CLOSE int out = -1;
         AUTO_CLOSE int err = -1;
         AUTO_CLOSE int channel = -1;
+        AUTO_CLOSE int notify = -1;
         struct spawn s = {
                 .argv = w->argv, .envp = w->env->vars, .cwd = w->cwd,
                 .program = w->program, .keep = w->keep,
@@ -380,13 +380,18 @@ static int start(struct watching *g, struct spawn_failure *f)
                         s.fd[1] = w->answer ? out : err;
         }
         if (w->lock != LOCKED_NOT) {
-                int r = egress_channel(g->t, &channel);
+                struct egress_way way;
+                int r = egress_way(g->t, w->lock, w->confine, &way);
 
-                *f = (struct spawn_failure){ 0, "open a channel to airlock-proxy" };
+                *f = (struct spawn_failure){ 0, "open a way to airlock-proxy" };
                 if (r < 0)
                         return r;
+                channel = way.channel;
+                notify = way.notify;
+                s.hold = way.hold;
         }
         s.channel = channel;
+        s.notify = notify;
         return spawn(&s, f);
 }
 
@@ -428,7 +433,8 @@ enum watch_end watch(struct task *t, const struct watch *w, int *wait_status)
                 drain(&g, &g.out);
                 drain(&g, &g.err);
                 if (g.end == WATCH_LOST)
-                        task_fail(t, STATUS_LOCK, "airlock-proxy has ended by itself, and %s with it",
+                        task_fail(t, STATUS_LOCK, "airlock-proxy or airlock-notify ended by itself, "
+                                  "and %s with it",
                                   w->what);
                 *wait_status = g.status;
         }
