@@ -30,18 +30,21 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
 
-SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
-        init/spec_load.c
+SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
+        init/spec_narrow.c init/spec_load.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-lock airlock-notify
+PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock \
+        airlock-notify
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
-SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
+SRC_airlock-spec := $(BASE) base/confine.c $(SPEC) init/spec_image.c \
+        init/spec_main.c init/run_options.c init/program.c init/sig.c init/env.c
+SRC_airlock-run := $(BASE) base/confine.c init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
-SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
+SRC_airlock-box := $(BASE) base/confine.c init/spec_image.c \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
@@ -129,6 +132,7 @@ build/generated/filter.h: build/generated/filter_gen
 
 objects = $(SRC_$(1):%.c=build/release/%.o)
 build/release/airlock: $(call objects,airlock)
+build/release/airlock-spec: $(call objects,airlock-spec)
 build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
@@ -145,7 +149,8 @@ UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilter/landlock.c \
         netfilter/sandbox_options.c netfilter/notes.c
 UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_narrow.c init/env.c $(UNIT_NETFILTER) $(UNIT)
+        init/spec_words.c init/spec_narrow.c init/spec_image.c init/env.c \
+        $(UNIT_NETFILTER) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated

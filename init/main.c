@@ -41,7 +41,7 @@ static int sandbox(int argc, char **argv)
 }
 
 /*
- * The task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
+ * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
  * started with goes along.
  */
@@ -59,7 +59,7 @@ static int run(int argc, char **argv)
         }
         for (int i = 1; i < argc; i++)
                 args[i + 2] = argv[i];
-        return program_exec(getpid() == 1 ? "airlock-run" : "airlock-box", args, SIG_ALL);
+        return program_exec("airlock-spec", args, SIG_ALL);
 }
 
 static const struct command commands[] = {
