@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define TCP_STATE_ESTABLISHED 1
+/* The kernel's default range for ports that nobody asked for. */
+#define FIRST_PORT 32768
+#define PORTS 28232
 
 int address_read(struct call *c, uint64_t at, uint64_t len, union address *a)
 {
@@ -259,27 +261,48 @@ static int socket_option(int fd, int option)
 }
 
 /*
- * Gives the socket a port on loopback, unless the agent has bound it, and returns it. The
- * proxy knows the connection by that port.
+ * Binds it to a port of loopback, each in its turn, so that one is used again as late as
+ * can be: after a second a connection that was closed no longer keeps it (tcp_tw_reuse). The
+ * kernel's own choice takes milliseconds when most ports wait after a close, and finds none
+ * in the end. An agent's server on a port, or one it bound, makes us take the next.
  */
+static int bind_loopback(int fd, int domain)
+{
+        static const int one = 1;
+        static unsigned next;
+        int r = -1;
+
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        for (unsigned tries = 0; tries < 256 && r < 0; tries++) {
+                struct msg_address from = { .family = AF_INET, .bytes = { 127, 0, 0, 1 } };
+                union address a;
+                socklen_t len;
+
+                from.port = (uint16_t)(FIRST_PORT + next++ % PORTS);
+                len = address_put(&from, domain, &a);
+                r = bind(fd, &a.any, len);
+                if (r < 0 && errno != EADDRINUSE)
+                        break; /* EINVAL: it is bound */
+        }
+        return r < 0 ? -errno : 0;
+}
+
+/* The port that it will come from: the proxy knows the connection by it. */
 static int source_port(int fd, int domain)
 {
-        static const struct msg_address loopback = { .family = AF_INET, .bytes = { 127, 0, 0, 1 } };
-        static const int zero, one = 1;
+        static const int zero;
         union address a;
         struct msg_address bound;
-        socklen_t len = address_put(&loopback, domain, &a), got = sizeof(a);
+        socklen_t got = sizeof(a);
+        int r;
 
-        if (domain == AF_INET6)
-                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-        /* EADDRINUSE: every port there is waits after a close; they may be used again. */
-        if (bind(fd, &a.any, len) < 0 && errno == EADDRINUSE) {
-                setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-                if (bind(fd, &a.any, len) < 0)
-                        return -EADDRNOTAVAIL;
-        }
         if (!getpeername(fd, &a.any, &got))
                 return -EISCONN;
+        if (domain == AF_INET6)
+                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+        r = bind_loopback(fd, domain);
+        if (r < 0 && r != -EINVAL)
+                return -EADDRNOTAVAIL;
         got = sizeof(a);
         if (getsockname(fd, &a.any, &got) < 0)
                 return -errno;

@@ -73,11 +73,14 @@ static volatile int stop, shared_fd = -1;
 
 static void *flip(void *unused)
 {
-        struct sockaddr_in good = v4("127.0.0.1", 1), evil = v4(FORBIDDEN, 80);
+        struct sockaddr_in good = v4("127.0.0.1", 1), evil = v4(FORBIDDEN, 7);
 
         while (!stop) {
-                target = good;
-                target = evil;
+                for (int i = 0; i < 500; i++) {
+                        target = good;
+                        target = evil;
+                }
+                sched_yield(); /* to the notifier, so that more calls are raced */
         }
         return unused;
 }
@@ -97,6 +100,7 @@ static void *swap(void *unused)
                 dup2(null, shared_fd);
                 dup2(tcp, shared_fd);
                 close(tcp);
+                sched_yield();
         }
         return unused;
 }
@@ -107,7 +111,7 @@ static int race(double seconds, void *(*other)(void *), int descriptors)
         unsigned long n = 0, good = 0;
         double end = now() + seconds;
 
-        target = v4(FORBIDDEN, 80);
+        target = v4(FORBIDDEN, 7);
         shared_fd = fcntl(socket(AF_INET, SOCK_STREAM, 0), F_DUPFD, 500);
         pthread_create(&t, NULL, other, NULL);
         while (now() < end) {
