@@ -367,6 +367,22 @@ static int domain_for(struct stream *s, const union address *to)
         return domain == to->any.sa_family ? domain : -EAFNOSUPPORT;
 }
 
+/*
+ * Where net.ipv6.ip_nonlocal_bind is set, it may be bound to anybody's address, and the server
+ * that it connects to would answer there.
+ */
+static bool comes_from_here(struct notifier *n, int fd)
+{
+        static const uint8_t unspecified[16];
+        union address a;
+        struct msg_address from;
+        socklen_t len = sizeof(a);
+
+        if (getsockname(fd, &a.any, &len) < 0 || !address_of(&a, &from))
+                return false;
+        return !memcmp(from.bytes, unspecified, sizeof(unspecified)) || notify_is_local(n, &from);
+}
+
 int notify_stream(struct notifier *n, struct call *c, struct stream *s, const union address *to)
 {
         struct msg_address where;
@@ -379,6 +395,8 @@ int notify_stream(struct notifier *n, struct call *c, struct stream *s, const un
         if (r < 0)
                 return r;
         domain = domain_for(s, to);
+        if (domain >= 0 && !comes_from_here(n, s->fd))
+                domain = -EADDRNOTAVAIL;
         if (domain < 0 || !address_of(to, &where))
                 return notify_release(n, s, domain < 0 ? domain : -EAFNOSUPPORT, false);
         if (!is_own(n, &where)) {
@@ -388,9 +406,6 @@ int notify_stream(struct notifier *n, struct call *c, struct stream *s, const un
         } else {
                 socklen_t len = address_put(&where, domain, &a);
 
-                /* fe80::1 is an address of one of several devices. */
-                if (where.family == AF_INET6)
-                        a.v6.sin6_scope_id = to->v6.sin6_scope_id;
                 r = notify_connect(n, c, s->fd, &a, len, &kept);
         }
         return notify_release(n, s, r, kept);

@@ -493,6 +493,19 @@ def every_other_way_out():
 
 
 @case
+def a_foreign_source_address_is_not_answered_where_anybody_may_bind_it():
+    path = "/proc/sys/net/ipv6/ip_nonlocal_bind"
+    with open(path, "w") as f:
+        f.write("1")
+    try:
+        r = with_notifier("ways", (), ["--door", "7777"], "7777")
+        assert r.code == 0, [x for x in r.out.splitlines() if not x.startswith("ok ")]
+    finally:
+        with open(path, "w") as f:
+            f.write("0")
+
+
+@case
 def a_landlock_scope_keeps_signals_from_a_notifier_of_the_same_user():
     env = dict(os.environ, SIGNALS_REFUSED="1")
     for before in ([], UNPRIVILEGED):
