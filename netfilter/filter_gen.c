@@ -205,9 +205,11 @@ static void refuse_sockets(void)
 }
 
 /*
- * Options that send a packet elsewhere than connect(2) said: a source route names its own
- * first hop (IP_OPTIONS, IPV6_RTHDR and what can hold one), a device is a way around the
- * routes. None of them asks for a capability.
+ * Options that send a packet elsewhere than connect(2) said, and ask for no capability. A
+ * source route names its own first hop (IP_OPTIONS, IPV6_RTHDR and what can hold one); a
+ * device is a way around the routes; a server of one's own answers the foreign address that
+ * a client was bound to (FREEBIND), on the wire; and joining a group, which a TCP
+ * socket may by these names, tells the wire which one.
  */
 static void refuse_options(void)
 {
@@ -222,6 +224,12 @@ static void refuse_options(void)
                 { 41, 54 /* IPV6_HOPOPTS */ },    { 41, 55 /* IPV6_RTHDRDSTOPTS */ },
                 { 41, 57 /* IPV6_RTHDR */ },      { 41, 59 /* IPV6_DSTOPTS */ },
                 { 41, 76 /* IPV6_UNICAST_IF */ },
+                { 0, 15 /* IP_FREEBIND */ },      { 41, 78 /* IPV6_FREEBIND */ },
+                { 0, 19 /* IP_TRANSPARENT */ },   { 41, 75 /* IPV6_TRANSPARENT */ },
+                { 0, 39 /* ADD_SOURCE */ },       { 41, 27 /* IPV6_JOIN_ANYCAST */ },
+                { 0, 42 /* MCAST_JOIN_GROUP */ }, { 41, 42 },
+                { 0, 46 /* MCAST_JOIN_SOURCE */ }, { 41, 46 },
+                { 0, 48 /* MCAST_MSFILTER */ },   { 41, 48 },
         };
 
         for (size_t i = 0; i < sizeof(roads) / sizeof(*roads); i++)
