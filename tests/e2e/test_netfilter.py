@@ -20,7 +20,7 @@ from nets import BOX4, BOX6, FAR4, FAR6, NEAR4, NEAR6, Space, pair
 PROBE = ROOT + "/build/release/probe_netfilter"
 MARK, DNS, PROXY = 0x41524c4b, 1053, 1080
 PLAN = ["mark=%d" % MARK, "dns=%d" % DNS, "redirect=%d" % PROXY]
-FORMS = [["inet"], ["split"], ["nofib"], ["split", "nofib"]]
+FORMS = [["inet"], ["split"], ["nofib"], ["split", "nofib"], ["xt"]]
 SO_ORIGINAL_DST = 80
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 FAR, NEAR = {4: FAR4, 6: FAR6}, {4: NEAR4, 6: NEAR6}
@@ -368,7 +368,8 @@ def ipv6_that_comes_later_is_locked_too(form):
 def rules_of(space):
     legacy = [space.run(p + "-legacy-save").stdout for p in ("iptables", "ip6tables")]
     text = "\n".join(legacy) + space.run("nft", "list", "ruleset").stdout
-    return [line for line in text.splitlines() if line and line[0] not in "#:*"]
+    return [line for line in text.splitlines()
+            if line and line != "COMMIT" and line[0] not in "#:*"]
 
 
 @case
@@ -418,7 +419,8 @@ def what_others_put_there_stays(form):
     assert rules_of(box) == with_ours
     done = box.run(PROBE, "remove")
     assert done.returncode == 0, done.stdout
-    assert rules_of(box) == before
+    after = rules_of(box)
+    assert after == before, (before, after)
 
 
 @in_every_form
