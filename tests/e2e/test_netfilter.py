@@ -6,15 +6,19 @@ behind a cable. build/release/probe_netfilter applies the lock; a few lines of P
 for the proxy.
 """
 import errno
+import json
 import os
 import select
+import shutil
+import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 
 import lib
-from lib import ROOT, case, main, skip
+from lib import ROOT, case, main, skip, start, until
 from nets import BOX4, BOX6, FAR4, FAR6, NEAR4, NEAR6, Space, pair
 
 PROBE = ROOT + "/build/release/probe_netfilter"
@@ -594,5 +598,117 @@ def a_bridge_gives_the_host_away():
     assert "bridge" in shared(box)
 
 
+# --- in a real container ----------------------------------------------------------------------
+
+def inside_docker():
+    """Runs in the container, as root with CAP_NET_ADMIN, on a network with Docker's DNS."""
+    def probe(*words):
+        done = subprocess.run([PROBE, *words], capture_output=True, text=True)
+        return [done.returncode, done.stdout.strip()]
+    told = {"shared": probe("shared"), "before": resolve("127.0.0.11", 0)}
+    port = [int(line.split()[1].split(":")[1], 16) for line in open("/proc/net/udp")
+            if ":" in line and line.split()[1].startswith("0B00007F")][0]
+    told["apply"] = probe("apply", *PLAN, "inbound")
+    if not os.fork():
+        signal.alarm(60)
+        at = [(4, "127.0.0.1")]
+        greet(lambda _: None, listeners((stream, datagram), (DNS,), at) +
+              listeners((stream,), (PROXY,), at) + listeners((stream,), (8000,), [(4, "0.0.0.0")]),
+              lambda s, c: {DNS: "dns", 8000: "published"}.get(s.getsockname()[1]) or
+              "proxy " + original(c))
+    time.sleep(0.3)
+    told["marked"] = resolve("127.0.0.11", MARK)
+    told["answers"] = {
+        "dns": ask(4, "127.0.0.11", 53, 0, None, datagram),
+        "docker": ask(4, "127.0.0.11", port, 0, None, datagram),
+        "tcp": ask(4, "198.51.100.7", 443),
+        "udp": ask(4, "198.51.100.7", 443, 0, None, datagram),
+        "own": ask(4, socket.gethostbyname(socket.gethostname()), 8000),
+        "v6": ask(6, FAR6, 443)}
+    told["again"] = probe("apply", *PLAN, "inbound")
+    told["still alone"] = probe("shared")
+    print(json.dumps(told), flush=True)
+    time.sleep(30)
+
+
+def resolve(server, mark):
+    """Does the resolver know the container's own name? Docker's does, without asking on."""
+    name = b"".join(bytes([len(w)]) + w for w in (b"lockedbox",)) + b"\0"
+    s = datagram(4, mark)
+    s.connect((server, 53))
+    s.send(struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + name + struct.pack("!2H", 1, 1))
+    try:
+        return struct.unpack("!6H", s.recv(512)[:12])[3] == 1
+    except OSError as e:
+        return str(e)
+
+
+def dockerd(space, directory):
+    """A dockerd whose network is @space: the machine's own rules are none of its."""
+    socket_path = "unix://%s/docker.sock" % directory
+    start(["nsenter", "--net=" + space.path, "dockerd", "-H", socket_path, "--data-root",
+           directory + "/data", "--exec-root", directory + "/exec", "--pidfile",
+           directory + "/pid", "--bip", "10.77.0.1/24"],
+          stdout=subprocess.DEVNULL, stderr=open(directory + "/log", "w"))
+
+    def docker(*words, check=True):
+        done = subprocess.run(["docker", "-H", socket_path, *words], capture_output=True,
+                              text=True, stdin=subprocess.DEVNULL, timeout=60)
+        assert not check or not done.returncode, "docker %s: %s" % (words[0], done.stderr)
+        return done.stdout
+    try:
+        until(lambda: docker("info", "-f", "{{.ServerVersion}}", check=False).strip(),
+              "dockerd", 30)
+    except AssertionError:
+        skip("dockerd does not start here: " + open(directory + "/log").read()[-300:])
+    return docker
+
+
+@case
+def in_a_docker_container_with_net_admin_it_holds():
+    if not shutil.which("dockerd"):
+        skip("dockerd is not installed")
+    box, world = pair()
+    box.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+    with tempfile.TemporaryDirectory(prefix="airlock-nft.") as directory:
+        docker = dockerd(box, directory)
+        try:
+            root = directory + "/root"
+            for name in ("bin", "sbin", "lib", "lib64"):
+                os.makedirs(root, exist_ok=True)
+                os.symlink("usr/" + name, root + "/" + name)
+            subprocess.run(["tar", "-C", root, "-cf", directory + "/root.tar", "."], check=True)
+            docker("import", directory + "/root.tar", "probe")
+            docker("network", "create", "--subnet", "10.78.0.0/24", "n")
+            docker("run", "-d", "--name", "lockedbox", "--network", "n", "--cap-add", "NET_ADMIN",
+                   "-p", "8000:8000", "-v", "/usr:/usr:ro", "-v", ROOT + ":" + ROOT + ":ro",
+                   "probe", "/usr/bin/python3", "-c", "import sys; sys.path.insert(0, %r); "
+                   "import test_netfilter as t; t.inside_docker()" % (ROOT + "/tests/e2e"))
+            told = json.loads(until(lambda: docker("logs", "lockedbox", check=False).strip(),
+                                    "what the container says", 20).splitlines()[-1])
+            assert told["shared"] == [0, ""] and told["still alone"] == [0, ""], told
+            assert told["apply"] == [0, "nf_tables"] and told["again"] == [0, "nf_tables"], told
+            assert told["before"] is True and told["marked"] is True, told
+            answers = told["answers"]
+            assert answers.pop("v6") in ("ENETUNREACH", "EADDRNOTAVAIL", "ECONNREFUSED"), told
+            assert answers == {"dns": "dns", "docker": "EPERM", "udp": "EPERM",
+                               "tcp": "proxy 198.51.100.7 443", "own": "published"}, told
+            assert world.do(ask, 4, BOX4, 8000) == "published"
+        finally:
+            docker("rm", "-f", "lockedbox", check=False)
+            lib._started[-1].terminate()
+            lib._started[-1].wait(20)
+            unmount(directory)
+
+
+def unmount(directory):
+    """What a dockerd that is gone has left mounted."""
+    with open("/proc/self/mounts") as f:
+        below = [line.split()[1] for line in f if line.split()[1].startswith(directory + "/")]
+    for point in reversed(below):
+        subprocess.run(["umount", "-l", point], stderr=subprocess.DEVNULL)
+
+
 if __name__ == "__main__":
+    lib.TIMEOUT_S = 90  # dockerd takes its time
     main()
