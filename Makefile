@@ -7,6 +7,7 @@
 #   make deps       install what a fresh Debian machine lacks (apt; asks for root)
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
 #   make bench      beside tini, dumb-init and catatonit, in one run, as ratios
+#   make bench-locks  the locks beside nft and iptables, in one run
 #   make lint       layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
 #   make fuzz T=json S=60    one fuzz target for S seconds
 #   make cov        line coverage of the unit tests
@@ -195,6 +196,10 @@ run: deps deps-run
 bench: deps deps-bench
 	+$(AGAIN) all
 	python3 tests/bench/bench.py
+.PHONY: bench-locks
+bench-locks: deps deps-bench
+	+$(AGAIN) all build/release/probe_netfilter
+	python3 tests/bench/bench_locks.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)
@@ -300,11 +305,11 @@ DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjs
         libseccomp-dev git:git
 DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc \
         strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
-        /usr/sbin/sshd:openssh-server ssh:openssh-client
+        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
         libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
-DEPS_BENCH := python3:python3 tini dumb-init catatonit
+DEPS_BENCH := python3:python3 tini dumb-init catatonit nft:nftables iptables:iptables
 DEPS_ENGINES := docker:docker.io podman:podman runc:runc crun:crun ctr:containerd \
         uidmap iptables:iptables
 SETS := deps deps-test deps-lint deps-run deps-bench deps-engines
