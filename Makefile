@@ -157,6 +157,10 @@ PROBE_netfilter := tests/probe/netfilter.c $(BASE) $(NETFILTER)
 build/release/probe_netfilter: $(PROBE_netfilter:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
 
+PROBE_filter := tests/probe/filter.c $(BASE)
+build/release/probe_filter: $(PROBE_filter:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
+
 # --- fuzzing: one entry point for libFuzzer, for gcc's replay of the corpus, for AFL++ --
 # tests/fuzz/NAME.c states an invariant; tests/fuzz/corpus/NAME/ is replayed as a test.
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
@@ -180,7 +184,8 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 	gcc $(ASAN) $^ -o $@
 
 # --- tests -----------------------------------------------------------------------------
-TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter $(FUZZ:%=build/asan/fuzz_%)
+TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter \
+        build/release/probe_filter $(FUZZ:%=build/asan/fuzz_%)
 .PHONY: test tests-built check run bench
 tests-built: $(TESTED)
 test: deps deps-test
