@@ -62,7 +62,7 @@ def apply_rows(files):
 
     def again():
         spawned([PROBE, "inet", "apply", *PLAN])
-        return spawned([PROBE, "inet", "apply", *PLAN])
+        return spawned([PROBE, "inet", "apply", *PLAN, "inbound"])
 
     def both(tool):
         return lambda: sum(spawned(["/usr/sbin/%s-%s-restore" % (v, tool)], stdin=files[f])
@@ -70,7 +70,7 @@ def apply_rows(files):
     return {
         "a static program that does nothing": one(PROBE, "inet", "nothing"),
         "airlock, nf_tables": one(PROBE, "inet", "apply", *PLAN),
-        "airlock, nf_tables, again (a swap)": again,
+        "airlock, nf_tables, other rules": again,
         "airlock, ip_tables": one(PROBE, "xt", "apply", *PLAN),
         "nft -f": one("/usr/sbin/nft", "-f", files["nft"]),
         "iptables-legacy-restore, v4 and v6": both("legacy"),

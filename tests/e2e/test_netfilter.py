@@ -503,6 +503,32 @@ def in_a_user_namespace_of_its_own_it_needs_no_privilege():
 
 
 @case
+def without_nf_tables_it_is_ip_tables():
+    """The agent's filter refuses netlink to netfilter: a kernel that has none."""
+    box, world = pair()
+    serve_world(world)
+    serve_proxy(box)
+    done = box.run(ROOT + "/build/release/probe_filter", "agent", PROBE, "apply", *PLAN)
+    assert (done.returncode, done.stdout) == (0, "ip_tables\n"), done
+    for v in (4, 6):
+        assert box.do(ask, v, FAR[v], 443, MARK) == "world"
+        assert box.do(ask, v, FAR[v], 443) == "proxy %s 443" % FAR[v]
+    assert "-j REDIRECT" in box.run("iptables-legacy-save").stdout
+    assert not box.run(PROBE, "remove").returncode
+    assert "airlock" not in box.nft("list ruleset") and "-A" not in "".join(rules_of(box))
+
+
+@case
+def a_kernel_without_ipv6_needs_no_ip6_table():
+    box, world = pair(v6=False)
+    serve_world(world, (4,))
+    serve_proxy(box, (4,))
+    lock(box, ["split", "nov6"])
+    assert box.nft("list tables").split() == ["table", "ip", "airlock"]
+    assert box.do(ask, 4, FAR4, 443) == "proxy %s 443" % FAR4
+
+
+@case
 def a_mark_of_zero_is_refused():
     box, world = pair()
     done = box.run(PROBE, "apply", "mark=0", "dns=53", "redirect=80")
