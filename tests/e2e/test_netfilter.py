@@ -138,13 +138,13 @@ def ask(v, address, port, mark=0, uid=None, kind=stream):
         return errno.errorcode[e.errno]
 
 
-def ping(v):
+def ping(v, address=None):
     with open("/proc/sys/net/ipv4/ping_group_range", "w") as f:
         f.write("0 0")
     s = socket.socket(FAMILY[v], socket.SOCK_DGRAM, 1 if v == 4 else 58)
     try:
         s.settimeout(0.3)
-        s.sendto(bytes([8 if v == 4 else 128]) + bytes(7), (FAR[v], 0))
+        s.sendto(bytes([8 if v == 4 else 128]) + bytes(7), (address or FAR[v], 0))
         return "answer " + s.recv(99).hex()
     except socket.timeout:
         return "silence"
@@ -326,6 +326,17 @@ def a_published_port_answers_where_the_plan_says_so(form):
 
 
 @in_every_form
+def the_kernel_itself_answers_nobody_outside(form):
+    """Packets without an owner: an echo reply could carry what it was asked with."""
+    box, world = pair()
+    for v, address in ((4, BOX4), (6, BOX6)):
+        assert world.do(ping, v, address).startswith("answer")
+    lock(box, form)
+    for v, address in ((4, BOX4), (6, BOX6)):
+        assert world.do(ping, v, address) == "silence"
+
+
+@in_every_form
 def off_lets_nothing_out_at_all(form):
     box, world = pair()
     serve_world(world)
@@ -380,7 +391,9 @@ def rules_of(space):
 def nft_lists_the_rules_in_its_own_words():
     box, world = locked(["inet"])
     listed = box.nft("list ruleset")
-    for text in ("table inet airlock", "policy drop", "meta mark 0x41524c4b accept",
+    for text in ("table inet airlock",
+                 "type filter hook output priority filter; policy drop",
+                 "type filter hook forward priority filter; policy drop", "meta mark 0x41524c4b accept",
                  "udp dport 53 redirect to :1053", "fib daddr type local accept",
                  "meta l4proto tcp redirect to :1080", "icmpv6 type 133-136 accept",
                  "reject with icmpx admin-prohibited", "type nat hook output priority -110"):
