@@ -594,7 +594,7 @@ static int count_back(int fd, uint8_t family, bool of_rules, unsigned counts[CHA
 /* The batch once more, unsent: it knows how many rules there should be. */
 static int verify_family(int fd, struct build *b, uint8_t family)
 {
-        unsigned held[CHAIN_COUNT], rules[CHAIN_COUNT];
+        unsigned held[CHAIN_COUNT] = { 0 }, rules[CHAIN_COUNT] = { 0 };
         int r = count_back(fd, family, false, held);
 
         if (!r)

@@ -58,6 +58,7 @@ static const struct head {
 /* The same for both families, but for the type of what follows. */
 _Static_assert(sizeof(struct ipt_replace) == sizeof(struct ip6t_replace), "one layout");
 _Static_assert(sizeof(struct ipt_getinfo) == sizeof(struct ip6t_getinfo), "one layout");
+/* NOLINTNEXTLINE(misc-redundant-expression) */
 _Static_assert((int)IPT_SO_SET_REPLACE == (int)IP6T_SO_SET_REPLACE, "one number");
 
 /* One of our rules, before it is bytes. */
@@ -69,13 +70,14 @@ struct entry {
         size_t matches_len;
 };
 
-static struct {
-        struct ipt_get_entries head; /* the blob follows it in the kernel's layout */
-        char blob[TABLE_MAX];
+/* A head, and the entries behind it: what the kernel gives, and what it takes. */
+static union {
+        struct ipt_get_entries head;
+        char bytes[sizeof(struct ipt_get_entries) + TABLE_MAX];
 } old LARGE_BUFFER;
-static struct {
+static union {
         struct ipt_replace head;
-        char blob[TABLE_MAX];
+        char bytes[sizeof(struct ipt_replace) + TABLE_MAX];
 } new LARGE_BUFFER;
 static struct xt_counters old_counters[ENTRIES] LARGE_BUFFER;
 static struct {
@@ -84,6 +86,16 @@ static struct {
 static struct rules_addresses local LARGE_BUFFER;
 static bool has_connmark2;
 static uint32_t highest_uid;
+
+static char *old_blob(void)
+{
+        return old.bytes + sizeof(old.head);
+}
+
+static char *new_blob(void)
+{
+        return new.bytes + sizeof(new.head);
+}
 
 static const struct rules_address docker_dns = { RULES_V4, 32, { 127, 0, 0, 11 } };
 
@@ -428,8 +440,8 @@ static size_t entry_len(const struct head *h, size_t at, size_t size)
 
         if (size - at < h->len)
                 return 0;
-        target = get16(old.blob + at, h->target_offset);
-        next = get16(old.blob + at, h->next_offset);
+        target = get16(old_blob() + at, h->target_offset);
+        next = get16(old_blob() + at, h->next_offset);
         if (target < h->len || next < target + sizeof(struct xt_entry_target) ||
             next > size - at)
                 return 0;
@@ -474,7 +486,7 @@ static int mend_jump(const struct head *h, char *entry, size_t count)
 static int compose(const struct head *h, const char *table, const struct ipt_getinfo *info,
                    const struct nft_plan *p)
 {
-        struct wr w = wr_of(new.blob, sizeof(new.blob));
+        struct wr w = wr_of(new_blob(), TABLE_MAX);
         size_t count = 0, len;
 
         memset(&new.head, 0, sizeof(new.head));
@@ -497,16 +509,16 @@ static int compose(const struct head *h, const char *table, const struct ipt_get
                 }
                 moved[count].from = (uint32_t)at;
                 moved[count++].to = (uint32_t)w.len;
-                if (is_ours(h, old.blob + at))
+                if (is_ours(h, old_blob() + at))
                         continue;
-                wr_bytes(&w, old.blob + at, len);
+                wr_bytes(&w, old_blob() + at, len);
                 new.head.num_entries++;
         }
         if (w.full)
                 return -EFBIG;
         new.head.size = (uint32_t)w.len;
-        for (size_t at = 0; at < w.len; at += get16(new.blob + at, h->next_offset)) {
-                int r = is_ours(h, new.blob + at) ? 0 : mend_jump(h, new.blob + at, count);
+        for (size_t at = 0; at < w.len; at += get16(new_blob() + at, h->next_offset)) {
+                int r = is_ours(h, new_blob() + at) ? 0 : mend_jump(h, new_blob() + at, count);
 
                 if (r < 0)
                         return r;
@@ -699,7 +711,7 @@ static int remove_from(int fd, const struct head *h, const char *table)
                 len = entry_len(h, at, info.size);
                 if (!len)
                         return -EBADMSG;
-                if (is_ours(h, old.blob + at))
+                if (is_ours(h, old_blob() + at))
                         return edit(fd, h, table, NULL);
         }
         return is_missing(r) ? 0 : r;

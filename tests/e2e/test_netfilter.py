@@ -330,7 +330,8 @@ def the_kernel_itself_answers_nobody_outside(form):
     """Packets without an owner: an echo reply could carry what it was asked with."""
     box, world = pair()
     for v, address in ((4, BOX4), (6, BOX6)):
-        assert world.do(ping, v, address).startswith("answer")
+        got = world.do(ping, v, address)
+        assert got.startswith("answer"), got
     lock(box, form)
     for v, address in ((4, BOX4), (6, BOX6)):
         assert world.do(ping, v, address) == "silence"
@@ -393,7 +394,8 @@ def nft_lists_the_rules_in_its_own_words():
     listed = box.nft("list ruleset")
     for text in ("table inet airlock",
                  "type filter hook output priority filter; policy drop",
-                 "type filter hook forward priority filter; policy drop", "meta mark 0x41524c4b accept",
+                 "type filter hook forward priority filter; policy drop",
+                 "meta mark 0x41524c4b accept",
                  "udp dport 53 redirect to :1053", "fib daddr type local accept",
                  "meta l4proto tcp redirect to :1080", "icmpv6 type 133-136 accept",
                  "reject with icmpx admin-prohibited", "type nat hook output priority -110"):
