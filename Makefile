@@ -7,6 +7,7 @@
 #   make deps       install what a fresh Debian machine lacks (apt; asks for root)
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
 #   make bench      beside tini, dumb-init and catatonit, in one run, as ratios
+#   make bench-locks  the locks beside nft and iptables, in one run
 #   make lint       layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
 #   make fuzz T=json S=60    one fuzz target for S seconds
 #   make cov        line coverage of the unit tests
@@ -166,7 +167,7 @@ $(PROGRAMS:%=build/release/%):
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilter/landlock.c \
-        netfilter/sandbox_options.c netfilter/notes.c
+        netfilter/sandbox_options.c netfilter/notes.c netfilter/nl.c netfilter/rules.c
 UNIT_SRC := $(BASE) base/ev.c base/json.c init/spec.c init/spec_keys.c init/spec_words.c \
         init/spec_check.c init/spec_narrow.c init/spec_image.c init/env.c init/policy_text.c \
         init/trust.c $(DECODERS) $(TLS) netfilter/names.c $(UNIT_NETFILTER) $(UNIT)
@@ -204,6 +205,10 @@ PROBE_netfilter := tests/probe/netfilter.c $(BASE) $(NETFILTER)
 build/release/probe_netfilter: $(PROBE_netfilter:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
 
+PROBE_filter := tests/probe/filter.c $(BASE)
+build/release/probe_filter: $(PROBE_filter:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
+
 # --- fuzzing: one entry point for libFuzzer, for gcc's replay of the corpus, for AFL++ --
 # tests/fuzz/NAME.c states an invariant; tests/fuzz/corpus/NAME/ is replayed as a test.
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
@@ -227,7 +232,8 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 	gcc $(ASAN) $^ -o $@
 
 # --- tests -----------------------------------------------------------------------------
-TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter $(FUZZ:%=build/asan/fuzz_%)
+TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter \
+        build/release/probe_filter $(FUZZ:%=build/asan/fuzz_%)
 .PHONY: test tests-built check run bench
 tests-built: $(TESTED)
 test: deps deps-test
@@ -243,6 +249,10 @@ run: deps deps-run
 bench: deps deps-bench
 	+$(AGAIN) all
 	python3 tests/bench/bench.py
+.PHONY: bench-locks
+bench-locks: deps deps-bench
+	+$(AGAIN) all build/release/probe_netfilter
+	python3 tests/bench/bench_locks.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)
@@ -355,11 +365,11 @@ DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjs
         libseccomp-dev git:git
 DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc \
         strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
-        /usr/sbin/sshd:openssh-server ssh:openssh-client
+        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
         libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
-DEPS_BENCH := python3:python3 tini dumb-init catatonit
+DEPS_BENCH := python3:python3 tini dumb-init catatonit nft:nftables iptables:iptables
 DEPS_ENGINES := docker:docker.io podman:podman runc:runc crun:crun ctr:containerd \
         uidmap iptables:iptables
 SETS := deps deps-test deps-lint deps-run deps-bench deps-engines

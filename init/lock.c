@@ -41,7 +41,7 @@ static NORETURN void child(int program, char *const *argv, int out)
 /* The last line, without its newline and the program's name. */
 static void last_line(char *text, size_t len)
 {
-        static const char name[] = "airlock: lock: ";
+        static const char name[] = "airlock: lock: error: ";
         char *line = text;
 
         while (len && text[len - 1] == '\n')

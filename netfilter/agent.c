@@ -112,26 +112,29 @@ int agent_write(struct agent *a, uint64_t at, const void *buf, size_t len)
         return pwrite(a->memory, buf, len, (off_t)at) == (ssize_t)len ? 0 : -EFAULT;
 }
 
+/* The number behind @key in @text, a file of /proc; false: there is no such key. */
+static bool number_after(const char *text, const char *key, unsigned base, uint64_t *n)
+{
+        const char *at = strstr(text, key);
+
+        if (!at)
+                return false;
+        *n = 0;
+        for (at += strlen(key); *at >= '0' && *at < (char)('0' + base); at++)
+                *n = *n * base + (uint64_t)(*at - '0');
+        return true;
+}
+
 /* The process of the thread, for kernels whose descriptors of processes are not of threads. */
 static pid_t leader(const struct agent *a)
 {
-        static const char key[] = "\nTgid:\t";
-        char text[512], path[64];
-        ssize_t n = read_file(proc, path_of(a, "status", -1, path, sizeof(path)), text,
-                              sizeof(text));
-        AUTO_CLOSE int fd = n == -EFBIG ? open_of(a, "status", -1, O_RDONLY) : -1;
-        const char *at;
-        pid_t pid = 0;
+        char text[512];
+        AUTO_CLOSE int fd = open_of(a, "status", -1, O_RDONLY);
+        ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+        uint64_t pid = 0;
 
-        if (fd >= 0)
-                n = read(fd, text, sizeof(text) - 1);
-        if (n <= 0)
-                return -1;
-        text[n] = '\0';
-        at = strstr(text, key);
-        for (at = at ? at + sizeof(key) - 1 : ""; *at >= '0' && *at <= '9'; at++)
-                pid = pid * 10 + (*at - '0');
-        return pid ? pid : -1;
+        text[n > 0 ? n : 0] = '\0';
+        return number_after(text, "\nTgid:\t", 10, &pid) ? (pid_t)pid : -1;
 }
 
 int agent_take(const struct agent *a, int fd)
@@ -174,20 +177,54 @@ bool agent_has(const struct agent *a, int fd)
 
 int agent_flags(const struct agent *a, int fd, int *flags)
 {
-        static const char key[] = "\nflags:\t";
         char text[256];
+        uint64_t value;
         AUTO_CLOSE int info = open_of(a, "fdinfo/", fd, O_RDONLY);
         ssize_t n = info < 0 ? info : read(info, text, sizeof(text) - 1);
-        const char *at;
 
         if (n <= 0)
                 return -EBADF;
         text[n] = '\0';
-        at = strstr(text, key);
-        *flags = 0;
-        for (at = at ? at + sizeof(key) - 1 : ""; *at >= '0' && *at <= '7'; at++)
-                *flags = *flags * 8 + (*at - '0');
+        if (!number_after(text, "\nflags:\t", 8, &value))
+                return -EBADF;
+        *flags = (int)value;
         return 0;
+}
+
+/* The device of the mount @id: `ID PARENT MAJOR:MINOR …` is its line in the list. */
+static bool mount_device(uint64_t id, uint64_t *device)
+{
+        static char text[65536] LARGE_BUFFER;
+        ssize_t n = read_file(proc, "self/mountinfo", text + 1, sizeof(text) - 1);
+        char line[24] = "\n";
+        struct wr w = wr_of(line + 1, sizeof(line) - 2);
+        uint64_t major, minor;
+        char *at;
+
+        text[0] = '\n';
+        wr_u64(&w, id);
+        wr_char(&w, ' ');
+        at = n > 0 ? strstr(text, wr_cstr(&w) - 1) : NULL;
+        at = at ? strchr(at + 1, ' ') : NULL;
+        at = at ? strchr(at + 1, ' ') : NULL;
+        if (!at || !number_after(at, " ", 10, &major) || !number_after(at, ":", 10, &minor))
+                return false;
+        *device = (minor & 0xff) | (major & 0xfff) << 8 | (minor & ~UINT64_C(0xff)) << 12;
+        return true;
+}
+
+bool agent_file_id(int fd, uint64_t *device, uint64_t *inode)
+{
+        char path[64] = "self/fdinfo/", text[256];
+        struct wr w = wr_of(path, sizeof(path) - 1);
+        uint64_t mount;
+        ssize_t n;
+
+        wr_str(&w, "self/fdinfo/");
+        wr_u64(&w, (uint64_t)fd);
+        n = read_file(proc, wr_cstr(&w), text, sizeof(text));
+        return n > 0 && number_after(text, "\nino:\t", 10, inode) &&
+               number_after(text, "\nmnt_id:\t", 10, &mount) && mount_device(mount, device);
 }
 
 int agent_put(const struct agent *a, int fd, int at, int flags, bool answer)

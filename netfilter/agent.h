@@ -59,6 +59,12 @@ MUST_USE int agent_put(const struct agent *a, int fd, int at, int flags, bool an
  */
 MUST_USE int agent_open(const struct agent *a, const char *path);
 
+/*
+ * What the kernel's lists call the file that @fd is: not always what stat(2) says, on an
+ * overlay for one. False: nobody knows.
+ */
+bool agent_file_id(int fd, uint64_t *device, uint64_t *inode);
+
 /* Its command line into @text, as one line; empty when nobody knows. */
 void agent_command(const struct agent *a, char *text, size_t cap);
 

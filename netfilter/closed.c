@@ -16,26 +16,23 @@ static int load(const struct sock_filter *filter, unsigned short len)
         return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0 ? -errno : 0;
 }
 
-static int load_locks(enum lock lock)
+int closed_load_filters(enum lock lock)
 {
+        int r;
+
         switch (lock) {
         case LOCK_NETNS:
                 return load(netns_filter, COUNT(netns_filter));
         case LOCK_NETFILTER:
                 return load(agent_filter, COUNT(agent_filter));
         case LOCK_CLOSED:
-                return load(closed_filter, COUNT(closed_filter));
+                r = load(closed_filter, COUNT(closed_filter));
+                return r < 0 ? r : load(guard_filter, COUNT(guard_filter));
         case LOCK_NONE:
-        case LOCK_NOTIFY: /* notify_enter.c has its own */
+        case LOCK_NOTIFY: /* notify_enter.c has its own besides */
+                return load(guard_filter, COUNT(guard_filter));
         case LOCK_COUNT:
                 break;
         }
-        return 0;
-}
-
-int closed_load_filters(enum lock lock)
-{
-        int r = load_locks(lock);
-
-        return r < 0 ? r : load(guard_filter, COUNT(guard_filter));
+        return -EINVAL;
 }

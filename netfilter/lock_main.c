@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 struct options {
@@ -211,9 +212,14 @@ static int try_main(enum lock lock)
         struct enter e = { .lock = lock, .exec_fd = -1, .helper = -1, .notify = -1,
                            .inside.proxy = -1 };
         const char *stage = "start";
-        pid_t pid = fork();
-        int r, status;
+        int ends[2], r, status;
+        pid_t pid;
 
+        /* The notifier's end: nobody takes the calls, and the child makes none. */
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+                die_errno(STATUS_LOCK, errno, "socketpair");
+        e.notify = ends[1];
+        pid = fork();
         if (pid < 0)
                 die_errno(STATUS_LOCK, errno, "fork");
         if (!pid) {

@@ -418,9 +418,10 @@ static void put_rules(struct build *b, const struct rules_rule *r)
         }
 }
 
+/* By form and not by plan: one plan's chains take another one's rules. */
 static bool has_chain(const struct build *b, enum rules_chain c)
 {
-        return c != CHAIN_NAT || (!b->form->no_nat && !b->plan->off);
+        return c != CHAIN_NAT || !b->form->no_nat;
 }
 
 static void put_chain(struct build *b, enum rules_chain c)
@@ -446,14 +447,27 @@ static void put_table_message(struct nl *n, unsigned type, uint16_t flags, uint8
         nl_put_str(n, NFTA_TABLE_NAME, TABLE);
 }
 
-static void put_table(struct build *b, uint8_t family, uint16_t flags)
+/* Takes every rule out of a chain. */
+static void put_flush(struct build *b, enum rules_chain c)
+{
+        message(&b->n, NFT_MSG_DELRULE, 0, b->family);
+        nl_put_str(&b->n, NFTA_RULE_TABLE, TABLE);
+        nl_put_str(&b->n, NFTA_RULE_CHAIN, chains[c].name);
+}
+
+/* A new table; or, with @refill, one that is there: it gets our policies and our rules. */
+static void put_table(struct build *b, uint8_t family, bool refill)
 {
         b->family = family;
         memset(b->rules, 0, sizeof(b->rules));
-        put_table_message(&b->n, NFT_MSG_NEWTABLE, flags, family);
+        put_table_message(&b->n, NFT_MSG_NEWTABLE, NLM_F_CREATE | (refill ? 0 : NLM_F_EXCL),
+                          family);
         for (enum rules_chain c = 0; c < CHAIN_COUNT; c++) {
-                if (has_chain(b, c))
-                        put_chain(b, c);
+                if (!has_chain(b, c))
+                        continue;
+                put_chain(b, c);
+                if (refill)
+                        put_flush(b, c);
         }
         for (size_t i = 0; i < rules_count; i++) {
                 const struct rules_rule *r = &rules_all[i];
@@ -580,7 +594,7 @@ static int count_back(int fd, uint8_t family, bool of_rules, unsigned counts[CHA
 /* The batch once more, unsent: it knows how many rules there should be. */
 static int verify_family(int fd, struct build *b, uint8_t family)
 {
-        unsigned held[CHAIN_COUNT], rules[CHAIN_COUNT];
+        unsigned held[CHAIN_COUNT] = { 0 }, rules[CHAIN_COUNT] = { 0 };
         int r = count_back(fd, family, false, held);
 
         if (!r)
@@ -588,7 +602,7 @@ static int verify_family(int fd, struct build *b, uint8_t family)
         if (r < 0)
                 return r;
         b->n = nl_of(batch, sizeof(batch));
-        put_table(b, family, 0);
+        put_table(b, family, false);
         for (enum rules_chain c = 0; c < CHAIN_COUNT; c++) {
                 if (held[c] != has_chain(b, c) || rules[c] != b->rules[c])
                         return -ESTALE;
@@ -658,32 +672,58 @@ static void put_no_tables(struct nl *n, int there)
         }
 }
 
+/* The tables of our form, as find_tables() gives them. */
+static int tables_of(const struct nft_form *f)
+{
+        uint8_t family;
+        int bits = 0;
+
+        for (unsigned i = 0; family_at(f, i, &family); i++) {
+                for (unsigned k = 0; k < COUNT(every_family); k++)
+                        bits |= family == every_family[k] ? 1 << k : 0;
+        }
+        return bits;
+}
+
+/* One batch, and a look at what came of it. */
+static int commit(int fd, struct build *b, int remove, bool refill)
+{
+        uint8_t family;
+        int r;
+
+        b->n = nl_of(batch, sizeof(batch));
+        bracket(&b->n, NFNL_MSG_BATCH_BEGIN);
+        put_no_tables(&b->n, remove);
+        for (unsigned i = 0; family_at(b->form, i, &family); i++)
+                put_table(b, family, refill);
+        bracket(&b->n, NFNL_MSG_BATCH_END);
+        r = nl_transact(fd, &b->n, ACK_MS);
+        return r < 0 ? r : verify(fd, b);
+}
+
 /*
- * Where nothing is deleted there is no grace period to wait for. Tables of ours that stand
- * already, in whatever form, are swapped for the new ones; without NLM_F_EXCL a table
- * that appeared a moment ago would get every rule twice.
+ * Where a table or a chain goes, the kernel waits milliseconds for the packets that are on
+ * their way through it. So tables of the right form only get other rules; what
+ * somebody else changed about them, or another form, is swapped for new ones.
+ *
+ * Without NLM_F_EXCL a table that appeared a moment ago would get every rule twice.
  */
 int nft_apply(const struct nft_plan *p, const struct nft_form *f)
 {
         struct build b;
-        uint8_t family;
-        int r = begin_build(&b, p, f);
+        int there, r = begin_build(&b, p, f);
 
         if (r < 0)
                 return r;
         AUTO_CLOSE int fd = nl_open(NETLINK_NETFILTER);
         if (fd < 0)
                 return fd;
-        r = find_tables(fd);
-        if (r < 0)
-                return r;
-        bracket(&b.n, NFNL_MSG_BATCH_BEGIN);
-        put_no_tables(&b.n, r);
-        for (unsigned i = 0; family_at(f, i, &family); i++)
-                put_table(&b, family, NLM_F_CREATE | NLM_F_EXCL);
-        bracket(&b.n, NFNL_MSG_BATCH_END);
-        r = nl_transact(fd, &b.n, ACK_MS);
-        return r < 0 ? r : verify(fd, &b);
+        there = find_tables(fd);
+        if (there < 0)
+                return there;
+        if (there == tables_of(f) && !commit(fd, &b, 0, true))
+                return 0;
+        return commit(fd, &b, there, false);
 }
 
 int nft_remove(void)

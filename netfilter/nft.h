@@ -6,8 +6,9 @@
  * nf_tables; netfilter.h tries one after the other.
  *
  * One batch puts everything there, or nothing: a process killed half-way leaves what was
- * before. A second application replaces the first, in one batch too. Tables of others are
- * never touched.
+ * before. A second application replaces the first, in one batch too: its rules hold within a
+ * tenth of a millisecond, and then close(2) waits some for the packets under the old ones.
+ * Tables of others are never touched.
  *
  * What the rules do not stop, and a filter or a lost capability must: AF_PACKET sockets
  * (CAP_NET_RAW) pass no output hook, AF_VSOCK is no network of ours, and CAP_NET_ADMIN

@@ -60,7 +60,8 @@ static bool is_routed_here(struct notifier *n, const struct msg_address *a)
 
 /*
  * 127.0.0.11 is Docker's resolver, which would carry any question out; the virtual network's
- * addresses, 198.18.0.0/15, are the proxy's. Neither is ours, whatever the table says.
+ * addresses, 198.18.0.0/15, are the proxy's. Neither is ours, whatever the table says. And
+ * fe80::/10 is ours on one device and a neighbour's on another.
  */
 bool notify_is_local(struct notifier *n, const struct msg_address *a)
 {
@@ -73,6 +74,8 @@ bool notify_is_local(struct notifier *n, const struct msg_address *a)
                         return true;
                 if (a->bytes[0] == 198 && (a->bytes[1] & 0xfe) == 18)
                         return false;
+        } else if (a->bytes[0] == 0xfe && (a->bytes[1] & 0xc0) == 0x80) {
+                return false;
         }
         return is_routed_here(n, a);
 }

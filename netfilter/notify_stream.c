@@ -10,7 +10,9 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#define TCP_STATE_ESTABLISHED 1
+/* The kernel's default range for ports that nobody asked for. */
+#define FIRST_PORT 32768
+#define PORTS 28232
 
 int address_read(struct call *c, uint64_t at, uint64_t len, union address *a)
 {
@@ -259,27 +261,48 @@ static int socket_option(int fd, int option)
 }
 
 /*
- * Gives the socket a port on loopback, unless the agent has bound it, and returns it. The
- * proxy knows the connection by that port.
+ * Binds it to a port of loopback, each in its turn, so that one is used again as late as
+ * can be: after a second a connection that was closed no longer keeps it (tcp_tw_reuse). The
+ * kernel's own choice takes milliseconds when most ports wait after a close, and finds none
+ * in the end. An agent's server on a port, or one it bound, makes us take the next.
  */
+static int bind_loopback(int fd, int domain)
+{
+        static const int one = 1;
+        static unsigned next;
+        int r = -1;
+
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+        for (unsigned tries = 0; tries < 256 && r < 0; tries++) {
+                struct msg_address from = { .family = AF_INET, .bytes = { 127, 0, 0, 1 } };
+                union address a;
+                socklen_t len;
+
+                from.port = (uint16_t)(FIRST_PORT + next++ % PORTS);
+                len = address_put(&from, domain, &a);
+                r = bind(fd, &a.any, len);
+                if (r < 0 && errno != EADDRINUSE)
+                        break; /* EINVAL: it is bound */
+        }
+        return r < 0 ? -errno : 0;
+}
+
+/* The port that it will come from: the proxy knows the connection by it. */
 static int source_port(int fd, int domain)
 {
-        static const struct msg_address loopback = { .family = AF_INET, .bytes = { 127, 0, 0, 1 } };
-        static const int zero, one = 1;
+        static const int zero;
         union address a;
         struct msg_address bound;
-        socklen_t len = address_put(&loopback, domain, &a), got = sizeof(a);
+        socklen_t got = sizeof(a);
+        int r;
 
-        if (domain == AF_INET6)
-                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
-        /* EADDRINUSE: every port there is waits after a close; they may be used again. */
-        if (bind(fd, &a.any, len) < 0 && errno == EADDRINUSE) {
-                setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-                if (bind(fd, &a.any, len) < 0)
-                        return -EADDRNOTAVAIL;
-        }
         if (!getpeername(fd, &a.any, &got))
                 return -EISCONN;
+        if (domain == AF_INET6)
+                setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+        r = bind_loopback(fd, domain);
+        if (r < 0 && r != -EINVAL)
+                return -EADDRNOTAVAIL;
         got = sizeof(a);
         if (getsockname(fd, &a.any, &got) < 0)
                 return -errno;
@@ -344,6 +367,22 @@ static int domain_for(struct stream *s, const union address *to)
         return domain == to->any.sa_family ? domain : -EAFNOSUPPORT;
 }
 
+/*
+ * Where net.ipv6.ip_nonlocal_bind is set, it may be bound to anybody's address, and the server
+ * that it connects to would answer there.
+ */
+static bool comes_from_here(struct notifier *n, int fd)
+{
+        static const uint8_t unspecified[16];
+        union address a;
+        struct msg_address from;
+        socklen_t len = sizeof(a);
+
+        if (getsockname(fd, &a.any, &len) < 0 || !address_of(&a, &from))
+                return false;
+        return !memcmp(from.bytes, unspecified, sizeof(unspecified)) || notify_is_local(n, &from);
+}
+
 int notify_stream(struct notifier *n, struct call *c, struct stream *s, const union address *to)
 {
         struct msg_address where;
@@ -356,6 +395,8 @@ int notify_stream(struct notifier *n, struct call *c, struct stream *s, const un
         if (r < 0)
                 return r;
         domain = domain_for(s, to);
+        if (domain >= 0 && !comes_from_here(n, s->fd))
+                domain = -EADDRNOTAVAIL;
         if (domain < 0 || !address_of(to, &where))
                 return notify_release(n, s, domain < 0 ? domain : -EAFNOSUPPORT, false);
         if (!is_own(n, &where)) {
@@ -365,9 +406,6 @@ int notify_stream(struct notifier *n, struct call *c, struct stream *s, const un
         } else {
                 socklen_t len = address_put(&where, domain, &a);
 
-                /* fe80::1 is an address of one of several devices. */
-                if (where.family == AF_INET6)
-                        a.v6.sin6_scope_id = to->v6.sin6_scope_id;
                 r = notify_connect(n, c, s->fd, &a, len, &kept);
         }
         return notify_release(n, s, r, kept);

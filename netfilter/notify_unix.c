@@ -94,17 +94,34 @@ static void remember(struct notifier *n, const struct goal *g)
         known->peer = file_mark(g);
 }
 
-static bool is_the_tasks(struct notifier *n, const struct goal *g)
+enum whose { THE_TASKS, UNKNOWN, NOT_HERE /* not in this network namespace, if anywhere */ };
+
+/* Is the socket of this name one that we saw bound? */
+static enum whose look_up(struct notifier *n, const struct unix_name *name)
 {
         uint64_t socket_inode;
 
+        if (notify_diag_find(n, name, &socket_inode) < 0)
+                return UNKNOWN;
+        if (!socket_inode)
+                return NOT_HERE;
+        return notes_find(&n->bound, socket_inode) ? THE_TASKS : UNKNOWN;
+}
+
+static enum whose find_out(struct notifier *n, const struct call *c, const struct goal *g)
+{
+        struct unix_name name = g->name;
+        enum whose whose;
+
         if (is_known(n, g))
-                return true;
-        if (notify_diag_find(n, &g->name, &socket_inode) < 0 || !socket_inode ||
-            !notes_find(&n->bound, socket_inode))
-                return false;
-        remember(n, g);
-        return true;
+                return THE_TASKS;
+        whose = look_up(n, &name);
+        if (whose == NOT_HERE && !name.text && agent_file_id(c->file, &name.device, &name.inode) &&
+            (name.device != g->name.device || name.inode != g->name.inode))
+                whose = look_up(n, &name);
+        if (whose == THE_TASKS)
+                remember(n, g);
+        return whose;
 }
 
 /* Does a process of this pid namespace listen at the other end? */
@@ -169,7 +186,8 @@ static int by_probe(struct notifier *n, struct call *c, int type, const struct g
 }
 
 /* A server that we did not see bound: refused, or asked for, and then @s is out of the agent. */
-static int ask_first(struct notifier *n, struct call *c, struct stream *s, const struct goal *g)
+static int ask_first(struct notifier *n, struct call *c, struct stream *s, const struct goal *g,
+                     enum whose whose)
 {
         struct sockaddr_un other;
         socklen_t len = sizeof(other);
@@ -180,7 +198,7 @@ static int ask_first(struct notifier *n, struct call *c, struct stream *s, const
         else if (!r && !getpeername(s->fd, (struct sockaddr *)&other, &len))
                 r = -EISCONN;
         if (!r)
-                r = n->task_only ? -EACCES : by_probe(n, c, type, g);
+                r = !n->task_only ? by_probe(n, c, type, g) : whose == NOT_HERE ? -ECONNREFUSED : -EACCES;
         if (!r && s->note) {
                 close(s->fd);
                 notes_drop(&n->held, s->note);
@@ -193,12 +211,14 @@ int notify_unix(struct notifier *n, struct call *c, struct stream *s,
                 const struct sockaddr_un *to, size_t len)
 {
         struct goal g;
+        enum whose whose;
         int type, r = find_goal(c, to, len, &g);
 
         if (r < 0)
                 return notify_release(n, s, r, false);
-        if (!is_the_tasks(n, &g))
-                return ask_first(n, c, s, &g);
+        whose = find_out(n, c, &g);
+        if (whose != THE_TASKS)
+                return ask_first(n, c, s, &g, whose);
         if (s->fd < 0)
                 r = notify_replace(n, c, AF_UNIX, SOCK_STREAM, s);
         else

@@ -145,7 +145,12 @@ int rules_try(void)
         struct nl n = nl_of(batch, sizeof(batch));
         AUTO_CLOSE int fd = nl_open(NETLINK_NETFILTER);
         int r = fd < 0 ? fd : 0;
+        const char *why = "";
 
+        if (shared_netns(&why) > 0) {
+                log_line(LOG_ERROR, "netfilter does not hold here: this network is shared: %s", why);
+                return STATUS_LOCK;
+        }
         bracket(&n, NFNL_MSG_BATCH_BEGIN);
         table(&n, NFT_MSG_NEWTABLE, NLM_F_CREATE);
         table(&n, NFT_MSG_DELTABLE, 0);

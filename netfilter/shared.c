@@ -154,22 +154,21 @@ static int find_rules(const char **why)
         struct nl_dump d;
         struct rd body;
         uint16_t type;
-        int r;
         AUTO_CLOSE int fd = nl_open(NETLINK_NETFILTER);
 
         if (fd < 0)
                 return 0; /* no netfilter, no rules */
         nl_message(&n, NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETCHAIN, NLM_F_DUMP, &all,
                    sizeof(all));
-        r = nl_dump_open(&d, fd, &n, answers, sizeof(answers), DUMP_MS);
-        while (!r && (r = nl_dump_next(&d, &type, &body)) > 0) {
-                r = is_foreign_chain(&body);
-                if (r) {
-                        *why = "somebody else's packet filter is in it, a service mesh's perhaps";
-                        return 1;
-                }
-        }
         /* Who may not look may not write either, and hears so from nft_apply(). */
+        if (nl_dump_open(&d, fd, &n, answers, sizeof(answers), DUMP_MS) < 0)
+                return 0;
+        while (nl_dump_next(&d, &type, &body) > 0) {
+                if (!is_foreign_chain(&body))
+                        continue;
+                *why = "somebody else's packet filter is in it, a service mesh's perhaps";
+                return 1;
+        }
         return 0;
 }
 

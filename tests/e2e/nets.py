@@ -137,4 +137,7 @@ def pair(v6=True):
     box.ip("route add default via " + NEAR4)
     if v6:
         box.ip("route add default via " + NEAR6)
+    # The kernel sends nothing by a device before it has noticed the cable.
+    for space, device in ((box, "eth0"), (world, "w")):
+        lib.until(lambda: "state UP" in space.ip("-o link show " + device), "a cable")
     return box, world

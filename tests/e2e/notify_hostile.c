@@ -73,11 +73,14 @@ static volatile int stop, shared_fd = -1;
 
 static void *flip(void *unused)
 {
-        struct sockaddr_in good = v4("127.0.0.1", 1), evil = v4(FORBIDDEN, 80);
+        struct sockaddr_in good = v4("127.0.0.1", 1), evil = v4(FORBIDDEN, 7);
 
         while (!stop) {
-                target = good;
-                target = evil;
+                for (int i = 0; i < 500; i++) {
+                        target = good;
+                        target = evil;
+                }
+                sched_yield(); /* to the notifier, so that more calls are raced */
         }
         return unused;
 }
@@ -97,6 +100,7 @@ static void *swap(void *unused)
                 dup2(null, shared_fd);
                 dup2(tcp, shared_fd);
                 close(tcp);
+                sched_yield();
         }
         return unused;
 }
@@ -107,7 +111,7 @@ static int race(double seconds, void *(*other)(void *), int descriptors)
         unsigned long n = 0, good = 0;
         double end = now() + seconds;
 
-        target = v4(FORBIDDEN, 80);
+        target = v4(FORBIDDEN, 7);
         shared_fd = fcntl(socket(AF_INET, SOCK_STREAM, 0), F_DUPFD, 500);
         pthread_create(&t, NULL, other, NULL);
         while (now() < end) {
@@ -318,6 +322,40 @@ static void options(void)
         tried(!setsockopt(fd, SOL_SOCKET, 62, &n, sizeof(n)), "bind to an interface");
         tried(!setsockopt(fd, IPPROTO_IP, 50, &n, sizeof(n)), "unicast interface");
         tried(!setsockopt(fd, SOL_SOCKET, SO_MARK, &n, sizeof(n)), "mark");
+        struct group_req group = { .gr_interface = 0 };
+        struct sockaddr_in g4 = v4("239.1.2.3", 0);
+        struct sockaddr_in6 g6 = { .sin6_family = AF_INET6 };
+        struct ip_mreq_source source = { .imr_multiaddr = g4.sin_addr };
+        struct ipv6_mreq join = { .ipv6mr_interface = 0 };
+        inet_pton(AF_INET6, "ff15::1:2:3", &g6.sin6_addr);
+        join.ipv6mr_multiaddr = g6.sin6_addr;
+        memcpy(&group.gr_group, &g4, sizeof(g4));
+        tried(!setsockopt(fd, 0, MCAST_JOIN_GROUP, &group, sizeof(group)), "join a group");
+        tried(!setsockopt(fd, 0, IP_ADD_SOURCE_MEMBERSHIP, &source, sizeof(source)),
+              "join a group of a source");
+        tried(!setsockopt(fd, 0, IP_ADD_MEMBERSHIP, &source, 8), "add a membership");
+        memcpy(&group.gr_group, &g6, sizeof(g6));
+        tried(!setsockopt(six, 41, MCAST_JOIN_GROUP, &group, sizeof(group)), "join an IPv6 group");
+        tried(!setsockopt(six, 41, IPV6_ADD_MEMBERSHIP, &join, sizeof(join)),
+              "add an IPv6 membership");
+        /* A server of our own would answer the client's address: on the wire. */
+        struct sockaddr_in6 own = { .sin6_family = AF_INET6, .sin6_port = htons(5555) };
+        struct sockaddr_in6 foreign = { .sin6_family = AF_INET6 };
+        inet_pton(AF_INET6, "fd09::2", &own.sin6_addr);
+        inet_pton(AF_INET6, "fd09::77", &foreign.sin6_addr);
+        int server = socket(AF_INET6, SOCK_STREAM, 0), client = socket(AF_INET6, SOCK_STREAM, 0);
+        n = 1;
+        setsockopt(server, SOL_SOCKET, SO_REUSEADDR, &n, sizeof(n));
+        fcntl(client, F_SETFL, O_RDWR | O_NONBLOCK);
+        tried(!setsockopt(client, 41, 78, &n, sizeof(n)), "IPv6 freebind");
+        tried(!setsockopt(client, 0, 15, &n, sizeof(n)), "freebind");
+        tried(bind(server, (struct sockaddr *)&own, sizeof(own)) || listen(server, 5),
+              "a server of one's own should work");
+        bind(client, (struct sockaddr *)&foreign, sizeof(foreign));
+        connect(client, (struct sockaddr *)&own, sizeof(own));
+        usleep(20000);
+        close(client);
+        close(server);
         close(fd);
         close(six);
 }

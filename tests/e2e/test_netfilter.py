@@ -6,21 +6,25 @@ behind a cable. build/release/probe_netfilter applies the lock; a few lines of P
 for the proxy.
 """
 import errno
+import json
 import os
 import select
+import shutil
+import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 
 import lib
-from lib import ROOT, case, main, skip
+from lib import ROOT, case, main, skip, start, until
 from nets import BOX4, BOX6, FAR4, FAR6, NEAR4, NEAR6, Space, pair
 
 PROBE = ROOT + "/build/release/probe_netfilter"
 MARK, DNS, PROXY = 0x41524c4b, 1053, 1080
 PLAN = ["mark=%d" % MARK, "dns=%d" % DNS, "redirect=%d" % PROXY]
-FORMS = [["inet"], ["split"], ["nofib"], ["split", "nofib"]]
+FORMS = [["inet"], ["split"], ["nofib"], ["split", "nofib"], ["xt"]]
 SO_ORIGINAL_DST = 80
 FAMILY = {4: socket.AF_INET, 6: socket.AF_INET6}
 FAR, NEAR = {4: FAR4, 6: FAR6}, {4: NEAR4, 6: NEAR6}
@@ -134,13 +138,13 @@ def ask(v, address, port, mark=0, uid=None, kind=stream):
         return errno.errorcode[e.errno]
 
 
-def ping(v):
+def ping(v, address=None):
     with open("/proc/sys/net/ipv4/ping_group_range", "w") as f:
         f.write("0 0")
     s = socket.socket(FAMILY[v], socket.SOCK_DGRAM, 1 if v == 4 else 58)
     try:
         s.settimeout(0.3)
-        s.sendto(bytes([8 if v == 4 else 128]) + bytes(7), (FAR[v], 0))
+        s.sendto(bytes([8 if v == 4 else 128]) + bytes(7), (address or FAR[v], 0))
         return "answer " + s.recv(99).hex()
     except socket.timeout:
         return "silence"
@@ -322,6 +326,18 @@ def a_published_port_answers_where_the_plan_says_so(form):
 
 
 @in_every_form
+def the_kernel_itself_answers_nobody_outside(form):
+    """Packets without an owner: an echo reply could carry what it was asked with."""
+    box, world = pair()
+    for v, address in ((4, BOX4), (6, BOX6)):
+        got = world.do(ping, v, address)
+        assert got.startswith("answer"), got
+    lock(box, form)
+    for v, address in ((4, BOX4), (6, BOX6)):
+        assert world.do(ping, v, address) == "silence"
+
+
+@in_every_form
 def off_lets_nothing_out_at_all(form):
     box, world = pair()
     serve_world(world)
@@ -368,14 +384,18 @@ def ipv6_that_comes_later_is_locked_too(form):
 def rules_of(space):
     legacy = [space.run(p + "-legacy-save").stdout for p in ("iptables", "ip6tables")]
     text = "\n".join(legacy) + space.run("nft", "list", "ruleset").stdout
-    return [line for line in text.splitlines() if line and line[0] not in "#:*"]
+    return [line for line in text.splitlines()
+            if line and line != "COMMIT" and line[0] not in "#:*"]
 
 
 @case
 def nft_lists_the_rules_in_its_own_words():
     box, world = locked(["inet"])
     listed = box.nft("list ruleset")
-    for text in ("table inet airlock", "policy drop", "meta mark 0x41524c4b accept",
+    for text in ("table inet airlock",
+                 "type filter hook output priority filter; policy drop",
+                 "type filter hook forward priority filter; policy drop",
+                 "meta mark 0x41524c4b accept",
                  "udp dport 53 redirect to :1053", "fib daddr type local accept",
                  "meta l4proto tcp redirect to :1080", "icmpv6 type 133-136 accept",
                  "reject with icmpx admin-prohibited", "type nat hook output priority -110"):
@@ -418,7 +438,8 @@ def what_others_put_there_stays(form):
     assert rules_of(box) == with_ours
     done = box.run(PROBE, "remove")
     assert done.returncode == 0, done.stdout
-    assert rules_of(box) == before
+    after = rules_of(box)
+    assert after == before, (before, after)
 
 
 @in_every_form
@@ -494,6 +515,32 @@ def in_a_user_namespace_of_its_own_it_needs_no_privilege():
     done = subprocess.run(["nsenter", "--target", str(space.anchor.pid), "--user", "--net",
                            PROBE, "apply", *PLAN], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (0, "nf_tables\n"), done
+
+
+@case
+def without_nf_tables_it_is_ip_tables():
+    """The agent's filter refuses netlink to netfilter: a kernel that has none."""
+    box, world = pair()
+    serve_world(world)
+    serve_proxy(box)
+    done = box.run(ROOT + "/build/release/probe_filter", "agent", PROBE, "apply", *PLAN)
+    assert (done.returncode, done.stdout) == (0, "ip_tables\n"), done
+    for v in (4, 6):
+        assert box.do(ask, v, FAR[v], 443, MARK) == "world"
+        assert box.do(ask, v, FAR[v], 443) == "proxy %s 443" % FAR[v]
+    assert "-j REDIRECT" in box.run("iptables-legacy-save").stdout
+    assert not box.run(PROBE, "remove").returncode
+    assert "airlock" not in box.nft("list ruleset") and "-A" not in "".join(rules_of(box))
+
+
+@case
+def a_kernel_without_ipv6_needs_no_ip6_table():
+    box, world = pair(v6=False)
+    serve_world(world, (4,))
+    serve_proxy(box, (4,))
+    lock(box, ["split", "nov6"])
+    assert box.nft("list tables").split() == ["table", "ip", "airlock"]
+    assert box.do(ask, 4, FAR4, 443) == "proxy %s 443" % FAR4
 
 
 @case
@@ -592,5 +639,117 @@ def a_bridge_gives_the_host_away():
     assert "bridge" in shared(box)
 
 
+# --- in a real container ----------------------------------------------------------------------
+
+def inside_docker():
+    """Runs in the container, as root with CAP_NET_ADMIN, on a network with Docker's DNS."""
+    def probe(*words):
+        done = subprocess.run([PROBE, *words], capture_output=True, text=True)
+        return [done.returncode, done.stdout.strip()]
+    told = {"shared": probe("shared"), "before": resolve("127.0.0.11", 0)}
+    port = [int(line.split()[1].split(":")[1], 16) for line in open("/proc/net/udp")
+            if ":" in line and line.split()[1].startswith("0B00007F")][0]
+    told["apply"] = probe("apply", *PLAN, "inbound")
+    if not os.fork():
+        signal.alarm(60)
+        at = [(4, "127.0.0.1")]
+        greet(lambda _: None, listeners((stream, datagram), (DNS,), at) +
+              listeners((stream,), (PROXY,), at) + listeners((stream,), (8000,), [(4, "0.0.0.0")]),
+              lambda s, c: {DNS: "dns", 8000: "published"}.get(s.getsockname()[1]) or
+              "proxy " + original(c))
+    time.sleep(0.3)
+    told["marked"] = resolve("127.0.0.11", MARK)
+    told["answers"] = {
+        "dns": ask(4, "127.0.0.11", 53, 0, None, datagram),
+        "docker": ask(4, "127.0.0.11", port, 0, None, datagram),
+        "tcp": ask(4, "198.51.100.7", 443),
+        "udp": ask(4, "198.51.100.7", 443, 0, None, datagram),
+        "own": ask(4, socket.gethostbyname(socket.gethostname()), 8000),
+        "v6": ask(6, FAR6, 443)}
+    told["again"] = probe("apply", *PLAN, "inbound")
+    told["still alone"] = probe("shared")
+    print(json.dumps(told), flush=True)
+    time.sleep(30)
+
+
+def resolve(server, mark):
+    """Does the resolver know the container's own name? Docker's does, without asking on."""
+    name = b"".join(bytes([len(w)]) + w for w in (b"lockedbox",)) + b"\0"
+    s = datagram(4, mark)
+    s.connect((server, 53))
+    s.send(struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + name + struct.pack("!2H", 1, 1))
+    try:
+        return struct.unpack("!6H", s.recv(512)[:12])[3] == 1
+    except OSError as e:
+        return str(e)
+
+
+def dockerd(space, directory):
+    """A dockerd whose network is @space: the machine's own rules are none of its."""
+    socket_path = "unix://%s/docker.sock" % directory
+    start(["nsenter", "--net=" + space.path, "dockerd", "-H", socket_path, "--data-root",
+           directory + "/data", "--exec-root", directory + "/exec", "--pidfile",
+           directory + "/pid", "--bip", "10.77.0.1/24"],
+          stdout=subprocess.DEVNULL, stderr=open(directory + "/log", "w"))
+
+    def docker(*words, check=True):
+        done = subprocess.run(["docker", "-H", socket_path, *words], capture_output=True,
+                              text=True, stdin=subprocess.DEVNULL, timeout=60)
+        assert not check or not done.returncode, "docker %s: %s" % (words[0], done.stderr)
+        return done.stdout
+    try:
+        until(lambda: docker("info", "-f", "{{.ServerVersion}}", check=False).strip(),
+              "dockerd", 30)
+    except AssertionError:
+        skip("dockerd does not start here: " + open(directory + "/log").read()[-300:])
+    return docker
+
+
+@case
+def in_a_docker_container_with_net_admin_it_holds():
+    if not shutil.which("dockerd"):
+        skip("dockerd is not installed")
+    box, world = pair()
+    box.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
+    with tempfile.TemporaryDirectory(prefix="airlock-nft.") as directory:
+        docker = dockerd(box, directory)
+        try:
+            root = directory + "/root"
+            for name in ("bin", "sbin", "lib", "lib64"):
+                os.makedirs(root, exist_ok=True)
+                os.symlink("usr/" + name, root + "/" + name)
+            subprocess.run(["tar", "-C", root, "-cf", directory + "/root.tar", "."], check=True)
+            docker("import", directory + "/root.tar", "probe")
+            docker("network", "create", "--subnet", "10.78.0.0/24", "n")
+            docker("run", "-d", "--name", "lockedbox", "--network", "n", "--cap-add", "NET_ADMIN",
+                   "-p", "8000:8000", "-v", "/usr:/usr:ro", "-v", ROOT + ":" + ROOT + ":ro",
+                   "probe", "/usr/bin/python3", "-c", "import sys; sys.path.insert(0, %r); "
+                   "import test_netfilter as t; t.inside_docker()" % (ROOT + "/tests/e2e"))
+            told = json.loads(until(lambda: docker("logs", "lockedbox", check=False).strip(),
+                                    "what the container says", 20).splitlines()[-1])
+            assert told["shared"] == [0, ""] and told["still alone"] == [0, ""], told
+            assert told["apply"] == [0, "nf_tables"] and told["again"] == [0, "nf_tables"], told
+            assert told["before"] is True and told["marked"] is True, told
+            answers = told["answers"]
+            assert answers.pop("v6") in ("ENETUNREACH", "EADDRNOTAVAIL", "ECONNREFUSED"), told
+            assert answers == {"dns": "dns", "docker": "EPERM", "udp": "EPERM",
+                               "tcp": "proxy 198.51.100.7 443", "own": "published"}, told
+            assert world.do(ask, 4, BOX4, 8000) == "published"
+        finally:
+            docker("rm", "-f", "lockedbox", check=False)
+            lib._started[-1].terminate()
+            lib._started[-1].wait(20)
+            unmount(directory)
+
+
+def unmount(directory):
+    """What a dockerd that is gone has left mounted."""
+    with open("/proc/self/mounts") as f:
+        below = [line.split()[1] for line in f if line.split()[1].startswith(directory + "/")]
+    for point in reversed(below):
+        subprocess.run(["umount", "-l", point], stderr=subprocess.DEVNULL)
+
+
 if __name__ == "__main__":
+    lib.TIMEOUT_S = 90  # dockerd takes its time
     main()

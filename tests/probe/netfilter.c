@@ -1,7 +1,7 @@
 /*
  * tests/probe/netfilter.c - the netfilter lock by hand, for test_netfilter.py.
  *
- * Usage: probe_netfilter [form…] apply|verify|remove|shared [name=number…]
+ * Usage: probe_netfilter [form…] apply|verify|remove|shared|nothing [name=number…]
  *
  * Forms: any (the program's own choice, the default), inet, split, nofib, nonat, xt. What the
  * function says is the exit status: 0, 1, or 2 with the errno's name on stdout.
@@ -11,6 +11,7 @@
 #include "netfilter/shared.h"
 #include "netfilter/xt.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -78,7 +79,7 @@ static int carry_out(const char *what, const char **how)
                 return by_xt ? xt_remove() : by_nft ? nft_remove() : netfilter_remove(how);
         if (!strcmp(what, "shared"))
                 return shared_netns(how);
-        return -1000;
+        return strcmp(what, "nothing") ? -EINVAL : 0;
 }
 
 int main(int argc, char **argv)
