@@ -306,8 +306,9 @@ enum policy_reason policy_address(const struct policy *p, const struct policy_ve
                 return POLICY_DENY_DENIED;
         enum address_kind kind = address_special(a);
 
-        /* Documentation's (RFC 5737) are nobody's, and the internet of many a laboratory. */
-        if (kind == ADDRESS_PUBLIC || kind == ADDRESS_DOCUMENTATION || is_opened(p, a, v->port))
+        /* Documentation's (RFC 5737) are nobody's; in a laboratory a name may lead there. */
+        if (kind == ADDRESS_PUBLIC || (kind == ADDRESS_DOCUMENTATION && !v->host.literal) ||
+            is_opened(p, a, v->port))
                 return POLICY_ALLOWED;
         return POLICY_DENY_ADDRESS;
 }

@@ -39,7 +39,7 @@
  * git=push lets both through, and with a branch the proxy checks each ref (git.h).
  * Paths match the normal form (policy_path) without query, by glob.h. A rule's path counts for its git requests too.
  *
- * Which addresses. Special ones (address_special), but for documentation's, are refused in every mode, whatever name
+ * Which addresses. Special ones (address_special; documentation's only as literals) are refused in every mode, whatever name
  * led there, unless a pattern of an allow or a rule that takes the port opens it (cidr_opens).
  * Address literals need such a pattern in limited mode; full lets public ones through.
  */
