@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -202,14 +203,29 @@ static int give_policy(struct task *t, enum policy_text_for what, enum phase p)
         return msg_ask(t->egress.control, &m, fd, ANSWER_MS);
 }
 
+/* Does the policy look into requests? Only then do clients have to believe us. */
+static bool looks_inside(const struct spec *s)
+{
+        if (s->network.methods.items)
+                return true;
+        for (size_t i = 0; i < s->network.rule_count; i++) {
+                const struct spec_rule *r = &s->network.rules[i];
+
+                if (r->methods.items || r->paths.items || r->git != GIT_UNSET || r->inject_header)
+                        return true;
+        }
+        return false;
+}
+
 static NORETURN void become_proxy(struct task *t, int control)
 {
-        char fd[16], journal[16], uid[16], start[24];
+        char fd[16], journal[16], uid[16], start[24], ca[16];
+        struct wr c = wr_of(ca, sizeof(ca) - 1);
         struct wr f = wr_of(fd, sizeof(fd) - 1);
         struct wr j = wr_of(journal, sizeof(journal) - 1);
         struct wr u = wr_of(uid, sizeof(uid) - 1);
         struct wr s = wr_of(start, sizeof(start) - 1);
-        const char *argv[14] = { "airlock-proxy", "--control", fd, "--journal", journal,
+        const char *argv[16] = { "airlock-proxy", "--control", fd, "--journal", journal,
                                  "--start-ms", start };
         size_t n = 7;
 
@@ -221,6 +237,12 @@ static NORETURN void become_proxy(struct task *t, int control)
         wr_cstr(&s);
         wr_u64(&u, PROXY_UID);
         wr_cstr(&u);
+        if (t->egress.ca) {
+                wr_u64(&c, (uint64_t)t->egress.ca);
+                argv[n++] = "--ca-out-fd";
+                argv[n++] = wr_cstr(&c);
+                fcntl(t->egress.ca, F_SETFD, 0);
+        }
         if (t->egress.own_uid) {
                 argv[n++] = "--uid";
                 argv[n++] = uid;
@@ -245,6 +267,11 @@ static int run_proxy(struct task *t)
 {
         int ends[2];
 
+        if (looks_inside(&t->spec)) {
+                t->egress.ca = memfd_create("ca", MFD_CLOEXEC);
+                if (t->egress.ca < 0)
+                        return -errno;
+        }
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
                 return -errno;
         t->egress.proxy = _Fork();
@@ -336,6 +363,41 @@ enum status egress_start(struct task *t)
         if (mode_of(t, PHASE_SETUP) != NET_OFF)
                 name_proxy(t);
         return t->agent_lock == LOCKED_NETFILTER ? apply_rules(t, false) : STATUS_OK;
+}
+
+/* airlock-trust prints the variables that lead clients to the certificate. */
+static enum status take_variables(struct task *t, int fd)
+{
+        char text[8192];
+        ssize_t n = pread(fd, text, sizeof(text), 0);
+
+        if (n <= 0 || (size_t)n == sizeof(text) || env_add_lines(&t->env, text, (size_t)n))
+                return task_fail(t, STATUS_PROVISION, "airlock-trust named no variables");
+        return STATUS_OK;
+}
+
+enum status egress_trust(struct task *t)
+{
+        char dir[96];
+        struct wr d = wr_of(dir, sizeof(dir) - 1);
+        char *argv[] = { (char[]){ "airlock-trust" }, (char[]){ "--dir" }, dir,
+                         (char[]){ "--store" }, NULL };
+        AUTO_CLOSE int out = memfd_create("variables", MFD_CLOEXEC);
+        struct watch w = { .what = "airlock-trust", .argv = argv, .in = t->egress.ca, .out = out,
+                           .program = t->egress.trust_program, .new_session = true,
+                           .timeout_s = 60, .confine = &t->setup_confine, .env = &t->env };
+        int status = 0;
+
+        if (!t->egress.proxy || !t->egress.ca)
+                return STATUS_OK;
+        wr_fmt(&d, "%s/trust", t->state);
+        wr_cstr(&d);
+        if (mkdirat(t->state_fd, "trust", 0755) < 0 || lseek(t->egress.ca, 0, SEEK_SET) < 0)
+                return task_fail(t, STATUS_PROVISION, "%s: %s", dir, strerror(errno));
+        if (watch(t, &w, &status) != WATCH_EXITED || status)
+                return task_fail(t, STATUS_PROVISION, "the proxy's certificate can't be put where "
+                                 "clients look (airlock-trust)");
+        return take_variables(t, out);
 }
 
 enum status egress_setup(struct task *t)

@@ -20,7 +20,8 @@ struct task;
 enum status;
 
 struct egress {
-        int lock_program, proxy_program, notify_program; /* opened; 0: not there */
+        int lock_program, proxy_program, notify_program, trust_program; /* opened */
+        int ca;            /* memfd of the proxy's certificate, PEM; 0: not needed */
         pid_t proxy;       /* 0: none runs */
         int control;       /* its channel; -1 */
         pid_t notify;      /* airlock-notify beside a child under that lock; 0 */
@@ -35,6 +36,7 @@ struct egress {
 /* Steps. */
 enum status egress_choose(struct task *t); /* which locks hold for setup and agent */
 enum status egress_start(struct task *t);  /* the proxy, with the checkout's policy */
+enum status egress_trust(struct task *t);  /* its certificate, to the image's clients */
 enum status egress_setup(struct task *t);  /* setup's policy */
 enum status egress_seal(struct task *t);   /* the agent's policy; nothing of setup's survives */
 enum status egress_prove(struct task *t);  /* tries, as the agent would, to get out */
