@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define LINE 64
+#define LINE 64UL
 #define LINE_BYTES (LINE / 4 * 3)
 
 static const char begin[] = "-----BEGIN AGE ENCRYPTED FILE-----";
@@ -90,7 +90,7 @@ enum armor_status armor_parse(const void *text, size_t len, uint8_t *out, size_t
 {
         struct rd r = rd_of(text, len);
         struct rd line;
-        size_t total = 0;
+        size_t total = 0, n;
         bool more = true; /* the last line was full: another may follow */
 
         if (skip_space(&r) > ARMOR_SPACE_MAX)
@@ -99,8 +99,6 @@ enum armor_status armor_parse(const void *text, size_t len, uint8_t *out, size_t
         if (!line_is(&line, begin))
                 return ARMOR_BEGIN;
         for (;;) {
-                size_t n;
-
                 if (!rd_left(&r))
                         return ARMOR_END;
                 line = take_line(&r);

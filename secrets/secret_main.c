@@ -23,12 +23,12 @@
 #include <time.h>
 
 #define PLAIN_MAX (1024UL * 1024)
-#define RECIPIENTS 256
+#define RECIPIENTS 256UL
 #define HEADER_MAX (AGE_HEADER_LEN + RECIPIENTS * AGE_STANZA_LEN)
 /* A full file for some hundred recipients, armored with CRLF. */
 #define FILE_MAX (1600UL * 1024)
 #define TEXT_MAX (64UL * 1024) /* of a file of recipients */
-#define KEY_TEXT 80            /* AGE-SECRET-KEY-1… takes 74 */
+#define KEY_TEXT 80UL           /* AGE-SECRET-KEY-1… takes 74 */
 
 static const char too_long[] = "more than 1 MiB: seal large data with a key that is the secret";
 
@@ -153,7 +153,7 @@ static void add_recipients(const char *name, const void *text, size_t len, bool 
                 if (s != IDENTITY_OK)
                         die(STATUS_USAGE, "-r %s: %s", name, identity_status_str(s));
                 if (recipient_count == RECIPIENTS)
-                        die(STATUS_SPEC, "more than %u recipients", RECIPIENTS);
+                        die(STATUS_SPEC, "more than %zu recipients", RECIPIENTS);
                 memcpy(recipients[recipient_count++], key, AGE_KEY_LEN);
         }
 }
