@@ -349,7 +349,7 @@ int main(int argc, char **argv)
         if (r)
                 return r < 0 ? (int)STATUS_OK : r;
         /* Neither a core nor a neighbour of the same user gets to see our memory. */
-        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prlimit(0, RLIMIT_CORE, &none, NULL) < 0)
                 die_errno(STATUS_AGAIN, errno, "keep out of core files");
         switch (o.command) {
         case SECRET_KEYGEN:
