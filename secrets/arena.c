@@ -14,7 +14,7 @@
 #define SYS_memfd_secret 447 /* the same everywhere; Linux 5.14 */
 #endif
 
-#define STACK (32UL * 1024) /* BearSSL's deepest call of ours takes a sixth of it */
+#define STACK (32UL * 1024) /* sealed_open takes 3 KiB of it */
 #define GUARD 4096UL
 
 /* Over the reserved range, behind its guard page. 0 or -errno. */
