@@ -30,7 +30,7 @@
 #define TEXT_MAX (64UL * 1024) /* of a file of recipients */
 #define KEY_TEXT 80UL           /* AGE-SECRET-KEY-1… takes 74 */
 
-static const char too_long[] = "more than 1 MiB: seal large data with a key that is the secret";
+static const char too_long[] = "more than 1 MiB, which is all we take: `age` does large files";
 
 static void open_arena(struct arena *a, size_t room)
 {
