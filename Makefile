@@ -40,7 +40,10 @@ DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/policy.c netfilter/policy_parse.c
 
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock \
-        airlock-notify airlock-proxy airlock-trust
+        airlock-notify airlock-proxy airlock-trust airlock-secret
+AGE := secrets/base64.c secrets/bech32.c secrets/armor.c secrets/age.c secrets/identity.c \
+        secrets/sealed.c secrets/arena.c secrets/keysource.c
+
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) base/confine.c $(SPEC) init/spec_image.c \
@@ -78,14 +81,19 @@ SRC_airlock-proxy := $(BASE) base/confine.c base/ev.c $(DECODERS) \
 SRC_airlock-trust := $(BASE) base/confine.c base/base64.c init/sig.c init/trust.c \
         init/trust_main.c
 
+SRC_airlock-secret := $(BASE) base/confine.c base/environ.c $(AGE) \
+        secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c
+
 # What speaks TLS, over BearSSL; and what only it needs.
 TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
         netfilter/inject.c netfilter/inspect_head.c netfilter/inspect.c
 
-GENERATED   := build/generated/jsmn.h build/generated/filter.h build/generated/preset.inc
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 BEARSSL_HOST := build/bearssl/host/libbearssl.a
+# Headers that a build makes or fetches before it compiles anything.
+GENERATED   := build/generated/jsmn.h build/generated/filter.h build/generated/preset.inc \
+        $(if $(filter build/bearssl/src/inc,$(BEARSSL_INC)),build/bearssl/src)
 
 # --- release: Debian's musl, by an explicit link line --------------------------------
 # musl-gcc -static-pie links a dynamic PIE and says nothing; -print-file-name=rcrt1.o
@@ -95,7 +103,7 @@ MUSL     ?= /usr/lib/$(ARCH)-linux-musl
 MUSL_GCC ?= musl-gcc
 crtfile   = $(shell gcc -print-file-name=$(1))
 
-LANG_FLAGS := -std=c11 -D_GNU_SOURCE -I. -DAIRLOCK_VERSION='"$(VERSION)"'
+LANG_FLAGS := -std=c11 -D_GNU_SOURCE -I. -isystem $(BEARSSL_INC) -DAIRLOCK_VERSION='"$(VERSION)"'
 SMALL  := -Os -flto=auto -ffunction-sections -fdata-sections \
           -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-plt
 HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
@@ -107,8 +115,7 @@ WARN   := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes \
           -Wswitch-enum -Wformat=2 -Wnull-dereference -Wimplicit-fallthrough \
           -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wtrampolines
 UAPI   := -isystem build/uapi
-RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) -isystem build/generated \
-        -isystem $(BEARSSL_INC)
+RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) -isystem build/generated
 
 LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
         -Wl,-pie,--no-dynamic-linker,-z,text $(MUSL)/rcrt1.o $(MUSL)/crti.o \
@@ -159,7 +166,7 @@ build/generated/preset.inc: $(wildcard rootfs/presets/*.txt)
 objects = $(SRC_$(1):%.c=build/release/%.o)
 entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 $(foreach p,$(PROGRAMS),$(eval build/release/$(p): $(call objects,$(p))))
-build/release/airlock-proxy build/release/airlock-trust: $(BEARSSL)
+build/release/airlock-proxy build/release/airlock-trust build/release/airlock-secret: $(BEARSSL)
 $(PROGRAMS:%=build/release/%):
 	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
@@ -170,10 +177,11 @@ UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilte
         netfilter/sandbox_options.c netfilter/notes.c netfilter/nl.c netfilter/rules.c
 UNIT_SRC := $(BASE) base/ev.c base/json.c init/spec.c init/spec_keys.c init/spec_words.c \
         init/spec_check.c init/spec_narrow.c init/spec_image.c init/env.c init/policy_text.c \
-        init/trust.c $(DECODERS) $(TLS) netfilter/names.c $(UNIT_NETFILTER) $(UNIT)
+        init/trust.c $(DECODERS) $(TLS) netfilter/names.c $(UNIT_NETFILTER) \
+        base/environ.c $(AGE) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
-        -isystem build/generated -isystem $(BEARSSL_INC)
+        -isystem build/generated
 ASAN := $(HOST) -fsanitize=address,undefined -fno-sanitize-recover=all
 
 build/asan/%.o: %.c Makefile | $(GENERATED)
@@ -224,7 +232,7 @@ build/fuzz/:
 	@mkdir -p $@
 build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) Makefile $(BEARSSL_HOST) | $(GENERATED)
 	@mkdir -p $(@D)
-	clang $(LANG_FLAGS) -g -O1 -isystem build/generated -isystem $(BEARSSL_INC) \
+	clang $(LANG_FLAGS) -g -O1 -isystem build/generated \
 	        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 	        $< $(FUZZ_SRC) $(BEARSSL_HOST) -o $@
 build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
@@ -279,7 +287,7 @@ lint: deps deps-lint
 lint-all: layers headers analyzer tidy cppcheck
 layers:
 	tests/lint/layers
-headers: $(GENERATED) | build/bearssl/src
+headers: $(GENERATED)
 	tests/lint/headers
 analyzer: $(LINT_SRC:%.c=build/lint/%.analyzed)
 tidy: $(LINT_SRC:%.c=build/lint/%.tidied)
@@ -289,7 +297,7 @@ build/lint/%.analyzed: %.c Makefile | $(GENERATED)
 	@touch $@
 build/lint/%.tidied: %.c .clang-tidy Makefile | $(GENERATED)
 	@mkdir -p $(@D)
-	clang-tidy --quiet $< -- $(LANG_FLAGS) -isystem build/generated -isystem $(BEARSSL_INC)
+	clang-tidy --quiet $< -- $(LANG_FLAGS) -isystem build/generated
 	@touch $@
 # The cleanup attribute is unknown to it (resourceLeak; the unit runner counts open
 # descriptors instead), and it sees neither the system's headers nor every caller.
@@ -309,7 +317,7 @@ build/compile_commands.json: Makefile
 	        printf '%s\n{"directory": "%s", "file": "%s", "arguments": ["gcc"' \
 	                "$$sep" '$(CURDIR)' "$$f"; \
 	        for a in -std=c11 -D_GNU_SOURCE -I. '-DAIRLOCK_VERSION=\"$(VERSION)\"' \
-	                -isystem build/generated -c "$$f"; do printf ', "%s"' "$$a"; done; \
+	                -isystem $(BEARSSL_INC) -isystem build/generated -c "$$f"; do printf ', "%s"' "$$a"; done; \
 	        printf ']}'; sep=','; done; printf '\n]\n'; } > $@
 
 # --- reproducible: other directories, other times, other numbers of jobs -----------------
@@ -354,16 +362,12 @@ $(BEARSSL_HOST): | build/bearssl/src
 	@mkdir -p $(@D)
 	$(MAKE) -s -C build/bearssl/src lib CC=gcc CFLAGS='-std=gnu99 -W -Wall -g -O2 -fPIC' \
 	        BUILD=$(CURDIR)/$(@D)
-# Whoever includes <bearssl.h>; an order, so that an unpacked source rebuilds nothing.
-TLS_USER := $(TLS) init/trust.c tests/probe/bearssl.c tests/probe/inspect.c $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
-$(foreach k,release asan cov,$(TLS_USER:%.c=build/$(k)/%.o)): | build/bearssl/src
-$(TLS:%.c=build/lint/%.analyzed) $(TLS:%.c=build/lint/%.tidied): | build/bearssl/src
 
 # --- what a fresh Debian machine lacks ----------------------------------------------------
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.
 DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjsmn-dev \
         libseccomp-dev git:git
-DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc \
+DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc age:age \
         strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
         /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \

@@ -40,6 +40,18 @@ static int sandbox(int argc, char **argv)
         return program_exec("airlock-lock", argv, sig_inherited);
 }
 
+static int secret(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-secret", argv, sig_inherited);
+}
+
+static int proxy(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-proxy", argv, sig_inherited);
+}
+
 /*
  * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
@@ -64,15 +76,18 @@ static int run(int argc, char **argv)
 
 static const struct command commands[] = {
         { "init", command_init },   { "run", run },             { "check", explain },
-        { "doctor", explain },      { "sandbox", sandbox }, { "secret", not_here },
-        { "proxy", not_here },      { "exec-server", not_here }, { "agent", not_here },
+        { "doctor", explain },      { "sandbox", sandbox },     { "secret", secret },
+        { "proxy", proxy },      { "exec-server", not_here }, { "agent", not_here },
         { "cache", not_here },      { "report", not_here },
 };
 
 int help_show(const char *command)
 {
         char *argv[] = { (char[]){ "help" }, (char *)(uintptr_t)command, NULL };
+        char *own[] = { (char[]){ "secret" }, (char[]){ "--help" }, NULL };
 
+        if (command && !strcmp(command, "secret"))
+                return secret(2, own);
         return program_exec("airlock-explain", argv, sig_inherited);
 }
 
@@ -125,7 +140,7 @@ static bool asks_version(const char *word)
 
 static int run_command(const struct command *c, int argc, char **argv)
 {
-        if (argc > 1 && c->run != not_here &&
+        if (argc > 1 && c->run != not_here && c->run != secret && /* it has its own help */
             (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
                 return help_show(c->name);
         return c->run(argc, argv);

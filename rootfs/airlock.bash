@@ -8,10 +8,16 @@ _airlock()
 
         if ((COMP_CWORD == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W \
-                        'run init check doctor sandbox --help --version' -- "$current")
+                        'run init check doctor sandbox proxy secret --help --version' -- "$current")
                 return
         fi
         case $previous in
+        -o | --output | -i | --identity | -R | --recipients-file | --file-key)
+                mapfile -t COMPREPLY < <(compgen -f -- "$current")
+                compopt -o filenames 2>/dev/null
+                return
+                ;;
+        -r | --recipient) return ;;
         --box | --out | --root)
                 mapfile -t COMPREPLY < <(compgen -d -- "$current")
                 compopt -o filenames 2>/dev/null
@@ -39,6 +45,22 @@ _airlock()
                 options+=' --prove -v --verbose -h --help --'
                 ;;
         check | doctor) options='-h --help' ;;
+        secret)
+                if ((COMP_CWORD == 2)); then
+                        mapfile -t COMPREPLY < <(compgen -W \
+                                'keygen encrypt decrypt --help' -- "$current")
+                        return
+                fi
+                case ${COMP_WORDS[2]} in
+                keygen) options='-o --output --help' ;;
+                encrypt)
+                        options='-r --recipient -R --recipients-file -a --armor
+                                -o --output --help'
+                        ;;
+                decrypt) options='-i --identity --file-key -o --output --help' ;;
+                *) return ;;
+                esac
+                ;;
         *) return ;;
         esac
         if [[ $command == init || $command == sandbox ]]; then
