@@ -196,6 +196,7 @@ bool http1_ends_here(const struct http1 *h, struct http1_text name)
         static const char *const ends[] = {
                 "connection", "keep-alive", "te",     "trailer", "transfer-encoding",
                 "upgrade",    "host",       "expect", "content-length", "http2-settings",
+                "close", /* no header, but our own Connection: close would name it */
         };
 
         for (size_t i = 0; i < COUNT(ends); i++) {

@@ -347,6 +347,8 @@ TEST(a_path_has_one_normal_form_or_none)
                 { "/%252e%252e/", NULL },
                 { "/%252f", NULL },
                 { "/%25252e", NULL },
+                { "/%252%65/", NULL },
+                { "/%25%32e/", NULL },
                 { "/%c0%af", NULL },
                 { "/\xc0\xae", NULL },
                 { "/a b", NULL },
