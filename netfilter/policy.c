@@ -421,7 +421,7 @@ bool policy_path(char out[static POLICY_PATH_MAX], size_t *out_len, const char *
         return true;
 }
 
-/* --- may this request be sent? ----------------------------------------------------------------- */
+/* --- may this request be sent? ------------------------------------------------------------ */
 
 struct request {
         const char *method;
