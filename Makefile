@@ -241,7 +241,8 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 
 # --- tests -----------------------------------------------------------------------------
 TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter \
-        build/release/probe_filter $(FUZZ:%=build/asan/fuzz_%)
+        build/release/probe_filter build/release/probe_notify build/release/probe_inspect \
+        $(FUZZ:%=build/asan/fuzz_%)
 .PHONY: test tests-built check run bench
 tests-built: $(TESTED)
 test: deps deps-test
