@@ -45,8 +45,8 @@
  *             both through, and the proxy checks the refs against branch (git.h). Requests
  *             that are not git's go by methods.
  *
- * Which addresses. Special ones (address_special; documentation's only as literals)
- * are refused in every mode, whatever name
+ * Which addresses. Special ones (address_special; documentation's only as literals) are
+ * refused in every mode, whatever name
  * led there, unless a pattern of an allow, or of a rule that takes the port, opens them
  * (cidr_opens). Address literals need a pattern in limited mode; full lets public ones through.
  */
