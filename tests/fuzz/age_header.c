@@ -23,7 +23,7 @@ static void check_text(const struct age_header *h)
                 if (h->start[i] != '\n' && (h->start[i] < 0x20 || h->start[i] > 0x7e))
                         abort();
         wr_char(&w, ' ');
-        base64_put(&w, h->mac, sizeof(h->mac));
+        base64_put_bare(&w, h->mac, sizeof(h->mac));
         wr_char(&w, '\n');
         if (h->mac_text + w.len != h->len || memcmp(h->start + h->mac_text, mac, w.len) != 0 ||
             memcmp(h->start + h->mac_text - 4, "\n---", 4) != 0)
