@@ -577,11 +577,8 @@ static void journal_tries(struct task *t, int fd)
 
 enum status egress_prove(struct task *t)
 {
-        /* Without a namespace or a notifier the agent has no loopback of its own. */
         char *argv[] = { (char[]){ "airlock-lock" }, (char[]){ "--probe" },
                          (char *)(uintptr_t)spec_net_name(mode_of(t, PHASE_WORK)),
-                         (char *)(uintptr_t)(t->agent_lock == LOCKED_CLOSED ? "--no-loopback"
-                                                                            : NULL),
                          NULL };
         AUTO_CLOSE int out = memfd_create("tries", MFD_CLOEXEC);
         struct watch w = {

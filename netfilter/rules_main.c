@@ -147,10 +147,6 @@ int rules_try(void)
         int r = fd < 0 ? fd : 0;
         const char *why = "";
 
-        if (shared_netns(&why) > 0) {
-                log_line(LOG_ERROR, "netfilter does not hold here: this network is shared: %s", why);
-                return STATUS_LOCK;
-        }
         bracket(&n, NFNL_MSG_BATCH_BEGIN);
         table(&n, NFT_MSG_NEWTABLE, NLM_F_CREATE);
         table(&n, NFT_MSG_DELTABLE, 0);
@@ -161,5 +157,9 @@ int rules_try(void)
         if (r < 0)
                 log_errno(LOG_ERROR, -r, "netfilter does not hold here: make a table: it %s",
                           unlock_hint(LOCK_NETFILTER));
-        return r < 0 ? STATUS_LOCK : STATUS_OK;
+        else if (shared_netns(&why) > 0)
+                log_line(LOG_ERROR, "netfilter does not hold here: this network is shared: %s", why);
+        else
+                return STATUS_OK;
+        return STATUS_LOCK;
 }
