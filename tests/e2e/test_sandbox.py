@@ -338,6 +338,20 @@ def git_metadata_of_the_workspace_is_read_only():
             assert not os.path.exists(d + "/.git/hooks/post-checkout")
 
 
+@case
+def airlocks_own_programs_are_read_only_wherever_they_are():
+    need_user_namespaces()
+    with Folder() as d:
+        os.mkdir(d + "/programs")
+        sandbox = beside_a_proxy(d + "/programs")
+        os.chmod(d + "/programs", 0o777)
+        r = run(sandbox + ["--lock", "netns", "--", "sh", "-c",
+                           "mv programs gone; rm programs/airlock-lock; echo > programs/airlock; "
+                           "echo > programs/new; ls; ls programs"], cwd=d)
+        assert r.stdout.split() == ["programs"] + sorted(os.listdir(d + "/programs")), r.stdout
+        assert os.path.getsize(d + "/programs/airlock") > 1000 and len(r.stdout.split()) == 6
+
+
 # --- hostile ---------------------------------------------------------------------------------------
 
 @case
