@@ -221,6 +221,14 @@ def tries_say_what_holds_and_what_would_unlock_it():
     need_user_namespaces()
     assert run([LOCK, "--try", "netns"]).returncode == 0
     nobody = dict(users())["nobody"]
+    for name, prefix in users():
+        r = run([LOCK, "--try", "notify"], prefix)
+        assert r.returncode == 0 and not r.stderr, (name, r.returncode, r.stderr)
+        r = run([LOCK, "--try", "closed"], prefix)
+        assert r.returncode == 0 or "cover /" in r.stderr, (name, r.returncode, r.stderr)
+    # A second listener is one too many.
+    r = run([LOCK, "--try", "notify"], [AIRLOCK, "sandbox", "--lock", "notify", "--"])
+    assert r.returncode == 73 and "hand calls over" in r.stderr, r.stderr
     r = run([LOCK, "--try", "netns"], nobody)
     assert r.returncode == 73 and "user namespaces" in r.stderr, r.stderr
     r = run([LOCK, "--try", "netfilter"], nobody)
@@ -258,6 +266,18 @@ def files_belong_to_the_same_users_inside_and_outside():
         assert os.stat(d + "/c").st_uid == 1000
         good(ENTER + ["netns", "--uid", "1000", "--gid", "1000", "--", "touch", d + "/e"])
         assert os.stat(d + "/e").st_uid == 1000
+
+
+@case
+def a_capability_does_where_user_namespaces_do_not():
+    need_root()
+    wrap = ["unshare", "-Ur", "sh", "-c",
+            'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh"]
+    r = probe("netns", wrap)
+    assert r.returncode == 0 and "LEAK" not in r.stdout, r.stdout + r.stderr
+    out = good(ENTER + ["netns", "--", "grep", "-E", "^CapBnd|NoNewPrivs", "/proc/self/status"],
+               prefix=wrap)
+    assert out.split() == ["CapBnd:", "0" * 16, "NoNewPrivs:", "1"], out
 
 
 @case
