@@ -278,7 +278,7 @@ static int exec_by_path(char *const *argv, char *const *envp)
 
 int enter_exec(const struct enter *e, char *const *argv)
 {
-        char *const *envp = environment_with_proxy(e->inside.http_port);
+        char *const *envp = environment_with(e->inside.http_port, e->variables);
 
         if (!envp)
                 return -E2BIG;

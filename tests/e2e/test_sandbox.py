@@ -458,6 +458,25 @@ def the_proxy_is_started_told_the_policy_and_ended():
 
 
 @case
+def the_proxys_authority_is_made_known_to_the_command_and_goes_with_it():
+    need_user_namespaces()
+    with Folder() as d:
+        sandbox = beside_a_proxy(d) + ["--net", "full", "--"]
+        command = ["sh", "-c", "echo $SSL_CERT_FILE; cat $SSL_CERT_FILE"]
+        env = dict(os.environ, FAKE_PROXY_PEM="1", SSL_CERT_FILE="before")
+        r = run(sandbox + command, env=env)
+        assert r.stdout.split() == ["before"] and "airlock-trust is not" in r.stderr, r
+        with open(d + "/airlock-trust", "w") as f:
+            f.write("#!/bin/sh\ncat > $2/ca.pem; echo SSL_CERT_FILE=$2/ca.pem; echo B=2\n")
+        os.chmod(d + "/airlock-trust", 0o755)
+        for lock in holding([], "full"):
+            r = run(sandbox[:-1] + ["--lock", lock, "--"] + command, env=env)
+            path, text = r.stdout.split("\n", 1)
+            assert text == "a certificate\n" and path.startswith("/tmp/"), (lock, r)
+            assert not os.path.exists(os.path.dirname(path)), path
+
+
+@case
 def the_same_through_the_notify_lock():
     with Folder() as d:
         sandbox = beside_a_proxy(d) + ["--lock", "notify", "--net", "full"]
