@@ -5,7 +5,8 @@
 
 Denies every connection with where it was going, and answers DNS as airlock-proxy does:
 198.18.0.1 for allowed.example, NXDOMAIN for anything else. As a program it stands in for
-`airlock-proxy --control 3 --ca-out-fd 4 [--journal 5]`, and its journal is the policies it was given.
+`airlock-proxy --control 3 --ca-out-fd 4 [--journal 5]`; its journal is the policies that
+it was given.
 """
 import os
 import select
