@@ -447,6 +447,52 @@ def the_command_ends_with_the_sandbox():
               open("/proc/%d/stat" % pid).read().rsplit(") ", 1)[1][0] == "Z", "the command ends")
 
 
+LOCK = os.path.dirname(AIRLOCK) + "/airlock-lock"
+if not os.path.exists(LOCK):
+    LOCK = os.path.dirname(AIRLOCK) + "/../libexec/airlock/airlock-lock"
+
+
+def never_open(argv, what, **options):
+    """The probe is the command: it may not run, and where it does nothing may be open."""
+    r = run(argv + [LOCK, "--probe", "off", "--quiet"], **options)
+    leaks = [line for line in r.stderr.splitlines() if line.startswith("LEAK ")
+             and not line.startswith("LEAK own-")]    # what fails to work is no way out
+    assert not leaks and r.returncode in (0, 73, 126, 127), (what, r.returncode, r.stderr)
+    return r.returncode
+
+
+@case
+def short_of_descriptors_it_fails_closed():
+    codes = [never_open(["sh", "-c", 'ulimit -n %d; exec "$@"' % n, "sh"] + SANDBOX + ["--"],
+                        "ulimit -n %d" % n) for n in range(3, 16)]
+    assert codes[0] and not codes[-1], codes
+
+
+@case
+def whatever_system_call_fails_it_fails_closed():
+    if not shutil.which("strace"):
+        skip("needs strace")
+    calls = ("unshare mount mount_setattr landlock_create_ruleset landlock_add_rule "
+             "landlock_restrict_self seccomp prctl capset capget socket sendto recvfrom bind "
+             "socketpair readlink getdents64 fcntl lseek chdir setresuid setgroups "
+             "ioctl write close_range").split()
+    ran = 0
+    with Folder() as d:
+        # By this name the program is `airlock sandbox`, with no exec before the command's.
+        os.symlink(LOCK, d + "/sandbox")
+        env = dict(os.environ, PATH=d + ":" + os.environ["PATH"])
+        for lock in holding([]):
+            for call in calls:
+                for error in ("EPERM", "ENOSYS", "ENOMEM"):
+                    if error != "EPERM" and call not in ("unshare", "mount", "seccomp", "prctl"):
+                        continue
+                    code = never_open(["strace", "-f", "-qq", "-b", "execve", "-o", "/dev/null",
+                                       "-e", "inject=%s:error=%s" % (call, error), "sandbox",
+                                       "--lock", lock, "--"], (lock, call, error), env=env)
+                    ran += code == 0
+    assert ran, "the injection let nothing run: it was not aimed at the sandbox"
+
+
 # --- with a proxy ------------------------------------------------------------------------------
 
 @case
