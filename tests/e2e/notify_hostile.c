@@ -78,7 +78,9 @@ static void *flip(void *unused)
         while (!stop) {
                 for (int i = 0; i < 500; i++) {
                         target = good;
+                        __asm__ volatile("" ::: "memory"); /* both stores are made */
                         target = evil;
+                        __asm__ volatile("" ::: "memory");
                 }
                 sched_yield(); /* to the notifier, so that more calls are raced */
         }

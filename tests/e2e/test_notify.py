@@ -21,7 +21,8 @@ import zipfile
 import lib
 from lib import ROOT, case, compiled, main, skip, start, until
 
-lib.TIMEOUT_S = 150
+RACE_S = os.environ.get("NOTIFY_RACE_S", "8")
+lib.TIMEOUT_S = 150 + 3 * int(RACE_S)
 WORLD = ROOT + "/build/release/probe_notify"
 NOTIFY = ROOT + "/build/release/airlock-notify"
 RACE_S = os.environ.get("NOTIFY_RACE_S", "8")
