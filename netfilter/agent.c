@@ -160,7 +160,7 @@ int agent_socket(const struct agent *a, int fd, uint64_t *inode)
         if (fd < 0 || n < 0)
                 return fd < 0 || errno == ENOENT ? -EBADF : -EACCES;
         target[n] = '\0';
-        if (strncmp(target, prefix, sizeof(prefix) - 1))
+        if (strncmp(target, prefix, sizeof(prefix) - 1) != 0)
                 return -ENOTSOCK;
         *inode = 0;
         for (const char *p = target + sizeof(prefix) - 1; *p >= '0' && *p <= '9'; p++)

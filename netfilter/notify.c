@@ -67,7 +67,7 @@ static unsigned number(const char *name, const char *text)
 
 static bool one_of(const char *name, const char *text, const char *no, const char *yes)
 {
-        if (strcmp(text, no) && strcmp(text, yes))
+        if (strcmp(text, no) != 0 && strcmp(text, yes) != 0)
                 die(STATUS_USAGE, "%s: expected %s or %s, not %s", name, no, yes, text);
         return !strcmp(text, yes);
 }

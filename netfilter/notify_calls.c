@@ -30,7 +30,7 @@ static int connect_nowhere(struct notifier *n, struct stream *s, const union add
 static int on_connect(struct notifier *n, struct call *c)
 {
         size_t len = (uint32_t)c->arg[2];
-        struct stream s;
+        struct stream s = { .fd = -1 };
         union address to;
         int r = address_read(c, c->arg[1], len, &to);
 

@@ -26,9 +26,12 @@ int address_read(struct call *c, uint64_t at, uint64_t len, union address *a)
                 return r;
         if (!agent_waits(&c->agent))
                 return -ESRCH;
-        if (len < sizeof(a->any.sa_family) || (a->any.sa_family == AF_INET && len < sizeof(a->v4)) ||
-            (a->any.sa_family == AF_INET6 && len < sizeof(a->v6) - sizeof(a->v6.sin6_scope_id)))
+        if (len < sizeof(a->any.sa_family))
                 return -EINVAL;
+        if (a->any.sa_family == AF_INET)
+                return len < sizeof(a->v4) ? -EINVAL : 0;
+        if (a->any.sa_family == AF_INET6)
+                return len < sizeof(a->v6) - sizeof(a->v6.sin6_scope_id) ? -EINVAL : 0;
         return 0;
 }
 
@@ -374,7 +377,7 @@ static int domain_for(struct stream *s, const union address *to)
 static bool comes_from_here(struct notifier *n, int fd)
 {
         static const uint8_t unspecified[16];
-        union address a;
+        union address a = { .any.sa_family = AF_UNSPEC };
         struct msg_address from;
         socklen_t len = sizeof(a);
 

@@ -249,7 +249,8 @@ static void families(void)
                 { AF_INET6, SOCK_DGRAM, 58, "ping6" },     { AF_INET, SOCK_STREAM, 262, "mptcp" },
                 { AF_INET6, SOCK_STREAM, 262, "mptcp6" },  { AF_INET, SOCK_STREAM, 132, "sctp" },
                 { AF_INET, SOCK_SEQPACKET, 132, "sctp seqpacket" },
-                { AF_INET, SOCK_DGRAM, 136, "udplite" },   { AF_INET6, SOCK_DGRAM, 136, "udplite6" },
+                { AF_INET, SOCK_DGRAM, 136, "udplite" },
+                { AF_INET6, SOCK_DGRAM, 136, "udplite6" },
                 { AF_INET, SOCK_DCCP, 33, "dccp" },        { AF_PACKET, SOCK_RAW, 0x300, "packet" },
                 { AF_PACKET, SOCK_DGRAM, 0x300, "packet dgram" },
                 { AF_PACKET, SOCK_PACKET, 0x300, "sock_packet" },
@@ -606,8 +607,8 @@ static int exhaust(void)
         /* The very first socket is long forgotten; it works, by the last resort. */
         for (int i = 0; i < 2; i++) {
                 fd = i ? socket(AF_INET, SOCK_STREAM, 0) : 3;
-                tried(connect(fd, (struct sockaddr *)&a, sizeof(a)) || send(fd, "hello", 5, 0) != 5 ||
-                              recv(fd, buf, 8, 0) != 5, i ? "a new socket" : "a forgotten one");
+                tried(connect(fd, (struct sockaddr *)&a, sizeof(a)) ||
+                              send(fd, "hello", 5, 0) != 5 || recv(fd, buf, 8, 0) != 5, i ? "a new socket" : "a forgotten one");
         }
         return leaks != 0;
 }

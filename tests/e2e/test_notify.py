@@ -25,7 +25,6 @@ RACE_S = os.environ.get("NOTIFY_RACE_S", "8")
 lib.TIMEOUT_S = 150 + 3 * int(RACE_S)
 WORLD = ROOT + "/build/release/probe_notify"
 NOTIFY = ROOT + "/build/release/airlock-notify"
-RACE_S = os.environ.get("NOTIFY_RACE_S", "8")
 UNPRIVILEGED = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=-all",
                 "--bounding-set=-all", "--no-new-privs"]
 # name, what stands before the launcher, its options
