@@ -7,6 +7,7 @@
 #   make deps       install what a fresh Debian machine lacks (apt; asks for root)
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
 #   make bench      beside tini, dumb-init and catatonit, in one run, as ratios
+#   make bench-locks  the locks beside nft and iptables, in one run
 #   make lint       layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
 #   make fuzz T=json S=60    one fuzz target for S seconds
 #   make cov        line coverage of the unit tests
@@ -30,21 +31,34 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
 
-SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
-        init/spec_load.c
+SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
+        init/spec_narrow.c init/spec_load.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-notify
+PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock \
+        airlock-notify
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
-SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
+SRC_airlock-spec := $(BASE) base/confine.c $(SPEC) init/spec_image.c \
+        init/spec_main.c init/run_options.c init/program.c init/sig.c init/env.c
+SRC_airlock-run := $(BASE) base/confine.c init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/seal.c init/work.c init/report.c
-SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
+SRC_airlock-box := $(BASE) base/confine.c init/spec_image.c \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+# The netfilter lock: part of airlock-lock.
+NETFILTER := netfilter/nl.c netfilter/rules.c netfilter/nft.c netfilter/xt.c netfilter/shared.c \
+        netfilter/netfilter.c
+SRC_airlock-lock := $(BASE) base/confine.c $(NETFILTER) \
+        netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/closed.c \
+        netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
+        netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
+        netfilter/sandbox.c netfilter/sandbox_options.c netfilter/unlock.c \
+        netfilter/probe.c netfilter/probe_tries.c netfilter/probe_process.c \
+        netfilter/rules_main.c netfilter/notify_enter.c
 
 SRC_airlock-notify := $(BASE) base/confine.c netfilter/notify.c netfilter/notify_calls.c \
         netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
@@ -119,19 +133,25 @@ build/generated/filter.h: build/generated/filter_gen
 
 objects = $(SRC_$(1):%.c=build/release/%.o)
 build/release/airlock: $(call objects,airlock)
+build/release/airlock-spec: $(call objects,airlock-spec)
 build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
+build/release/airlock-lock: $(call objects,airlock-lock)
 build/release/airlock-notify: $(call objects,airlock-notify)
-airlock-notify_start := _start
+# The entry point of those that take signals from their first system call on is sig.c's.
+entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 $(PROGRAMS:%=build/release/%):
-	$(call LINK,$^,$(or $($(@F)_start),sig_start)) -s -o $@
+	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
+UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilter/landlock.c \
+        netfilter/sandbox_options.c netfilter/notes.c netfilter/nl.c netfilter/rules.c
 UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_narrow.c init/env.c netfilter/notes.c $(UNIT)
+        init/spec_words.c init/spec_narrow.c init/spec_image.c init/env.c \
+        $(UNIT_NETFILTER) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated
@@ -157,6 +177,14 @@ build/release/probe_notify: $(PROBE_notify:%.c=build/release/%.o)
 build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -s -o $@
 
+PROBE_netfilter := tests/probe/netfilter.c $(BASE) $(NETFILTER)
+build/release/probe_netfilter: $(PROBE_netfilter:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
+
+PROBE_filter := tests/probe/filter.c $(BASE)
+build/release/probe_filter: $(PROBE_filter:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
+
 # --- fuzzing: one entry point for libFuzzer, for gcc's replay of the corpus, for AFL++ --
 # tests/fuzz/NAME.c states an invariant; tests/fuzz/corpus/NAME/ is replayed as a test.
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
@@ -180,7 +208,8 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 	gcc $(ASAN) $^ -o $@
 
 # --- tests -----------------------------------------------------------------------------
-TESTED := all build/asan/unit build/release/unit $(FUZZ:%=build/asan/fuzz_%)
+TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter \
+        build/release/probe_filter $(FUZZ:%=build/asan/fuzz_%)
 .PHONY: test tests-built check run bench
 tests-built: $(TESTED)
 test: deps deps-test
@@ -196,6 +225,10 @@ run: deps deps-run
 bench: deps deps-bench
 	+$(AGAIN) all
 	python3 tests/bench/bench.py
+.PHONY: bench-locks
+bench-locks: deps deps-bench
+	+$(AGAIN) all build/release/probe_netfilter
+	python3 tests/bench/bench_locks.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)
@@ -301,11 +334,11 @@ DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjs
         libseccomp-dev git:git
 DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc \
         strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
-        /usr/sbin/sshd:openssh-server ssh:openssh-client
+        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
         libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
-DEPS_BENCH := python3:python3 tini dumb-init catatonit
+DEPS_BENCH := python3:python3 tini dumb-init catatonit nft:nftables iptables:iptables
 DEPS_ENGINES := docker:docker.io podman:podman runc:runc crun:crun ctr:containerd \
         uidmap iptables:iptables
 SETS := deps deps-test deps-lint deps-run deps-bench deps-engines

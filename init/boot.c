@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -20,20 +21,33 @@
 
 static int open_log(int dir, const char *name)
 {
-        return openat(dir, name, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC,
-                      0644); /* O_NONBLOCK: a FIFO of that name is an error, not a wait */
+        /* Never what stands there: a link, a FIFO, or a file that others hold open. */
+        if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
+                return -1;
+        return openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
 }
 
-/* Results of an earlier task would be taken for this one's. */
-static int clear_output(int dir)
+/* A directory gives way under another name: it may hold somebody's work. */
+static int remove_name(int dir, const char *name)
+{
+        char aside[64];
+        struct wr w = wr_of(aside, sizeof(aside) - 1);
+
+        if (!unlinkat(dir, name, 0) || errno == ENOENT || !unlinkat(dir, name, AT_REMOVEDIR))
+                return 0;
+        wr_fmt(&w, "%s.%lu", name, (unsigned long)now_ms());
+        return renameat(dir, name, dir, wr_cstr(&w)) < 0 ? -errno : 0;
+}
+
+/* Results of an earlier task, or an agent's, would be taken for this one's. */
+int task_clear_output(struct task *t)
 {
         static const char *const names[] = { "answer.md", "changes.diff", "result.json" };
+        int r = 0;
 
-        for (size_t i = 0; i < COUNT(names); i++) {
-                if (unlinkat(dir, names[i], 0) < 0 && errno != ENOENT)
-                        return -errno;
-        }
-        return 0;
+        for (size_t i = 0; i < COUNT(names) && !r; i++)
+                r = remove_name(t->out, names[i]);
+        return r;
 }
 
 static enum status open_output(struct task *t)
@@ -43,7 +57,7 @@ static enum status open_output(struct task *t)
 
         if (!r) {
                 t->out = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-                r = t->out < 0 ? -errno : clear_output(t->out);
+                r = t->out < 0 ? -errno : task_clear_output(t);
         }
         if (!r) {
                 t->journal.fd = open_log(t->out, "events.ndjson");
@@ -239,7 +253,8 @@ static enum status need_bash(struct task *t)
 {
         char *argv[] = { (char[]){ "bash" }, (char[]){ "-c" }, (char[]){ ":" }, NULL };
         struct watch run = { .what = "bash", .argv = argv, .in = -1, .out = -1,
-                             .new_session = true, .confine = &t->setup_confine, .env = &t->env };
+                             .new_session = true, .timeout_s = 60, .lock = t->setup_lock,
+                             .confine = &t->setup_confine, .env = &t->env };
         int status = 0;
 
         if (!t->spec.setup.script)
@@ -247,14 +262,6 @@ static enum status need_bash(struct task *t)
         if (watch(t, &run, &status) == WATCH_EXITED && !status)
                 return STATUS_OK;
         return task_fail(t, STATUS_PROVISION, "the setup script needs bash in the image's PATH");
-}
-
-static enum status refuse_what_is_missing(struct task *t)
-{
-        const char *missing = spec_unsupported(&t->spec);
-
-        return missing ? task_fail(t, STATUS_SPEC, ".airlock.json: %s: not in this build", missing)
-                       : STATUS_OK;
 }
 
 static const struct step boot[] = {
@@ -266,7 +273,6 @@ static const struct step boot[] = {
         { "check out the repository", check_out },
         { "note the start commit", checkout_start },
         { "read the repository's own spec", checkout_repo_spec },
-        { "refuse what this build can't do", refuse_what_is_missing },
         { "choose the lock again, for the narrower policy", choose_lock },
         { "find bash", need_bash },
         { "pin the runtimes", pin_runtimes },

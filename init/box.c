@@ -68,6 +68,10 @@
 #define ATTR_RDONLY 0x01 /* linux/mount.h, which does not go with sys/mount.h */
 #define ATTR_NOSUID 0x02
 #define ATTR_NODEV 0x04
+
+struct attributes { /* struct mount_attr */
+        uint64_t set, clear, propagation, userns_fd;
+};
 #define AT_TREE 0x8000 /* AT_RECURSIVE */
 
 #define CAP_BIT_SYS_ADMIN (UINT64_C(1) << 21)
@@ -367,9 +371,7 @@ static int overlay_here(struct plan *p, const char *stage, const char *rel, cons
 /* Read-only, with everything mounted below. Linux 5.12. 0 or -errno, and no mount. */
 static int bind_readonly(const char *from, const char *to)
 {
-        struct {
-                uint64_t set, clear, propagation, userns_fd;
-        } attr = { .set = ATTR_RDONLY | ATTR_NOSUID };
+        struct attributes attr = { .set = ATTR_RDONLY | ATTR_NOSUID };
         int err;
 
         if (mount(from, to, NULL, MS_BIND | MS_REC, NULL) < 0)
@@ -506,14 +508,19 @@ static void make_dev(const struct plan *p)
                 { "/proc/self/fd/2", "/dev/stderr" },
         };
         char from[PATH_MAX], to[PATH_MAX];
+        int r;
 
         need(p, mount("tmpfs", "/dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=0755,size=64k"),
              "mount /dev");
         for (size_t i = 0; i < COUNT(nodes); i++) {
                 join(from, OLD "/dev/", nodes[i]);
                 need(p, mknod(join(to, "/dev/", nodes[i]), S_IFREG | 0666, 0), "fill /dev");
-                if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+                /* The inode is the host's: read-only, or uid 0 here could change its mode. */
+                r = bind_readonly(from, to);
+                if (r < 0) {
+                        errno = -r;
                         refused(p, to);
+                }
         }
         for (size_t i = 0; i < COUNT(links); i++)
                 need(p, symlink(links[i][0], links[i][1]), "fill /dev");
@@ -594,8 +601,10 @@ static void make_resolv(const struct plan *p)
                 log_errno(LOG_WARN, errno, "box: no /etc/resolv.conf");
 }
 
+/* What a task writes there stays on the host: no setuid program, no device. */
 static void make_binds(const struct plan *p)
 {
+        struct attributes attr = { .set = ATTR_NOSUID | ATTR_NODEV };
         char from[PATH_MAX];
 
         for (size_t i = 0; i < p->box->bind_count; i++) {
@@ -604,7 +613,8 @@ static void make_binds(const struct plan *p)
 
                 if (r < 0)
                         die_errno(STATUS_PROVISION, -r, "box: make %s", to);
-                if (mount(join(from, OLD, p->binds[i]), to, NULL, MS_BIND | MS_REC, NULL) < 0)
+                if (mount(join(from, OLD, p->binds[i]), to, NULL, MS_BIND | MS_REC, NULL) < 0 ||
+                    syscall(SYS_mount_setattr, AT_FDCWD, to, 0, &attr, sizeof(attr)) < 0)
                         refused(p, to);
         }
 }

@@ -14,7 +14,8 @@
 
 #define CLONE_TIMEOUT_S 3600
 #define DIFF_TIMEOUT_S 600
-#define ARGS_MAX 24
+#define KILL_MS 5000
+#define ARGS_MAX 24U
 
 /*
  * GIT_CONFIG_GLOBAL for the checkout. safe.directory: a mounted repository belongs to
@@ -44,9 +45,9 @@ struct args {
 
 static void arg(struct args *a, const char *s)
 {
-        /* execve takes char *const[], and does not write. */
-        if (a->n < ARGS_MAX)
-                a->v[a->n++] = (char *)(uintptr_t)s;
+        if (a->n == ARGS_MAX)
+                die(STATUS_PROVISION, "git: over %u words", ARGS_MAX);
+        a->v[a->n++] = (char *)(uintptr_t)s; /* execve takes char *const[], and does not write */
 }
 
 static struct args git_args(const char *command)
@@ -489,7 +490,9 @@ static int index_work_tree(struct task *t)
         /* A file that can't be read, or a repository inside without a commit. */
         log_line(LOG_WARN, "report: some files could not be read: the diff leaves them out");
         t->diff_whole = false;
-        return diff_git(t, &again, -1, -1) < 0 ? -1 : 0;
+        /* 1: some files failed, as said; more is a git that did not do its work. */
+        r = diff_git(t, &again, -1, -1);
+        return r < 0 || r > 1 ? -1 : 0;
 }
 
 static int put_diff(struct task *t, int fd, const char *renames)
@@ -542,6 +545,7 @@ static bool diff_applies(struct task *t, int fd, const char *git_dir)
 static enum status write_diff(struct task *t, const char *git_dir)
 {
         struct stat st;
+        struct stop_count left = { 0 };
         enum status status = STATUS_OK;
         int r;
 
@@ -554,6 +558,9 @@ static enum status write_diff(struct task *t, const char *git_dir)
         r = put_diff(t, fd, "--find-renames");
         if (!r && !diff_applies(t, fd, git_dir))
                 r = put_diff(t, fd, "--no-renames");
+        /* A git of the agent's may have left somebody who holds the file. */
+        if (stop_everyone(0, KILL_MS, &left) < 0 && !r)
+                r = -1;
         if (r)
                 status = task_fail(t, STATUS_OUTPUT,
                                    "git diff failed; OUT/changes.diff is not written");

@@ -130,3 +130,20 @@ unsigned env_add_lines(struct env *e, const char *text, size_t len)
         }
         return 0;
 }
+
+bool env_is_reserved(const char *name)
+{
+        static const char *const whole[] = { "PATH", "HOME", "IFS", "ENV", "BASH_ENV",
+                                             "SHELLOPTS", "BASHOPTS", "PS4" };
+        static const char *const begin[] = { "AIRLOCK_", "LD_", "GIT_" };
+
+        for (size_t i = 0; i < COUNT(begin); i++) {
+                if (!strncmp(name, begin[i], strlen(begin[i])))
+                        return true;
+        }
+        for (size_t i = 0; i < COUNT(whole); i++) {
+                if (!strcmp(name, whole[i]))
+                        return true;
+        }
+        return false;
+}

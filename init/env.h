@@ -29,6 +29,12 @@ void env_set_n(struct env *e, const char *name, size_t name_len, const char *val
 
 void env_unset(struct env *e, const char *name);
 
+/*
+ * Names that change what airlock, git, bash or the dynamic linker do, rather than what a
+ * project's own programs do: a repository's own spec may not set them.
+ */
+bool env_is_reserved(const char *name);
+
 /* Everything in @vars (NAME=value strings). */
 void env_add_all(struct env *e, char *const *vars);
 

@@ -15,10 +15,11 @@ static const char general[] =
         "  init           a plain init around one program, with tini's options\n"
         "  check SPEC     validate a task spec and print its plan\n"
         "  doctor         what this container allows, and what would unlock more\n"
+        "  sandbox        one command under the seal, outside a task\n"
         "\n"
         "airlock COMMAND --help has the options; airlock(1) has the task spec.\n"
         "\n"
-        "Not in this build yet: sandbox, secret, proxy, exec-server, agent, cache, report.\n"
+        "Not in this build yet: secret, proxy, exec-server, agent, cache, report.\n"
         "A spec that needs one of them is refused before anything starts.\n"
         "\n"
         "Exit status: the agent's own when it ran, and\n"
@@ -93,6 +94,33 @@ static const char doctor[] =
         "\n"
         "Exit status: 0 a task with its network off could run here; 73 it could not.\n";
 
+static const char sandbox[] =
+        "usage: airlock sandbox [OPTIONS] [--] COMMAND [ARGUMENTS]\n"
+        "\n"
+        "Runs COMMAND under the strongest lock that holds here: as root or as a plain user, in\n"
+        "a container or not. It starts no command when none does.\n"
+        "\n"
+        "  --net MODE         off (the default), limited to what --allow names, or full: any\n"
+        "                     public host; always through airlock's proxy\n"
+        "  --allow PATTERN    a host, *.HOST or an address; may be repeated, as may --deny\n"
+        "  --deny PATTERN     never this one\n"
+        "  --preset NAME      none, common-dependencies or all\n"
+        "  --methods LIST     GET,HEAD,OPTIONS and the like; any when not given\n"
+        "  --rule WORDS       host=PATTERN [ports=…] [methods=…] [paths=…] and so on\n"
+        "  --journal FILE     a line for each decision of the proxy's\n"
+        "  --fs POLICY        workspace-write (the default): files are written below the working\n"
+        "                     directory, but not in its .git, and in temporary folders;\n"
+        "                     read-only; or full: wherever the user may\n"
+        "  --root DIR         a folder that workspace-write may write too; may be repeated\n"
+        "  --lock LOCK        netns, notify or closed, and no other\n"
+        "  --prove            try every way out first, as COMMAND would\n"
+        "  -v, --verbose      name the lock\n"
+        "  -h, --help         this text\n"
+        "\n"
+        "Exit status: COMMAND's, 128+n when signal n killed it, 73 when no lock holds or the\n"
+        "proof fails, 126 when it can't be run, 127 when it was not found, 2 for a wrong\n"
+        "command line.\n";
+
 static const struct {
         const char *command, *text;
 } helps[] = {
@@ -100,6 +128,7 @@ static const struct {
         { "init", init },
         { "check", check },
         { "doctor", doctor },
+        { "sandbox", sandbox },
 };
 
 static int put(const char *text)

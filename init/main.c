@@ -34,8 +34,14 @@ static int explain(int argc, char **argv)
         return program_exec("airlock-explain", argv, sig_inherited);
 }
 
+static int sandbox(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-lock", argv, sig_inherited);
+}
+
 /*
- * The task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
+ * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
  * started with goes along.
  */
@@ -53,12 +59,12 @@ static int run(int argc, char **argv)
         }
         for (int i = 1; i < argc; i++)
                 args[i + 2] = argv[i];
-        return program_exec(getpid() == 1 ? "airlock-run" : "airlock-box", args, SIG_ALL);
+        return program_exec("airlock-spec", args, SIG_ALL);
 }
 
 static const struct command commands[] = {
         { "init", command_init },   { "run", run },             { "check", explain },
-        { "doctor", explain },      { "sandbox", not_here }, { "secret", not_here },
+        { "doctor", explain },      { "sandbox", sandbox }, { "secret", not_here },
         { "proxy", not_here },      { "exec-server", not_here }, { "agent", not_here },
         { "cache", not_here },      { "report", not_here },
 };

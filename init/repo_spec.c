@@ -9,75 +9,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
-/*
- * The records, each "KEY\0VALUE\0", in any order:
- *   runtime.NAME  env.NAME  setup.script  setup.timeout  setup.auto  maintenance  network
- * and, when the file is wrong, one "error" alone.
- */
-#define RECORDS_MAX (SPEC_MAX << 1)
-
-static void put_record(struct wr *w, const char *prefix, const char *name, const char *value)
-{
-        wr_str(w, prefix);
-        wr_bytes(w, name, strlen(name) + 1);
-        wr_bytes(w, value, strlen(value) + 1);
-}
-
-static void put_number(struct wr *w, const char *key, unsigned n)
-{
-        char text[16];
-        struct wr t = wr_of(text, sizeof(text) - 1);
-
-        wr_u64(&t, n);
-        put_record(w, "", key, wr_cstr(&t));
-}
-
-static void put_spec(struct wr *w, const struct spec *s)
-{
-        for (unsigned i = 0; i < RUNTIME_COUNT; i++) {
-                if (s->runtimes[i])
-                        put_record(w, "runtime.", spec_runtime_name(i), s->runtimes[i]);
-        }
-        for (size_t i = 0; i < s->env.count; i++)
-                put_record(w, "env.", s->env.items[i].name, s->env.items[i].value);
-        if (s->setup.script)
-                put_record(w, "", "setup.script", s->setup.script);
-        put_number(w, "setup.timeout", s->setup.timeout_s);
-        if (s->setup.auto_given)
-                put_number(w, "setup.auto", s->setup.auto_setup);
-        if (s->maintenance.script)
-                put_record(w, "", "maintenance", s->maintenance.script);
-        put_number(w, "network", s->network.agent);
-}
-
-static NORETURN void child(struct task *t, int fd, struct wr *w, size_t *len)
-{
-        static const struct confine nobody = { .no_new_privs = true };
-        struct spec_error error = { 0 };
-        const char *stage;
-        char *json = mmap(NULL, SPEC_MAX + 1, PROT_READ | PROT_WRITE,
-                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        ssize_t n;
-
-        alarm(10);
-        if (lock_enter(LOCKED_CLOSED) < 0 || confine_apply(&nobody, &stage) < 0 ||
-            json == MAP_FAILED)
-                _exit(2);
-        n = pread(fd, json, SPEC_MAX + 1, 0);
-        if (n < 0)
-                _exit(2);
-        if (spec_narrow(&t->spec, json, (size_t)n, &error) < 0) {
-                char text[400];
-                struct wr e = wr_of(text, sizeof(text) - 1);
-
-                wr_fmt(&e, ".airlock.json:%u:%u: %s", error.line, error.column, error.text);
-                put_record(w, "", "error", wr_cstr(&e));
-        } else {
-                put_spec(w, &t->spec);
-        }
-        *len = w->full ? 0 : w->len;
-        _exit(0);
-}
+#define DENY_MAX 4096
 
 static bool is_name(const char *s)
 {
@@ -111,10 +43,24 @@ static bool take_runtime(struct spec *s, const char *name, const char *value)
 /* The operator's variables stay as they are; the repository's go before them. */
 static bool take_env(struct task *t, const char *name, const char *value)
 {
-        if (!is_name(name))
+        if (!is_name(name) || env_is_reserved(name))
                 return false;
         if (!env_get(&t->env, name))
                 env_set(&t->env, name, value);
+        return true;
+}
+
+static bool take_deny(struct spec *s, const char *pattern)
+{
+        static LARGE_BUFFER const char *all[DENY_MAX];
+        struct spec_list *deny = &s->network.deny;
+
+        if (deny->count == DENY_MAX)
+                return false;
+        if (deny->items != all && deny->count)
+                memcpy(all, deny->items, deny->count * sizeof(*all));
+        all[deny->count] = pattern;
+        *deny = (struct spec_list){ all, deny->count + 1 };
         return true;
 }
 
@@ -126,6 +72,8 @@ static bool take_record(struct task *t, const char *key, const char *value)
                 return take_runtime(s, key + 8, value);
         if (!strncmp(key, "env.", 4))
                 return take_env(t, key + 4, value);
+        if (!strcmp(key, "deny"))
+                return take_deny(s, value);
         if (!strcmp(key, "setup.script")) {
                 if (!s->setup.script)
                         s->setup.script = value;
@@ -172,30 +120,45 @@ static enum status take_records(struct task *t, const char *p, size_t len)
         return STATUS_OK;
 }
 
-enum status repo_spec_apply(struct task *t, int fd)
+/* What the child wrote, copied: nobody can change it any more. Never unmapped: the spec
+ * points into it. */
+static enum status take_file(struct task *t, int fd)
 {
         struct stat st;
-        size_t *len;
-        char *shared;
+        char *own;
+        ssize_t n;
+
+        if (fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > REPO_SPEC_RECORDS)
+                return task_fail(t, STATUS_SPEC, ".airlock.json: its reader failed");
+        own = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        n = own == MAP_FAILED ? -1 : pread(fd, own, (size_t)st.st_size, 0);
+        if (n != st.st_size)
+                return task_fail(t, STATUS_PROVISION, ".airlock.json: can't be taken over");
+        return take_records(t, own, (size_t)n);
+}
+
+enum status repo_spec_apply(struct task *t, int fd)
+{
+        static const struct confine nobody = { .no_new_privs = true };
+        char number[16];
+        struct wr w = wr_of(number, sizeof(number) - 1);
+        char *argv[] = { (char[]){ "airlock-spec" }, (char[]){ "narrow" }, number, NULL };
+        AUTO_CLOSE int records = memfd_create("records", MFD_CLOEXEC);
+        struct watch run = { .what = ".airlock.json's reader", .argv = argv, .in = fd,
+                             .out = records, .program = t->spec_program, .keep = t->spec_fd,
+                             .new_session = true, .timeout_s = 15, .lock = LOCKED_CLOSED,
+                             .confine = &nobody, .env = &t->env };
+        struct stat st;
         int status = 0;
-        pid_t pid;
 
         if (fstat(fd, &st) < 0 || st.st_size > SPEC_MAX)
                 return task_fail(t, STATUS_SPEC, ".airlock.json: larger than 1 MiB");
-        /* Shared with the child; from its end on only ours, and never unmapped: the spec
-         * points into it. */
-        shared = mmap(NULL, RECORDS_MAX + sizeof(*len), PROT_READ | PROT_WRITE,
-                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-        if (shared == MAP_FAILED)
+        wr_u64(&w, (uint64_t)t->spec_fd);
+        wr_cstr(&w);
+        if (records < 0 || lseek(fd, 0, SEEK_SET) < 0)
                 return task_fail(t, STATUS_PROVISION, ".airlock.json: %s", strerror(errno));
-        len = (size_t *)(void *)(shared + RECORDS_MAX);
-        pid = _Fork();
-        if (!pid) {
-                struct wr w = wr_of(shared, RECORDS_MAX);
-
-                child(t, fd, &w, len);
-        }
-        if (pid < 0 || waitpid(pid, &status, 0) != pid || status || !*len || *len > RECORDS_MAX)
+        if (watch(t, &run, &status) != WATCH_EXITED || status)
                 return task_fail(t, STATUS_SPEC, ".airlock.json: its reader failed");
-        return take_records(t, shared, *len);
+        return take_file(t, records);
 }

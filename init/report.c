@@ -16,6 +16,7 @@
 #include <sys/wait.h>
 
 #define ANSWER_MAX (1024 * 1024)
+#define REPORT_MS (600 * UINT64_C(1000)) /* for the whole phase */
 
 static enum status end_everyone(struct task *t)
 {
@@ -26,6 +27,19 @@ static enum status end_everyone(struct task *t)
         if (stop_everyone(0, 5000, &left) < 0)
                 log_line(LOG_WARN, "report: %u processes can't be ended", left.survivors);
         return STATUS_OK;
+}
+
+/*
+ * An agent that may write OUT may have forged a result, or put a directory in its place.
+ * From here on nobody but us writes there.
+ */
+static enum status clear_results(struct task *t)
+{
+        int r = task_clear_output(t);
+
+        return r < 0 ? task_fail(t, STATUS_OUTPUT, "%s: what stands in the place of a result "
+                                 "can't be removed: %s", t->spec.output.dir, strerror(-r))
+                     : STATUS_OK;
 }
 
 static enum status take_diff(struct task *t)
@@ -45,14 +59,18 @@ static enum status write_answer(struct task *t)
 
         if (!t->agent_ran)
                 return STATUS_OK;
-        if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode))
+        if (fd >= 0 && !fstat(fd, &st) && S_ISREG(st.st_mode)) {
                 n = read_full(fd, text, sizeof(text));
+                t->answer_whole = n >= 0 && n == st.st_size;
+        }
         if (n <= 0) {
                 struct wr w = wr_of(text, sizeof(text));
 
                 tail_copy(&t->answer, 0, &w);
                 n = (ssize_t)w.len;
+                t->answer_whole = (size_t)n == t->answer.total;
         }
+        t->answer_bytes = (uint64_t)n;
         r = write_file(t->out, "answer.md", text, (size_t)n);
         return r < 0 ? task_fail(t, STATUS_OUTPUT, "OUT/answer.md: %s", strerror(-r)) : STATUS_OK;
 }
@@ -142,7 +160,7 @@ static const char *status_word(const struct task *t)
 
 static enum status write_result(struct task *t)
 {
-        char text[8192];
+        static LARGE_BUFFER char text[128 * 1024]; /* a url or ref of 8 KiB, \u00xx each byte */
         struct wr w = wr_of(text, sizeof(text));
         int r;
 
@@ -161,6 +179,9 @@ static enum status write_result(struct task *t)
         wr_fmt(&w, "%s\", \"agent\": \"%s\", \"lock\": \"%s\"}",
                spec_net_name(t->spec.network.setup), spec_net_name(t->spec.network.agent),
                lock_name(t->agent_lock));
+        wr_str(&w, ",\n  \"answer\": {");
+        put_number(&w, "bytes", t->answer_bytes);
+        wr_fmt(&w, ", \"whole\": %s}", t->answer_whole ? "true" : "false");
         wr_str(&w, ",\n  \"diff\": {");
         put_number(&w, "bytes", t->diff_bytes);
         wr_fmt(&w, ", \"whole\": %s}", t->diff_whole ? "true" : "false");
@@ -185,6 +206,7 @@ static void run_rm(struct task *t, const char *path, const struct confine *confi
         int status;
 
         (void)watch(t, &w, &status);
+        (void)end_everyone(t); /* the image's rm may have left something */
 }
 
 /*
@@ -211,6 +233,7 @@ static enum status tidy_up(struct task *t)
 
 static const struct step report[] = {
         { "end everyone", end_everyone },
+        { "clear the places of the results", clear_results },
         { "take the difference", take_diff },
         { "write the answer", write_answer },
         { "remove the private directory", tidy_up },
@@ -237,6 +260,7 @@ enum status report_run(struct task *t)
 
         if (t->out < 0)
                 return t->status; /* nowhere to write, and said so */
+        t->report_end_ms = now_ms() + REPORT_MS;
         /* Each step for itself: a diff that fails must not cost the result. */
         for (size_t i = 0; i < COUNT(report); i++) {
                 enum status s = run_steps(t, PHASE_REPORT, &report[i], 1);

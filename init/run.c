@@ -1,6 +1,6 @@
 /*
  * init/run.c - the main of airlock-run: PID 1 of one task, from the spec to the exit
- * status. Started by airlock (in a container) or airlock-box (outside of one).
+ * status. Started by airlock-spec (in a container) or airlock-box (outside of one).
  *
  * The phases follow each other here and nowhere else. Whatever happens, REPORT runs
  * last: a task that failed has a result that says why.
@@ -10,7 +10,7 @@
 #include "init/program.h"
 #include "init/run_options.h"
 #include "init/sig.h"
-#include "init/spec.h"
+#include "init/spec_image.h"
 #include "init/task.h"
 
 #include <errno.h>
@@ -167,43 +167,31 @@ static int exit_status_of(const struct task *t)
         return WEXITSTATUS(t->agent_wait);
 }
 
-/* From the file named, or from the descriptor that airlock-box read it into. */
-static int load(struct task *t, const struct run_options *o)
-{
-        return o->spec_fd >= 0 ? spec_load_fd(o->spec_fd, o->spec, &t->spec)
-                               : spec_load(o->spec, &t->spec);
-}
-
 int main(int argc, char **argv)
 {
         static LARGE_BUFFER char out[PATH_MAX];
         struct run_options o;
         struct task *t = &the_task;
-        const char *missing;
-        int status;
+        int status, r;
 
         confine_relro();
         status = run_options_parse(&o, argc, argv);
         if (status)
                 return status;
         sig_inherited = o.inherited_mask;
-        if (o.box)
-                return program_exec("airlock-box", argv, SIG_ALL);
         t->quiet = o.quiet;
-        t->box = o.spec_fd >= 0;
         t->out = t->log = t->agent_log = t->journal.fd = t->state_fd = -1;
         t->tail = (struct tail){ .buf = tail_bytes, .cap = sizeof(tail_bytes) };
         t->answer = (struct tail){ .buf = answer_bytes, .cap = sizeof(answer_bytes) };
         t->journal.start_ms = now_ms();
         t->diff_whole = true;
-        status = load(t, &o);
-        if (status)
-                return status;
-        missing = spec_unsupported(&t->spec);
-        if (missing) {
-                log_line(LOG_ERROR, "%s: %s: not in this build", o.spec, missing);
-                return STATUS_SPEC;
-        }
+        t->spec_fd = o.spec_fd;
+        t->spec_program = program_open("airlock-spec");
+        if (t->spec_program < 0)
+                return STATUS_NOT_FOUND;
+        r = spec_image_open(o.spec_fd, &t->spec);
+        if (r < 0)
+                die_errno(STATUS_PROVISION, -r, "the spec did not arrive (start `airlock run`)");
         if (o.out) {
                 status = run_path(o.out, out);
                 if (status)

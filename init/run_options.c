@@ -13,7 +13,7 @@ static int usage(const char *why, const char *arg)
 }
 
 /* From our own programs alone: nothing to complain about. */
-static uint64_t number(const char *s)
+uint64_t run_number(const char *s)
 {
         uint64_t n = 0;
 
@@ -54,9 +54,9 @@ int run_options_parse(struct run_options *o, int argc, char **argv)
                 *value = argv[i];
         }
         if (mask)
-                o->inherited_mask = number(mask);
+                o->inherited_mask = run_number(mask);
         if (fd)
-                o->spec_fd = (int)number(fd);
+                o->spec_fd = (int)run_number(fd);
         if (!o->spec)
                 o->spec = "/airlock/task.json";
         return 0;

@@ -86,6 +86,7 @@ static enum status finish_environment(struct task *t)
         env_set(&t->env, "AIRLOCK_PHASE", "work");
         env_unset(&t->env, "AIRLOCK_ENV");
         env_unset(&t->env, "AIRLOCK_STATE");
+        env_unset(&t->env, "AIRLOCK_PROMPT");
         if (t->spec.prompt)
                 env_set(&t->env, "AIRLOCK_PROMPT", t->spec.prompt);
         if (t->env.full)

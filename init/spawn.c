@@ -62,6 +62,12 @@ static int exec_by_path(char *const *argv, char *const *envp)
         return -err;
 }
 
+static int exec_opened(const struct spawn *s)
+{
+        syscall(SYS_execveat, s->program, "", s->argv, s->envp, AT_EMPTY_PATH);
+        return -errno;
+}
+
 /*
  * Opened before anything that is not ours runs: an agent with the right to write /dev
  * could put a FIFO there, and every later child would wait in open(2).
@@ -133,7 +139,9 @@ static NORETURN void child(const struct spawn *s, bool terminal, int tell)
 
         if (!r) {
                 sig_child_restore();
-                r = exec_by_path(s->argv, s->envp);
+                if (s->keep)
+                        fcntl(s->keep, F_SETFD, 0);
+                r = s->program ? exec_opened(s) : exec_by_path(s->argv, s->envp);
                 f.stage = "exec";
         }
         f.err = -r;

@@ -18,6 +18,8 @@
 struct spawn {
         char *const *argv; /* argv[0] without a slash is searched in @envp's PATH */
         char *const *envp;
+        int program;       /* opened; 0: argv[0] */
+        int keep;          /* a descriptor that stays open beside the three; 0: none */
         const char *cwd;   /* NULL: / */
         int fd[3];         /* -1: /dev/null (stdin) or inherited (stdout, stderr) */
         bool new_session;  /* setsid: no controlling terminal */

@@ -219,31 +219,3 @@ const char *spec_words(enum words list)
 {
         return the_words[list];
 }
-
-const char *spec_runtime_name(enum spec_runtime r)
-{
-        return runtimes[r].name;
-}
-
-const char *spec_runtime_variable(enum spec_runtime r)
-{
-        static const char names[RUNTIME_COUNT][26] = {
-                [RUNTIME_PYTHON] = "CODEX_ENV_PYTHON_VERSION",
-                [RUNTIME_NODE] = "CODEX_ENV_NODE_VERSION",
-                [RUNTIME_RUBY] = "CODEX_ENV_RUBY_VERSION",
-                [RUNTIME_RUST] = "CODEX_ENV_RUST_VERSION",
-                [RUNTIME_GO] = "CODEX_ENV_GO_VERSION",
-                [RUNTIME_SWIFT] = "CODEX_ENV_SWIFT_VERSION",
-                [RUNTIME_PHP] = "CODEX_ENV_PHP_VERSION",
-                [RUNTIME_JAVA] = "CODEX_ENV_JAVA_VERSION",
-        };
-
-        return names[r];
-}
-
-const char *spec_net_name(enum spec_net mode)
-{
-        static const char names[][8] = { "off", "limited", "full" };
-
-        return names[mode];
-}

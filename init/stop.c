@@ -88,12 +88,52 @@ static pid_t parent_of(int proc, const char *pid)
         return parse_pid(at + 4, ' ');
 }
 
-/* Whoever entered our namespace from outside has no parent here (docker exec). */
+static pid_t spared[STOP_SPARED];
+
+static bool is_spared(pid_t pid)
+{
+        for (size_t i = 0; i < COUNT(spared); i++) {
+                if (spared[i] == pid)
+                        return true;
+        }
+        return false;
+}
+
+static bool any_spared(void)
+{
+        for (size_t i = 0; i < COUNT(spared); i++) {
+                if (spared[i])
+                        return true;
+        }
+        return false;
+}
+
+void stop_spare(pid_t pid)
+{
+        for (size_t i = 0; i < COUNT(spared); i++) {
+                if (!spared[i]) {
+                        spared[i] = pid;
+                        return;
+                }
+        }
+}
+
+void stop_spare_no_more(pid_t pid)
+{
+        for (size_t i = 0; i < COUNT(spared); i++) {
+                if (spared[i] == pid)
+                        spared[i] = 0;
+        }
+}
+
+/* PID 1 answers for everybody: who entered from outside (docker exec) has no parent here. */
 static bool is_ours(pid_t pid, pid_t parent)
 {
         pid_t self = getpid();
 
-        return parent == self || family_has(parent) || (self == 1 && !parent && pid != 1);
+        if (parent < 0 || is_spared(pid))
+                return false;
+        return parent == self || family_has(parent) || (self == 1 && pid != 1);
 }
 
 /* @fd is @pid's, or -1 where the kernel has no pidfd_open (before Linux 5.3). */
@@ -187,11 +227,33 @@ static int signal_family(int signal)
         return family.signalled ? 0 : -EPERM;
 }
 
+/*
+ * Everybody but those spared. The world stands still meanwhile, which kill(-1) does in one
+ * step: nobody forks behind our back, and a pid that was read names the same process.
+ */
+static int signal_others(int signal)
+{
+        int r;
+
+        if (kill(-1, SIGSTOP) < 0)
+                return -errno;
+        r = signal_family(signal);
+        if (signal != SIGKILL)
+                kill(-1, SIGCONT);
+        for (size_t i = 0; i < COUNT(spared); i++) {
+                if (spared[i])
+                        kill(spared[i], SIGCONT);
+        }
+        return r;
+}
+
 /* kill(-1) answers 0 also when it was refused everywhere: EPERM shows as survivors. */
 int stop_signal(int signal)
 {
         if (getpid() != 1)
                 return signal_family(signal);
+        if (any_spared())
+                return signal_others(signal);
         return kill(-1, signal) < 0 ? -errno : 0;
 }
 
@@ -211,14 +273,21 @@ static bool reap(struct stop_count *count)
 {
         pid_t pid;
 
-        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0)
-                count->reaped++;
+        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
+                count->reaped += !is_spared(pid);
+                stop_spare_no_more(pid);
+        }
         return !pid;
 }
 
-/* Elsewhere than PID 1 all that is ours hangs below our children, so /proc is not asked. */
+/*
+ * Elsewhere than PID 1 all that is ours hangs below our children, so /proc is not asked;
+ * unless some of them are spared.
+ */
 static bool nobody_left(bool children)
 {
+        if (any_spared())
+                return signal_family(0) == -ESRCH;
         return !children && (getpid() != 1 || (kill(-1, 0) < 0 && errno == ESRCH));
 }
 
@@ -239,7 +308,7 @@ static int wait_gone(unsigned ms, int signal, struct stop_count *count)
                         return 0;
                 if (left <= 0)
                         return -ETIMEDOUT;
-                if (!children && left > STRANGER_POLL_MS)
+                if ((!children || any_spared()) && left > STRANGER_POLL_MS)
                         left = STRANGER_POLL_MS;
                 if (left > INT_MAX)
                         left = INT_MAX;

@@ -15,6 +15,15 @@
 
 #include <sys/types.h>
 
+/*
+ * A process of airlock's own that "everyone" leaves out from now on, until it is reaped
+ * or spared no more; at most STOP_SPARED at a time. As PID 1 everybody else is then found
+ * through /proc, while the world is stopped.
+ */
+#define STOP_SPARED 4
+void stop_spare(pid_t pid);
+void stop_spare_no_more(pid_t pid);
+
 struct stop_count {
         unsigned reaped;    /* children that were waited for */
         unsigned survivors; /* processes we could not end: another uid, or in D state */

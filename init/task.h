@@ -48,9 +48,10 @@ struct task {
         struct journal journal;
         enum phase phase;
         bool quiet; /* children's output goes to the log alone */
-        bool box;
         bool own_user; /* the agent runs as another user than we */
 
+        int spec_fd;           /* the spec's image (init/spec_image.h) */
+        int spec_program;      /* airlock-spec, opened before anything hostile ran */
         int out;               /* directory descriptor of output.dir */
         int log;               /* OUT/setup.log; -1: none */
         size_t log_len;        /* bytes written to it */
@@ -80,7 +81,9 @@ struct task {
         struct stop_count setup_left, agent_left;
         uint64_t phase_ms[PHASE_COUNT];
         struct cgroup cgroup_start;
-        uint64_t diff_bytes;
+        uint64_t diff_bytes, answer_bytes;
+        bool answer_whole;      /* false: answer.md holds a part of it */
+        uint64_t report_end_ms; /* REPORT's own deadline; 0 before */
 };
 
 /* A step: STATUS_OK, or how the task ends; then task_fail() has been called. */
@@ -101,6 +104,9 @@ MUST_USE int make_private_dir(char *path, size_t cap);
 /* Says why, keeps the first reason for the result, and returns @status. */
 enum status task_fail(struct task *t, enum status status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
+/* Removes answer.md, changes.diff and result.json from OUT, whatever they are. -errno. */
+MUST_USE int task_clear_output(struct task *t);
+
 /* The phases, one file each. */
 enum status boot_run(struct task *t);
 enum status setup_run(struct task *t);
@@ -113,6 +119,8 @@ enum status report_run(struct task *t); /* always the last, whatever happened */
 struct watch {
         const char *what;     /* names the child in messages: "git", "the setup script" */
         char *const *argv;
+        int program;          /* a program of ours, opened; 0: argv[0] by PATH */
+        int keep;             /* a descriptor that stays open for it; 0: none */
         const char *cwd;
         int in;               /* descriptor for its stdin; -1: /dev/null */
         int out;              /* descriptor for its stdout; -1: captured with stderr */

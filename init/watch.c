@@ -13,13 +13,14 @@
 
 #define GRACE_MS 5000                    /* between TERM and KILL */
 #define LOG_MAX (8U << 20)               /* bytes of OUT/setup.log */
-#define CHUNK 2048                       /* of output at a time: less than PIPE_BUF */
+#define CHUNK 2048                       /* of output, and of a line, at a time */
+#define SHOW 4096                        /* PIPE_BUF: what a pipe with room takes at once */
 
-/* A pipe from the child, and the line that is not whole yet. */
+/* A pipe from the child: what was read and is not shown yet, as a line is whole first. */
 struct stream {
         int fd;
         bool raw; /* shown unchanged on our stdout */
-        char line[CHUNK];
+        char bytes[CHUNK];
         size_t len;
 };
 
@@ -84,7 +85,7 @@ static void log_bytes(struct task *t, int fd, const char *bytes, size_t len)
                 t->journal.failed = true;
 }
 
-/* Is there room for a chunk? If not we read no more: the child waits, the clock runs. */
+/* Is there room for SHOW bytes? If not we read no more: the child waits, the clock runs. */
 static bool can_show(int fd)
 {
         struct pollfd p = { .fd = fd, .events = POLLOUT };
@@ -92,49 +93,68 @@ static bool can_show(int fd)
         return poll(&p, 1, 0) != 0;
 }
 
-static void show_line(struct watching *g, struct stream *s)
+/* Is there something to show: a line with its end, or one that the buffer can't hold? */
+static bool waits(const struct stream *s)
 {
-        char text[CHUNK + 128];
-        struct wr w = wr_of(text, sizeof(text));
+        return s->len && (s->raw || s->len == sizeof(s->bytes) || memchr(s->bytes, '\n', s->len));
+}
 
-        if (!s->len)
-                return;
-        wr_fmt(&w, "%s | ", phase_name(g->t->phase));
-        wr_bytes(&w, s->line, s->len);
-        if (s->line[s->len - 1] != '\n')
-                wr_char(&w, '\n');
-        s->len = 0;
+/*
+ * One write, of the lines that fit: a flood of short ones grows by its prefixes. The last
+ * line is shown @whole or not at all.
+ */
+static void show(struct watching *g, struct stream *s, bool whole)
+{
+        char text[SHOW];
+        struct wr w = wr_of(text, sizeof(text));
+        const char *phase = phase_name(g->t->phase);
+        size_t at = 0;
+
+        while (at < s->len) {
+                const char *end = memchr(s->bytes + at, '\n', s->len - at);
+                size_t n = end ? (size_t)(end - s->bytes) + 1 - at : s->len - at;
+
+                if (w.len + strlen(phase) + 4 + n > sizeof(text) ||
+                    (!end && whole && s->len < sizeof(s->bytes)))
+                        break;
+                wr_fmt(&w, "%s | ", phase);
+                wr_bytes(&w, s->bytes + at, n);
+                if (!end)
+                        wr_char(&w, '\n');
+                at += n;
+        }
+        s->len -= at;
+        memmove(s->bytes, s->bytes + at, s->len);
         if (!g->t->quiet && write_full(STDERR_FILENO, text, w.len) < 0)
                 g->t->quiet = true; /* nobody listens */
 }
 
-static void take_line_bytes(struct watching *g, struct stream *s, const char *bytes, size_t len)
+static void show_raw(struct watching *g, struct stream *s)
 {
-        while (len) {
-                size_t room = sizeof(s->line) - s->len;
-                size_t n = len < room ? len : room;
-                const char *end = memchr(bytes, '\n', n);
-
-                if (end)
-                        n = (size_t)(end - bytes) + 1;
-                memcpy(s->line + s->len, bytes, n);
-                s->len += n;
-                bytes += n;
-                len -= n;
-                if (end || s->len == sizeof(s->line))
-                        show_line(g, s);
-        }
+        if (!g->t->quiet && write_full(STDOUT_FILENO, s->bytes, s->len) < 0)
+                g->t->quiet = true;
+        s->len = 0;
 }
 
-/* Reads once. Returns false at the end of the stream, or when there is nothing now. */
+/*
+ * Shows what waits, or reads once. Returns false when there was nothing: the end of the
+ * stream, or none now. The caller saw room for one write.
+ */
 static bool pump(struct watching *g, struct stream *s)
 {
-        char bytes[CHUNK];
+        char *to = s->bytes + s->len;
         ssize_t n;
 
+        if (waits(s)) {
+                if (s->raw)
+                        show_raw(g, s);
+                else
+                        show(g, s, true);
+                return true;
+        }
         if (s->fd < 0)
                 return false;
-        n = read(s->fd, bytes, sizeof(bytes));
+        n = read(s->fd, to, sizeof(s->bytes) - s->len);
         if (n < 0 && (errno == EAGAIN || errno == EINTR))
                 return false;
         if (n <= 0) {
@@ -142,16 +162,29 @@ static bool pump(struct watching *g, struct stream *s)
                 s->fd = -1;
                 return false;
         }
-        tail_put(&g->t->tail, bytes, (size_t)n);
-        log_bytes(g->t, g->w->answer ? g->t->agent_log : g->t->log, bytes, (size_t)n);
-        if (s->raw) {
-                tail_put(&g->t->answer, bytes, (size_t)n);
-                if (!g->t->quiet && write_full(STDOUT_FILENO, bytes, (size_t)n) < 0)
-                        g->t->quiet = true;
-        } else {
-                take_line_bytes(g, s, bytes, (size_t)n);
-        }
+        s->len += (size_t)n;
+        tail_put(&g->t->tail, to, (size_t)n);
+        log_bytes(g->t, g->w->answer ? g->t->agent_log : g->t->log, to, (size_t)n);
+        if (s->raw)
+                tail_put(&g->t->answer, to, (size_t)n);
         return true;
+}
+
+/*
+ * What it printed last; not what its children still hold the pipe for. Where nobody
+ * reads what we show, the log alone gets it.
+ */
+static void drain(struct watching *g, struct stream *s)
+{
+        bool quiet = g->t->quiet;
+
+        for (unsigned i = 0; i < 512; i++) {
+                g->t->quiet |= !can_show(s->raw ? STDOUT_FILENO : STDERR_FILENO);
+                if (!pump(g, s))
+                        break;
+        }
+        show(g, s, false);
+        g->t->quiet = quiet;
 }
 
 static void signal_child(const struct watching *g, int n)
@@ -276,6 +309,7 @@ static void watch_loop(struct watching *g)
         while (!g->exited) {
                 bool shown = g->t->quiet || can_show(STDERR_FILENO);
                 bool shown_raw = g->t->quiet || can_show(STDOUT_FILENO);
+                bool more;
                 struct pollfd p[] = {
                         { .fd = g->signals, .events = POLLIN },
                         { .fd = g->out.fd, .events = POLLIN },
@@ -283,21 +317,23 @@ static void watch_loop(struct watching *g)
                         { .fd = -1, .events = POLLOUT },
                 };
 
-                if (!(g->out.raw ? shown_raw : shown)) {
+                if (!shown_raw) {
                         p[1].fd = -1;
-                        p[3].fd = g->out.raw ? STDOUT_FILENO : STDERR_FILENO;
+                        p[3].fd = STDOUT_FILENO;
                 }
                 if (!shown) {
                         p[2].fd = -1;
                         p[3].fd = STDERR_FILENO;
                 }
-                if (poll(p, COUNT(p), keep_deadlines(g)) < 0 && errno != EINTR)
+                more = (shown_raw && waits(&g->out)) || (shown && waits(&g->err));
+                if (poll(p, COUNT(p), more ? 0 : keep_deadlines(g)) < 0 && errno != EINTR)
                         break;
-                if (p[1].revents)
+                if (shown_raw && (p[1].revents || waits(&g->out)))
                         pump(g, &g->out);
-                if (p[2].revents)
+                if (shown && (p[2].revents || waits(&g->err)))
                         pump(g, &g->err);
                 drain_signals(g);
+                keep_deadlines(g);
         }
 }
 
@@ -320,6 +356,7 @@ static int start(struct watching *g, const char **stage)
         AUTO_CLOSE int err = -1;
         struct spawn s = {
                 .argv = w->argv, .envp = w->env->vars, .cwd = w->cwd,
+                .program = w->program, .keep = w->keep,
                 .fd = { w->in, w->out, -1 }, .new_session = w->new_session,
                 .terminal = w->terminal, .lock = w->lock, .confine = w->confine,
         };
@@ -361,13 +398,11 @@ enum watch_end watch(struct task *t, const struct watch *w, int *wait_status)
                         g.deadline_ms = start_ms + w->timeout_s * UINT64_C(1000);
                         g.warn_ms = start_ms + w->timeout_s * UINT64_C(800);
                 }
+                if (t->report_end_ms && g.deadline_ms > t->report_end_ms)
+                        g.deadline_ms = t->report_end_ms;
                 watch_loop(&g);
-                /* What it printed last; not what its children still hold the pipe for. */
-                for (unsigned i = 0; i < 64 && pump(&g, &g.out); i++)
-                        ;
-                for (unsigned i = 0; i < 64 && pump(&g, &g.err); i++)
-                        ;
-                show_line(&g, &g.err);
+                drain(&g, &g.out);
+                drain(&g, &g.err);
                 *wait_status = g.status;
         }
         if (g.out.fd >= 0)

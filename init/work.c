@@ -7,6 +7,7 @@
 #include "init/task.h"
 
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #define GRACE_MS 2000
@@ -24,6 +25,14 @@ static void journal_agent(struct task *t)
         journal_event(&t->journal, "agent_end", fields, w.len);
 }
 
+static bool is_inet_socket(int fd)
+{
+        int family = AF_UNSPEC;
+        socklen_t len = sizeof(family);
+
+        return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) && family != AF_UNIX;
+}
+
 static enum status run_agent(struct task *t)
 {
         struct watch w = {
@@ -34,12 +43,17 @@ static enum status run_agent(struct task *t)
                 .timeout_s = t->spec.agent.timeout_s, .lock = t->agent_lock,
                 .confine = &t->agent_confine, .env = &t->env,
         };
-        enum watch_end end = watch(t, &w, &t->agent_wait);
+        enum watch_end end;
 
+        w.new_session = !w.terminal;
+        if (t->agent_lock != LOCKED_NOT && is_inet_socket(w.in))
+                w.in = -1; /* a way out that was there before the seal */
+        end = watch(t, &w, &t->agent_wait);
         if (w.terminal)
                 tcsetpgrp(STDIN_FILENO, getpgrp());
-        t->agent_ran = true;
-        journal_agent(t);
+        t->agent_ran = end != WATCH_NO_START;
+        if (t->agent_ran)
+                journal_agent(t);
         switch (end) {
         case WATCH_EXITED:
                 return STATUS_OK;

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
 #include <stdint.h>
@@ -22,6 +23,13 @@
 
 #define TIOCSTI 0x5412u   /* asm-generic/ioctls.h */
 #define TIOCLINUX 0x541cu
+/*
+ * The kernel looks at 32 bits of an int argument, libseccomp's EQ at 64, whatever _32 in the
+ * name of its macros seems to say: TIOCSTI with a bit above them would pass. To refuse one
+ * value, compare under this mask; NE and GT refuse the strange ones with the rest.
+ */
+#define LOW UINT64_C(0xffffffff)
+#define FASTOPEN 0x20000000u /* MSG_FASTOPEN */
 
 static scmp_filter_ctx ctx;
 
@@ -48,19 +56,19 @@ static void refuse(int err, const char *name)
 /*
  * The guard goes around every agent, whatever its lock. TIOCSTI and TIOCLINUX type into
  * the operator's terminal. prlimit64 asks for no more than the same ids, so an agent of
- * our own user could take PID 1's descriptors, or its processor time.
+ * our own user could take PID 1's descriptors, or its processor time. Reading stays.
  */
 static void build_guard(void)
 {
         check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-                               SCMP_A1_32(SCMP_CMP_EQ, TIOCSTI)),
+                               SCMP_A1_64(SCMP_CMP_MASKED_EQ, LOW, TIOCSTI)),
               "ioctl TIOCSTI");
         check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(ioctl), 1,
-                               SCMP_A1_32(SCMP_CMP_EQ, TIOCLINUX)),
+                               SCMP_A1_64(SCMP_CMP_MASKED_EQ, LOW, TIOCLINUX)),
               "ioctl TIOCLINUX");
-        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 1,
-                               SCMP_A0_32(SCMP_CMP_EQ, 1)),
-              "prlimit64 of PID 1");
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 2,
+                               SCMP_A0_32(SCMP_CMP_NE, 0), SCMP_A2_64(SCMP_CMP_NE, 0)),
+              "prlimit64 of others");
 }
 
 static void build_closed(void)
@@ -90,6 +98,136 @@ static void build_closed(void)
                 refuse(ENOSYS, no_such_call[i]);
         for (size_t i = 0; i < sizeof(not_allowed) / sizeof(*not_allowed); i++)
                 refuse(EPERM, not_allowed[i]);
+}
+
+static void refuse_if(int err, const char *name, struct scmp_arg_cmp a)
+{
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)err),
+                               seccomp_syscall_resolve_name(name), 1, a), name);
+}
+
+static void refuse_if2(int err, const char *name, struct scmp_arg_cmp a, struct scmp_arg_cmp b)
+{
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)err),
+                               seccomp_syscall_resolve_name(name), 2, a, b), name);
+}
+
+static void refuse_if3(int err, const char *name, struct scmp_arg_cmp a, struct scmp_arg_cmp b,
+                       struct scmp_arg_cmp c)
+{
+        check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)err),
+                               seccomp_syscall_resolve_name(name), 3, a, b, c), name);
+}
+
+/* INET is 2 and INET6 is 10: one comparison for both, and for no other family. */
+#define IS_INET SCMP_A0_32(SCMP_CMP_MASKED_EQ, ~8u, AF_INET)
+#define TYPE(t) SCMP_A1_32(SCMP_CMP_MASKED_EQ, 0xf, t) /* without SOCK_CLOEXEC, SOCK_NONBLOCK */
+
+/*
+ * An agent's sockets are AF_UNIX, TCP, UDP, and queries of routes and addresses. All others
+ * are roads past the locks: AF_PACKET passes no output hook, AF_VSOCK no network namespace,
+ * and MPTCP, SCTP or UDP-Lite are not what a rule for TCP and UDP means. The errno is that of
+ * a kernel built without them. libseccomp compares an argument once in a rule, so what
+ * is not allowed has to be listed.
+ */
+static void build_sockets(void)
+{
+        _Static_assert(AF_UNIX == 1 && AF_INET == 2 && AF_INET6 == 10 && AF_NETLINK == 16,
+                       "the ranges below stand between these");
+        for (unsigned family = 0; family < AF_NETLINK; family++) {
+                if (family != AF_UNIX && family != AF_INET && family != AF_INET6)
+                        refuse_if(EAFNOSUPPORT, "socket", SCMP_A0_32(SCMP_CMP_EQ, family));
+        }
+        refuse_if(EAFNOSUPPORT, "socket", SCMP_A0_32(SCMP_CMP_GT, AF_NETLINK));
+        refuse_if(EAFNOSUPPORT, "socketpair", SCMP_A0_32(SCMP_CMP_NE, AF_UNIX));
+        /* Audit's clients take this for a kernel without audit: sudo and useradd go on. */
+        refuse_if2(EPROTONOSUPPORT, "socket", SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK),
+                   SCMP_A2_32(SCMP_CMP_NE, 0 /* NETLINK_ROUTE */));
+
+        /* What the kernel says without CAP_NET_RAW. */
+        refuse_if2(EPERM, "socket", IS_INET, TYPE(SOCK_RAW));
+        refuse_if2(ESOCKTNOSUPPORT, "socket", IS_INET, TYPE(0));
+        for (unsigned type = SOCK_RAW + 1; type <= 0xf; type++)
+                refuse_if2(ESOCKTNOSUPPORT, "socket", IS_INET, TYPE(type));
+        for (unsigned protocol = 1; protocol < IPPROTO_TCP; protocol++)
+                refuse_if3(EPROTONOSUPPORT, "socket", IS_INET, TYPE(SOCK_STREAM),
+                           SCMP_A2_32(SCMP_CMP_EQ, protocol));
+        refuse_if3(EPROTONOSUPPORT, "socket", IS_INET, TYPE(SOCK_STREAM),
+                   SCMP_A2_32(SCMP_CMP_GT, IPPROTO_TCP));
+        for (unsigned protocol = 1; protocol < IPPROTO_UDP; protocol++)
+                refuse_if3(EPROTONOSUPPORT, "socket", IS_INET, TYPE(SOCK_DGRAM),
+                           SCMP_A2_32(SCMP_CMP_EQ, protocol));
+        refuse_if3(EPROTONOSUPPORT, "socket", IS_INET, TYPE(SOCK_DGRAM),
+                   SCMP_A2_32(SCMP_CMP_GT, IPPROTO_UDP));
+
+        /* A connect(2) that is none. Who asks for it falls back to one. */
+        refuse_if(EOPNOTSUPP, "sendto", SCMP_A3_32(SCMP_CMP_MASKED_EQ, FASTOPEN, FASTOPEN));
+        refuse_if(EOPNOTSUPP, "sendmsg", SCMP_A2_32(SCMP_CMP_MASKED_EQ, FASTOPEN, FASTOPEN));
+        refuse_if(EOPNOTSUPP, "sendmmsg", SCMP_A3_32(SCMP_CMP_MASKED_EQ, FASTOPEN, FASTOPEN));
+}
+
+/*
+ * Asking for it (all ones) and what emulators and debuggers set stay: PER_LINUX32, UNAME26,
+ * ADDR_NO_RANDOMIZE. The rest weakens the memory of a program that is started later.
+ */
+static void build_personality(void)
+{
+        const uint32_t top = 1u << 31;
+
+        for (unsigned bit = 19; bit < 31; bit++)
+                refuse_if(EPERM, "personality",
+                          SCMP_A0_32(SCMP_CMP_MASKED_EQ, top | 1u << bit, 1u << bit));
+        for (unsigned bit = 0; bit < 31; bit++)
+                refuse_if(EPERM, "personality",
+                          SCMP_A0_32(SCMP_CMP_MASKED_EQ, top | 1u << bit, top));
+}
+
+/*
+ * The filter under the netns lock. A namespace that the agent makes inside of its own
+ * network lies inside the lock, so those it may have: bwrap, sudo and browsers do.
+ */
+static void build_netns(void)
+{
+        static const char *const no_such_call[] = {
+                "io_uring_setup", "io_uring_enter", "io_uring_register",
+        };
+        static const char *const not_allowed[] = {
+                "bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key",
+                "init_module", "finit_module", "delete_module", "kexec_load", "kexec_file_load",
+                "open_by_handle_at", "swapon", "swapoff", "reboot", "quotactl",
+        };
+
+        build_guard();
+        build_sockets();
+        build_personality();
+        for (size_t i = 0; i < sizeof(no_such_call) / sizeof(*no_such_call); i++)
+                refuse(ENOSYS, no_such_call[i]);
+        for (size_t i = 0; i < sizeof(not_allowed) / sizeof(*not_allowed); i++)
+                refuse(EPERM, not_allowed[i]);
+}
+
+/*
+ * The filter under every other lock: no new namespaces, whose networks would know nothing of
+ * the lock. clone3 hides its flags behind a pointer; every libc falls back to clone.
+ */
+static void build_agent(void)
+{
+        static const uint32_t spaces[] = {
+                CLONE_NEWNS, CLONE_NEWCGROUP, CLONE_NEWUTS, CLONE_NEWIPC,
+                CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET,
+        };
+
+        build_netns();
+        refuse(ENOSYS, "clone3");
+        refuse(EPERM, "setns");
+        for (size_t i = 0; i < sizeof(spaces) / sizeof(*spaces); i++) {
+                struct scmp_arg_cmp flag = SCMP_A0_32(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]);
+
+                refuse_if(EPERM, "clone", flag);
+                refuse_if(EPERM, "unshare", flag);
+        }
+        /* CLONE_NEWTIME: in clone(2) the same bit is part of a signal's number. */
+        refuse_if(EPERM, "unshare", SCMP_A0_32(SCMP_CMP_MASKED_EQ, 0x80, 0x80));
 }
 
 static void act(uint32_t action, const char *name, unsigned count, struct scmp_arg_cmp a,
@@ -335,6 +473,8 @@ int main(int argc, char **argv)
         printf("/* Written by netfilter/filter_gen.c. */\n");
         generate(arch, "guard_filter", SCMP_ACT_ALLOW, build_guard);
         generate(arch, "closed_filter", SCMP_ACT_ALLOW, build_closed);
+        generate(arch, "netns_filter", SCMP_ACT_ALLOW, build_netns);
+        generate(arch, "agent_filter", SCMP_ACT_ALLOW, build_agent);
         generate(arch, "notify_refuse_filter", SCMP_ACT_ALLOW, build_notify_refuse);
         generate(arch, "notify_filter", SCMP_ACT_ALLOW, build_notify);
         generate(arch, "notify_hold_filter", SCMP_ACT_ALLOW, build_notify_hold);

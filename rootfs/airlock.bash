@@ -3,16 +3,16 @@
 _airlock()
 {
         local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]}
-        local command=${COMP_WORDS[1]} options i
+        local command=${COMP_WORDS[1]} options= i
         COMPREPLY=()
 
         if ((COMP_CWORD == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W \
-                        'run init check doctor --help --version' -- "$current")
+                        'run init check doctor sandbox --help --version' -- "$current")
                 return
         fi
         case $previous in
-        --box | --out)
+        --box | --out | --root)
                 mapfile -t COMPREPLY < <(compgen -d -- "$current")
                 compopt -o filenames 2>/dev/null
                 return
@@ -21,15 +21,27 @@ _airlock()
                 mapfile -t COMPREPLY < <(compgen -A signal -- "$current")
                 return
                 ;;
-        -e | -t) return ;;
+        --net) options='off limited full' ;;
+        --fs) options='read-only workspace-write full' ;;
+        --lock) options='netns notify closed' ;;
+        --preset) options='none common-dependencies all' ;;
+        -e | -t | --allow | --deny | --methods | --rule) return ;;
         esac
+        if [[ $options ]]; then
+                mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
+                return
+        fi
         case $command in
         run) options='--box --out -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
+        sandbox)
+                options='--net --allow --deny --preset --methods --rule --journal --fs --root --lock'
+                options+=' --prove -v --verbose -h --help --'
+                ;;
         check | doctor) options='-h --help' ;;
         *) return ;;
         esac
-        if [[ $command == init ]]; then
+        if [[ $command == init || $command == sandbox ]]; then
                 # The program and what follows it are its own business.
                 for ((i = 2; i < COMP_CWORD; i++)); do
                         [[ ${COMP_WORDS[i]} == -- ]] && options=
@@ -37,7 +49,7 @@ _airlock()
         fi
         if [[ $current == -* && $options ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
-        elif [[ $command == init ]]; then
+        elif [[ $command == init || $command == sandbox ]]; then
                 mapfile -t COMPREPLY < <(compgen -c -- "$current")
         elif [[ $command != doctor ]]; then
                 mapfile -t COMPREPLY < <(compgen -f -- "$current")

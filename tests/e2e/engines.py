@@ -28,7 +28,7 @@ import subprocess
 import tempfile
 import time
 
-from lib import AIRLOCK, ROOT
+from lib import AIRLOCK, PROGRAMS, ROOT
 
 PACKAGES = ["base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils",
             "diffutils", "findutils", "git", "grep", "gzip", "hostname", "login", "mawk",
@@ -160,7 +160,7 @@ def rootfs():
         shutil.copy(AIRLOCK, merged + "/usr/bin/airlock")
         os.chmod(merged + "/usr/bin/airlock", 0o755)
         os.makedirs(merged + "/usr/libexec/airlock", exist_ok=True)
-        for name in ("airlock-run", "airlock-box", "airlock-explain"):
+        for name in set(PROGRAMS) - {"airlock"}:
             shutil.copy(os.path.join(os.path.dirname(AIRLOCK), name),
                         merged + "/usr/libexec/airlock")
     return merged
@@ -519,7 +519,7 @@ class Box(Engine):
             full.append(word)
         program = temp() + "/airlock"
         if not os.path.exists(program):
-            for name in ("airlock", "airlock-run", "airlock-box"):
+            for name in PROGRAMS:
                 shutil.copy(os.path.join(os.path.dirname(AIRLOCK), name), temp())
                 os.chmod(temp() + "/" + name, 0o755)
         drop = [] if user == "root" else ["setpriv", "--reuid", user, "--regid", user,

@@ -21,6 +21,8 @@ import traceback
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 AIRLOCK = os.path.abspath(os.environ.get("AIRLOCK", ROOT + "/build/release/airlock"))
+PROGRAMS = sorted(name for name in os.listdir(os.path.dirname(AIRLOCK))
+                  if name.startswith("airlock"))  # airlock and what it starts
 TIMEOUT_S = 20
 
 _cases = []

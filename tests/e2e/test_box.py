@@ -9,7 +9,7 @@ import signal
 import subprocess
 import tempfile
 
-from lib import AIRLOCK, case, main, skip, until
+from lib import AIRLOCK, PROGRAMS, case, main, skip, until
 
 MARK = "airlock-box-test"
 
@@ -23,7 +23,7 @@ class Box:
         self.out = self.folder + "/out"
         os.mkdir(self.out)
         os.chown(self.out, user, user)
-        for name in ("airlock", "airlock-run", "airlock-box"):
+        for name in PROGRAMS:
             shutil.copy(os.path.join(os.path.dirname(AIRLOCK), name), self.folder)
         spec = {"version": 1, "repo": {"dir": "/workspace/w"}, "output": {"dir": self.out},
                 "network": {"setup": "full", "agent": "full"},
@@ -70,6 +70,14 @@ def host_root_is_never_changed(user):
     path = "/etc/" + MARK
     says(user, "echo x > %s; cat %s && echo written" % (path, path), "written")
     assert not os.path.exists(path)
+
+
+@both
+def host_devices_keep_their_modes(user):
+    before = [os.stat("/dev/" + d).st_mode for d in ("null", "zero", "tty")]
+    says(user, "chmod 600 /dev/null /dev/zero /dev/tty 2>/dev/null; chown 1:1 /dev/null "
+         "2>/dev/null; echo x > /dev/null && echo writable", "writable")
+    assert [os.stat("/dev/" + d).st_mode for d in ("null", "zero", "tty")] == before
 
 
 @both

@@ -522,6 +522,15 @@ def gitmodules_paths_do_not_leave_the_tree():
 # --- .airlock.json -------------------------------------------------------------------------
 
 @case
+def its_variables_do_not_steer_what_airlock_starts():
+    for name in ("LD_PRELOAD", "BASH_ENV", "GIT_SSH_COMMAND", "AIRLOCK_PHASE", "PATH"):
+        t = Task()
+        t.repo({".airlock.json": json.dumps({"version": 1, "env": {name: "x"}})})
+        r = t.run("true").expect(78)
+        assert "env.%s: only the operator" % name in r.reason(), r.result
+
+
+@case
 def the_repositorys_spec_fills_in_what_the_operator_left_out():
     t = Task()
     t.repo({".airlock.json": json.dumps({"version": 1, "env": {"FROM_REPO": "1", "BOTH": "repo"},

@@ -14,7 +14,7 @@ from task import Task, git, put
 
 PYTHON = "/usr/bin/python3"
 KEYS = {"version", "airlock", "status", "airlock_status", "phase", "step", "reason", "agent",
-        "repo", "ref", "start_commit", "network", "diff", "leftovers", "ignored_signals",
+        "repo", "ref", "start_commit", "network", "answer", "diff", "leftovers", "ignored_signals",
         "durations_ms", "resources", "cgroup", "log_whole"}
 
 
@@ -317,6 +317,61 @@ class Mounted:
 
     def __exit__(self, *_):
         subprocess.run(["umount", "-l", self.path], check=True)
+
+
+@case
+def what_an_agent_forged_in_out_does_not_stay():
+    t = task()
+    r = t.run("cd %s; echo '{\"status\":\"forged\"}' > result.json; mkdir changes.diff; "
+              "echo x > changes.diff/x; ln -s %s answer.md; cd - >/dev/null; echo two >> a.txt; "
+              "echo true-answer > $AIRLOCK_ANSWER" % (t.out, t.canary)).expect(0)
+    t.safe()
+    assert r.result["status"] == "done" and "+two" in r.diff and r.answer == "true-answer\n"
+
+
+@case
+def links_and_pipes_that_wait_in_out_are_replaced():
+    t = task()
+    os.symlink(t.dir + "/elsewhere", t.out + "/events.ndjson")
+    os.mkfifo(t.out + "/setup.log")
+    os.mkfifo(t.out + "/.result.json.part")
+    r = t.run("echo hi", setup="echo hello").expect(0)
+    assert not os.path.exists(t.dir + "/elsewhere") and "hello" in r.file("setup.log")
+    assert r.events and r.result["status"] == "done"
+
+
+@case
+def a_planted_git_can_not_go_on_writing_the_diff():
+    t = task()
+    r = t.run("echo two >> a.txt; mv /usr/bin/git /usr/bin/git.real; "
+              "printf '#!/bin/sh\\n(exec setsid sh -c \"sleep 0.7; echo garbage\") &\\n"
+              "exec /usr/bin/git.real \"$@\"\\n' > /usr/bin/git; chmod 755 /usr/bin/git").expect(0)
+    assert "+two" in r.diff, r.diff
+    time.sleep(1)
+    assert "garbage" not in r.diff, r.diff[-200:]
+
+
+@case
+def a_git_that_dies_is_no_empty_diff():
+    t = task()
+    r = t.run("echo two >> a.txt; mv /usr/bin/git /usr/bin/git.real; "
+              "printf '#!/bin/sh\\ncase $1 in add) kill -9 $$;; esac\\n"
+              "exec /usr/bin/git.real \"$@\"\\n' > /usr/bin/git; chmod 755 /usr/bin/git").expect(74)
+    assert not os.path.exists(t.out + "/changes.diff") and r.result["airlock_status"] == 74
+
+
+@case
+def an_answer_that_is_cut_says_so():
+    r = task().run("head -c 2000000 /dev/zero | tr '\\0' a > $AIRLOCK_ANSWER").expect(0)
+    assert r.result["answer"] == {"bytes": 1 << 20, "whole": False}, r.result["answer"]
+    assert task().run("echo x").expect(0).result["answer"] == {"bytes": 2, "whole": True}
+
+
+@case
+def a_long_url_fits_into_the_result():
+    t = task()
+    t.url = t.dir + "/" + "\u00e9" * 3000
+    assert t.run("true").expect(70).result["repo"] == t.url
 
 
 @case

@@ -6,6 +6,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import subprocess
 import termios
 import time
@@ -281,6 +282,52 @@ def stdin_is_the_agents():
 def stdout_and_stderr_stay_apart_and_unchanged():
     r = task().run("printf 'a\\0b\\nno newline'; echo problem >&2").expect(0)
     assert r.stdout == "a\0b\nno newline" and "work | problem" in r.err
+
+
+@case
+def a_reader_that_stopped_reading_holds_up_nothing():
+    t = task()
+    spec = t.spec("yes '' & yes '' >&2")
+    spec["agent"]["timeout_s"] = 1
+    t.spec = lambda *a, **k: spec
+    for stop in (False, True):
+        p = t.start()  # nobody reads its pipes
+        began = time.monotonic()
+        if stop:
+            time.sleep(0.5)
+            p.send_signal(signal.SIGTERM)
+        p.wait(15)
+        assert p.returncode == (77 if stop else 76), p.returncode
+        assert time.monotonic() - began < 10
+
+
+@case
+def stdin_that_is_a_socket_of_the_network_is_not_the_agents():
+    server = socket.create_server(("127.0.0.1", 0))
+    client = socket.create_connection(server.getsockname())
+    r = task().run("readlink /proc/self/fd/0", popen={"stdin": client}).expect(0)
+    assert r.answer == "/dev/null\n", r.answer
+
+
+@case
+def pid_1_keeps_its_limits():
+    code = ("import ctypes,sys\nl=ctypes.CDLL(None,use_errno=True)\nb=(ctypes.c_ulong*2)(3,3)\n"
+            "print([l.prlimit(1,7,b,None),ctypes.get_errno(),l.prlimit(0,7,b,None)])")
+    r = task().run("%s -c '%s'" % (PYTHON, code)).expect(0)
+    assert r.answer == "[-1, 1, 0]\n", r.answer
+
+
+@case
+def nobody_types_into_the_operators_terminal():
+    t = task()
+    code = ("import fcntl\ntry: fcntl.ioctl(0,0x5412,b\"x\"); print(\"ty\"+\"ped\")\n"
+            "except PermissionError: print(\"re\"+\"fused\")")
+    pid, master = on_a_terminal(t, "%s -c '%s'" % (PYTHON, code))
+    try:
+        assert b"typed" not in read_until(master, b"refused")
+    finally:
+        os.close(master)
+        os.waitpid(pid, 0)
 
 
 def on_a_terminal(t, agent):

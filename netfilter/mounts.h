@@ -1,0 +1,50 @@
+/*
+ * netfilter/mounts.h - what a mount namespace of the command's own takes out of its reach.
+ *
+ * A network namespace leaves abstract sockets behind, but a socket with a path is a file:
+ * whoever may open /run/docker.sock or a session bus has the machine behind it. And uid 0,
+ * whatever its capabilities, may write what the kernel obeys: /proc/sys/kernel/core_pattern.
+ *
+ * So every socket that somebody outside listens on is covered by a device that refuses
+ * connections, and those trees become read-only. A socket made later, outside, is not
+ * seen to; nor is one in a folder of another machine's that is mounted here, unless it
+ * has a well-known name.
+ */
+#ifndef NETFILTER_MOUNTS_H
+#define NETFILTER_MOUNTS_H
+
+#include "base/base.h"
+
+#define MOUNTS_PATHS_MAX 131072
+
+struct mounts {
+        char *paths; /* "…" NUL "…" NUL, of the caller's MOUNTS_PATHS_MAX bytes */
+        size_t len;
+        bool kernel; /* /proc/sys and /sys are ours to write */
+};
+
+/*
+ * One line of /proc/net/unix, without its newline: the path of a socket that takes
+ * connections or datagrams, or NULL. Pure.
+ */
+const char *mounts_unix_path(const char *line);
+
+/*
+ * Finds what is to be covered, before the network is left: afterwards its sockets can't be
+ * listed. -EFBIG when they are more than fit; -errno.
+ */
+MUST_USE int mounts_find(struct mounts *m);
+
+/* Is there anything to cover? Without, no mount namespace is needed. */
+bool mounts_wanted(const struct mounts *m);
+
+/* The first socket that our ids may connect to, or NULL: for locks that can cover none. */
+const char *mounts_reachable(const struct mounts *m);
+
+/* Covers it, in a mount namespace of our own. 0, or -errno with *@path naming which. */
+MUST_USE int mounts_cover(const struct mounts *m, const char **path);
+
+/* Makes @path and all below read-only. One that is not there is fine. 0 or -errno. */
+MUST_USE int mounts_freeze(const char *path);
+
+#endif
