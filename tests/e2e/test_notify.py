@@ -19,6 +19,7 @@ import time
 import zipfile
 
 import lib
+from engines import engines
 from lib import ROOT, case, compiled, main, skip, start, until
 
 RACE_S = os.environ.get("NOTIFY_RACE_S", "8")
@@ -617,6 +618,35 @@ def a_server_of_the_same_pid_namespace_that_is_not_the_tasks():
         r = hostile("unix", path, options=[*options, "--task"])
         assert r.code == 1 and "Permission denied" in r.out, (options, r.out, r.err)
     s.kill()
+
+
+@case
+def every_engines_defaults_and_no_capability_at_all():
+    """Where pidfd_getfd(2) is refused the sockets are held; both ways do the same."""
+    directory = tempfile.mkdtemp(prefix="notify.")
+    os.chmod(directory, 0o755)
+    for path in (WORLD, NOTIFY, built("notify_legit.c", "-pthread"),
+                 built("notify_hostile.c", "-pthread")):
+        shutil.copy(path, directory)
+    ran = []
+    world_in = ["/n/probe_notify", "--notify", "/n/airlock-notify"]
+    for e in engines():
+        if getattr(e, "only", None) or e.available():
+            continue
+        for user, caps in (("root", "default"), ("1000", "none")):
+            for command in (["/n/notify_legit"], ["/n/notify_hostile", "many", "500"],
+                            ["/n/notify_hostile", "storm", "300"]):
+                done = e.run([*world_in, *(["--user", "1000"] if user == "1000" else []), "--",
+                              *command], user=user, caps=caps, mounts=[(directory, "/n", False)],
+                             timeout=120)
+                out = done.stdout if isinstance(done.stdout, str) else done.stdout.decode()
+                bad = [x for x in out.splitlines() if not x.startswith("ok ")]
+                assert done.returncode == 0, (e.name, user, caps, command, done.returncode, bad)
+        ran.append(e.name)
+    shutil.rmtree(directory)
+    if not ran:
+        skip("no engine runs here")
+    print("# " + ", ".join(ran))
 
 
 def outer():
