@@ -203,6 +203,7 @@ static void size_tables(struct notifier *n)
 
 static void open_all(struct notifier *n)
 {
+        static const struct timeval patience = { .tv_sec = ASK_MS / 1000 };
         int r = agent_init();
 
         if (r < 0)
@@ -210,13 +211,16 @@ static void open_all(struct notifier *n)
         r = notify_route_open(n);
         if (r < 0)
                 die_errno(STATUS_LOCK, -r, "open a route socket");
+        if (n->proxy >= 0)
+                setsockopt(n->proxy, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
         n->diag = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
         notify_own_address(n);
 }
 
 /* --- the loop ---------------------------------------------------------------------------- */
 
-static void answer(const struct notifier *n, uint64_t id, int r)
+/* False: the caller is gone, or was sent back. */
+static bool answer(const struct notifier *n, uint64_t id, int r)
 {
         struct seccomp_notif_resp resp = { .id = id };
 
@@ -224,9 +228,36 @@ static void answer(const struct notifier *n, uint64_t id, int r)
                 resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         else
                 resp.error = r;
-        /* ENOENT: the caller is gone. */
-        if (ioctl(n->listener, (int)SECCOMP_IOCTL_NOTIF_SEND, &resp) < 0 && errno != ENOENT)
+        if (!ioctl(n->listener, (int)SECCOMP_IOCTL_NOTIF_SEND, &resp))
+                return true;
+        if (errno != ENOENT)
                 die_errno(STATUS_LOCK, errno, "answer a call");
+        return false;
+}
+
+static bool is_lost(const struct lost *l, const struct call *c)
+{
+        return l->tid == c->agent.tid && l->fd == c->arg[0] && l->at == c->arg[1];
+}
+
+/* What was done for a caller that never heard of it is what it hears now. */
+static int found_again(struct notifier *n, const struct call *c, int r)
+{
+        for (size_t i = 0; r == -EISCONN && i < LOST_MAX; i++) {
+                if (!is_lost(&n->lost[i], c))
+                        continue;
+                n->lost[i].tid = 0;
+                return n->lost[i].r;
+        }
+        return r;
+}
+
+static void lose(struct notifier *n, const struct call *c, int r)
+{
+        if (c->nr != SYS_connect || (r && r != -EINPROGRESS))
+                return;
+        n->lost[n->lost_next] = (struct lost){ c->agent.tid, c->arg[0], c->arg[1], r };
+        n->lost_next = (n->lost_next + 1) % LOST_MAX;
 }
 
 static void take_call(struct notifier *n)
@@ -245,9 +276,9 @@ static void take_call(struct notifier *n)
         c.agent = (struct agent){ n->listener, got->id, (pid_t)got->pid, -1 };
         c.nr = got->data.nr;
         memcpy(c.arg, got->data.args, sizeof(c.arg));
-        r = notify_call(n, &c);
-        if (r != CALL_ANSWERED)
-                answer(n, got->id, r);
+        r = found_again(n, &c, notify_call(n, &c));
+        if (r != CALL_ANSWERED && !answer(n, got->id, r))
+                lose(n, &c, r);
         agent_done(&c.agent);
         if (c.file >= 0)
                 close(c.file);

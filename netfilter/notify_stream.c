@@ -294,7 +294,7 @@ static int bind_loopback(int fd, int domain)
 static int source_port(int fd, int domain)
 {
         static const int zero;
-        union address a;
+        union address a = { .any.sa_family = AF_UNSPEC };
         struct msg_address bound;
         socklen_t got = sizeof(a);
         int r;

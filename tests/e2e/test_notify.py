@@ -469,6 +469,20 @@ def a_signal_every_fifty_microseconds():
 
 
 @case
+def signals_on_kernels_that_can_not_hold_them_back():
+    """Before Linux 5.19 a signal sends the caller back, after the work was done."""
+    old = world().dir + "/world"
+    sources = ["tests/probe/notify_world.c", "netfilter/notify_enter.c", "base/confine.c",
+               "base/utf8.c", "base/wr.c", "base/log.c", "base/io.c", "base/msg.c"]
+    subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-DNOTIFY_WAIT=0", "-I.", "-isystem",
+                    "build/generated", "-o", old, *sources], cwd=ROOT, check=True)
+    for hold in ([], ["--hold"]):
+        r = Result(start([old, *hold, "--notify", NOTIFY, "--",
+                          built("notify_hostile.c", "-pthread"), "storm", "1000"]), None)
+        assert r.code == 0, (hold, r.out, r.err)
+
+
+@case
 def more_sockets_than_anybody_remembers():
     for options in ([], ["--hold"]):
         r = hostile("exhaust", options=options)
