@@ -8,9 +8,11 @@
  * is the one that lets ordinary programs fall back. A foreign ABI (i386, x32) kills:
  * its call numbers would mean something else.
  */
+#include <asm/ioctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -354,19 +356,24 @@ static void build_notify_hold(void)
 static void build_notifier(void)
 {
         static const char *const needed[] = {
-                "read", "write", "pread64", "pwrite64", "close", "ioctl", "ppoll", "fcntl",
+                "read", "write", "pread64", "pwrite64", "close", "ppoll", "fcntl",
                 "fstat", "openat2", "readlinkat", "process_vm_readv", "process_vm_writev",
                 "pidfd_open", "pidfd_getfd", "socket", "socketpair", "bind", "connect",
                 "getsockname", "getpeername", "getsockopt", "setsockopt", "sendmsg", "recvmsg",
                 "sendto", "recvfrom", "shutdown", "clock_gettime", "exit_group",
                 "restart_syscall", "rt_sigreturn",
         };
+        static const uint32_t ioctls[] = { SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
+                                           SECCOMP_IOCTL_NOTIF_ID_VALID,
+                                           SECCOMP_IOCTL_NOTIF_ADDFD };
 
         for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
                 act0(SCMP_ACT_ALLOW, needed[i]);
         /* aarch64 has only ppoll; a rule for a call that is not there would be an error. */
         if (seccomp_arch_exist(ctx, SCMP_ARCH_X86_64) == 0)
                 act0(SCMP_ACT_ALLOW, "poll");
+        for (size_t i = 0; i < sizeof(ioctls) / sizeof(*ioctls); i++)
+                act1(SCMP_ACT_ALLOW, "ioctl", SCMP_A1_64(SCMP_CMP_MASKED_EQ, LOW, ioctls[i]));
         /* /proc/N/mem is opened for writing; nothing is created or cut. */
         act1(SCMP_ACT_ALLOW, "openat",
              SCMP_A2_32(SCMP_CMP_MASKED_EQ, O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), 0));

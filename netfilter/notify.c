@@ -295,14 +295,13 @@ static void end_pending(struct notifier *n, size_t i)
 }
 
 /* Connects that wait: a unix one asks again, a TCP one when the other side has decided. */
-static void go_on(struct notifier *n, const struct pollfd *polled, size_t polled_count)
+static void go_on(struct notifier *n, const struct pollfd *polled, bool idle)
 {
         for (size_t i = n->pending_count; i-- > 0;) {
                 struct pending *p = &n->pending[i];
-                bool due = p->retry || (i < polled_count && polled[i].revents);
-                int r = !due ? CALL_CONTINUE : notify_pending(p);
+                int r = p->retry || polled[i].revents ? notify_pending(p) : CALL_CONTINUE;
 
-                if (r == CALL_CONTINUE && agent_waits(&p->agent))
+                if (r == CALL_CONTINUE && (!idle || agent_waits(&p->agent)))
                         continue;
                 if (r != CALL_CONTINUE)
                         answer(n, p->agent.id, r);
@@ -343,16 +342,20 @@ static bool round_of(struct notifier *n)
         static const struct timespec soon = { 0, 2000000 }, later = { 1, 0 };
         size_t pending = n->pending_count, count = fill(n, p);
         bool retry = false;
+        int ready;
 
         for (size_t i = 0; i < pending; i++)
                 retry |= n->pending[i].retry;
-        if (ppoll(p, count, retry ? &soon : pending ? &later : NULL, NULL) < 0 && errno != EINTR)
+        ready = ppoll(p, count, retry ? &soon : pending ? &later : NULL, NULL);
+        if (ready < 0 && errno == EINTR)
+                return true;
+        if (ready < 0)
                 die_errno(STATUS_LOCK, errno, "wait for calls");
         if (p[1].revents)
                 die(STATUS_LOCK, "the proxy is gone");
         refuse_questions(n, p + 2 + pending, count - 2 - pending);
         if (pending)
-                go_on(n, p + 2, pending);
+                go_on(n, p + 2, !ready);
         if (p[0].revents & POLLIN)
                 take_call(n);
         return !(p[0].revents & (POLLHUP | POLLERR | POLLNVAL));
