@@ -13,6 +13,8 @@
 #include "base/confine.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/msg.h"
+#include "base/wr.h"
 #include "netfilter/enter.h"
 #include "netfilter/probe.h"
 #include "netfilter/rules_main.h"
@@ -21,7 +23,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 struct options {
@@ -203,28 +207,66 @@ static int enter_main(char **argv)
         return fail(&o, -r, "exec", r == -ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXEC);
 }
 
+/* In the child of --try: enters @lock and says so, or says why not. */
+static NORETURN void try_lock(enum lock lock, int channel)
+{
+        struct enter e = { .lock = lock, .exec_fd = -1, .helper = -1, .notify = channel,
+                           .inside.proxy = -1 };
+        const char *stage = "start";
+        int r = enter_lock(&e, &stage);
+
+        if (r < 0)
+                log_errno(LOG_ERROR, -r, "%s does not hold here: %s: it %s", lock_name(lock),
+                          stage, unlock_hint(lock));
+        if (r < 0 || lock != LOCK_NOTIFY)
+                _exit(r < 0 ? STATUS_LOCK : STATUS_OK);
+        for (;;)
+                pause(); /* our parent plays airlock-notify */
+}
+
+/* What airlock-notify needs of a process under its lock: the listener, and its memory. */
+static void play_notifier(int channel, pid_t pid)
+{
+        char path[32];
+        struct wr w = wr_of(path, sizeof(path));
+        struct msg m;
+        int listener;
+
+        if (msg_receive(channel, &m, &listener) < 0)
+                return; /* the child has said why */
+        wr_fmt(&w, "/proc/%d/mem", (int)pid);
+        AUTO_CLOSE int memory = open(wr_cstr(&w), O_RDWR | O_CLOEXEC);
+        if (memory < 0)
+                log_errno(LOG_ERROR, errno, "notify does not hold here: read memory: it %s",
+                          unlock_hint(LOCK_NOTIFY));
+        kill(pid, memory < 0 ? SIGTERM : SIGKILL);
+        close(listener);
+}
+
 /* --try LOCK: in a child, which takes what it did with it. */
 static int try_main(enum lock lock)
 {
-        struct enter e = { .lock = lock, .exec_fd = -1, .helper = -1, .notify = -1,
-                           .inside.proxy = -1 };
-        const char *stage = "start";
-        pid_t pid = fork();
-        int r, status;
+        int channel[2], status;
+        pid_t pid;
 
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0)
+                die_errno(STATUS_LOCK, errno, "make a channel");
+        pid = fork();
         if (pid < 0)
                 die_errno(STATUS_LOCK, errno, "fork");
         if (!pid) {
-                r = enter_lock(&e, &stage);
-                if (r < 0)
-                        log_errno(LOG_ERROR, -r, "%s does not hold here: %s: it %s",
-                                  lock_name(lock), stage, unlock_hint(lock));
-                _exit(r < 0 ? STATUS_LOCK : STATUS_OK);
+                close(channel[0]);
+                try_lock(lock, channel[1]);
         }
+        close(channel[1]);
+        if (lock == LOCK_NOTIFY)
+                play_notifier(channel[0], pid);
         while (waitpid(pid, &status, 0) < 0) {
                 if (errno != EINTR)
                         return STATUS_LOCK;
         }
+        if (WIFSIGNALED(status) && lock == LOCK_NOTIFY && WTERMSIG(status) == SIGKILL)
+                return STATUS_OK;
         return WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_LOCK;
 }
 

@@ -9,6 +9,7 @@ import tempfile
 
 from fake_proxy import FakeProxy, DNS_TCP, DNS_UDP, LOCAL, PROXY, REDIRECTED
 from lib import AIRLOCK, case, main, skip, start, until
+from nets import pair
 from users import AS_USER, need_root, need_user_namespaces, users
 
 LOCK = os.path.dirname(AIRLOCK) + "/airlock-lock"
@@ -109,6 +110,68 @@ def the_probe_finds_an_inherited_socket():
     assert "LEAK inherited descriptor %d is a socket" % theirs.fileno() in r.stdout, r.stdout
 
 
+def deny_in_this_network(say):
+    """What airlock-proxy listens on in the container's own network."""
+    p = FakeProxy()
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        for kind, port in ((PROXY, 3128), (REDIRECTED, 3129), (DNS_TCP, 1053)):
+            s = socket.socket(family)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind((host, port))
+            s.listen(100)
+            p.listeners.append((kind, s))
+        udp = socket.socket(family, socket.SOCK_DGRAM)
+        udp.setsockopt(*((socket.IPPROTO_IP, 8) if family == socket.AF_INET
+                         else (socket.IPPROTO_IPV6, 49)), 1)
+        udp.bind((host, 1053))
+        p.listeners.append((DNS_UDP, udp))
+    say("ready")
+    p.loop()
+
+
+def answer_everything(say):
+    s = socket.create_server(("198.51.100.1", 80))
+    say("ready")
+    while True:
+        c, _ = s.accept()
+        c.recv(1000)
+        c.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        c.close()
+
+
+APPLY = ["--apply", "netfilter", "--mark", "77", "--http-port", "3128", "--dns-port", "1053",
+         "--redirect-port", "3129", "--shared"]
+
+
+@case
+def the_attack_list_fails_under_netfilter_and_not_before():
+    need_root()
+    box, world = pair()
+    world.ip("addr add 198.51.100.1/32 dev lo")
+    world.serve(answer_everything)
+    box.serve(deny_in_this_network)
+    probe_it = [*ENTER, "netfilter", "--scope", "--keep-caps", "0", "--http-port", "3128", "--",
+                LOCK, "--probe", "limited"]
+    before = box.run(*probe_it)
+    for name in ("ipv4-stream somebody answered", "ipv4-datagram Connection refused, said somebody"):
+        assert before.returncode == 73 and "LEAK " + name in before.stdout, before.stdout
+    assert box.run(LOCK, *APPLY).returncode == 0
+    for prefix in ([], AS_USER):
+        r = box.run(*prefix, *probe_it)
+        assert r.returncode == 0 and "ok own-server works" in r.stdout, (prefix, r.stdout)
+        assert "ok ipv4-stream denied by the proxy" in r.stdout, r.stdout
+    r = box.run(LOCK, "--remove", "netfilter")
+    assert r.returncode == 0, r.stdout
+    assert box.run(*probe_it).returncode == 73
+
+
+@case
+def a_shared_network_gets_no_rules_unless_told_so():
+    need_root()
+    r = run([LOCK, *APPLY[:-1]])    # this machine's own
+    assert r.returncode == 73 and "shared" in r.stderr, (r.returncode, r.stderr)
+
+
 # --- how it is told ----------------------------------------------------------------------------
 
 def told(lock, argv, **options):
@@ -158,6 +221,14 @@ def tries_say_what_holds_and_what_would_unlock_it():
     need_user_namespaces()
     assert run([LOCK, "--try", "netns"]).returncode == 0
     nobody = dict(users())["nobody"]
+    for name, prefix in users():
+        r = run([LOCK, "--try", "notify"], prefix)
+        assert r.returncode == 0 and not r.stderr, (name, r.returncode, r.stderr)
+        r = run([LOCK, "--try", "closed"], prefix)
+        assert r.returncode == 0 or "cover /" in r.stderr, (name, r.returncode, r.stderr)
+    # A second listener is one too many.
+    r = run([LOCK, "--try", "notify"], [AIRLOCK, "sandbox", "--lock", "notify", "--"])
+    assert r.returncode == 73 and "hand calls over" in r.stderr, r.stderr
     r = run([LOCK, "--try", "netns"], nobody)
     assert r.returncode == 73 and "user namespaces" in r.stderr, r.stderr
     r = run([LOCK, "--try", "netfilter"], nobody)
@@ -195,6 +266,18 @@ def files_belong_to_the_same_users_inside_and_outside():
         assert os.stat(d + "/c").st_uid == 1000
         good(ENTER + ["netns", "--uid", "1000", "--gid", "1000", "--", "touch", d + "/e"])
         assert os.stat(d + "/e").st_uid == 1000
+
+
+@case
+def a_capability_does_where_user_namespaces_do_not():
+    need_root()
+    wrap = ["unshare", "-Ur", "sh", "-c",
+            'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh"]
+    r = probe("netns", wrap)
+    assert r.returncode == 0 and "LEAK" not in r.stdout, r.stdout + r.stderr
+    out = good(ENTER + ["netns", "--", "grep", "-E", "^CapBnd|NoNewPrivs", "/proc/self/status"],
+               prefix=wrap)
+    assert out.split() == ["CapBnd:", "0" * 16, "NoNewPrivs:", "1"], out
 
 
 @case
