@@ -635,6 +635,23 @@ def a_server_of_the_same_pid_namespace_that_is_not_the_tasks():
 
 
 @case
+def the_sandbox_under_this_lock_is_proved():
+    w = world()
+    for before in ([], UNPRIVILEGED):
+        for net in ("off", "limited"):
+            if net == "limited" and not os.path.exists(ROOT + "/build/release/airlock-proxy"):
+                skip("airlock-proxy is not in this build")
+            w.left()
+            s = start([*before, lib.AIRLOCK, "sandbox", "--lock", "notify", "--prove", "--net", net,
+                       "--", "sh", "-c", "echo in; curl -sS -m 9 http://192.0.2.7/ || echo no"],
+                      cwd=w.dir, stdin=subprocess.DEVNULL)
+            out, err = s.communicate()
+            assert s.returncode == 0 and out.startswith(b"in\n"), (before, net, out, err)
+            assert b"no" in out or b"refused" in out, (net, out, err)
+            assert not w.left(), net
+
+
+@case
 def every_engines_defaults_and_no_capability_at_all():
     """Where pidfd_getfd(2) is refused the sockets are held; both ways do the same."""
     directory = tempfile.mkdtemp(prefix="notify.")
