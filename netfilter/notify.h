@@ -31,7 +31,7 @@
 #include <sys/un.h>
 
 #define PENDING_MAX 1024
-#define REFUSERS_MAX 64
+#define REFUSERS_MAX 512
 #define ASK_MS 5000 /* the proxy's time to answer */
 
 #define LOST_MAX 64

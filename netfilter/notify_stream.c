@@ -342,7 +342,10 @@ static int to_proxy(struct notifier *n, struct call *c, struct stream *s, int do
         if (port < 0)
                 return port;
         r = tell_proxy(n, c, to, port);
-        return r < 0 ? r : notify_connect(n, c, s->fd, &a, len, kept);
+        if (!r)
+                r = notify_connect(n, c, s->fd, &a, len, kept);
+        /* The proxy's no, when it came before we had our answer. */
+        return r == -ECONNRESET ? -ECONNREFUSED : r;
 }
 
 /* A service of the agent's own. Port 53 is a resolver, and the only one is the proxy. */

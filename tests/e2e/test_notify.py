@@ -375,6 +375,18 @@ inet_ntop(AF_INET, &((struct sockaddr_in *)a->ai_addr)->sin_addr, s, 64); puts(s
 
 
 @case
+def few_descriptors_allowed_or_a_thousand_open():
+    good("ulimit -n 256; getent hosts one.example", "198.18.0.1", ONE)
+    good([PYTHON, "-c", """
+import resource, socket
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
+many = [open("/dev/null") for _ in range(1100)]
+assert socket.getaddrinfo("one.example", 80, type=socket.SOCK_STREAM)
+s = socket.create_connection(("192.0.2.1", 7)); s.send(b"hello"); print(s.recv(5))"""],
+         "hello", ONE)
+
+
+@case
 def nc_and_socat():
     if shutil.which("nc"):
         good("(echo GET / HTTP/1.0; echo; sleep 0.3) | nc -w 3 one.example 80", "hello", ONE)
