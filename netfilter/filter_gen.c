@@ -311,8 +311,9 @@ static void build_notify_refuse(void)
 
 /*
  * What airlock-notify answers. Calls that only need it on the sockets it made in the place
- * of UDP ones are watched at their numbers alone, 960 to 1023: all others stay as fast as
- * they were, and nothing but compatibility hangs on the number.
+ * of UDP ones are watched at their numbers alone, 960 to 1023, and 4032 to 4095 for
+ * programs that have all of those open: all others stay as fast as they were, and nothing
+ * but compatibility hangs on the number.
  */
 static void build_notify(void)
 {
@@ -329,8 +330,11 @@ static void build_notify(void)
                     SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM), any);
         act(SCMP_ACT_NOTIFY, "socketpair", 2, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
             SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM), any);
-        for (size_t i = 0; i < sizeof(emulated) / sizeof(*emulated); i++)
+        for (size_t i = 0; i < sizeof(emulated) / sizeof(*emulated); i++) {
                 act1(SCMP_ACT_NOTIFY, emulated[i], SCMP_A0_32(SCMP_CMP_MASKED_EQ, 0xffffffc0, 960));
+                act1(SCMP_ACT_NOTIFY, emulated[i],
+                     SCMP_A0_32(SCMP_CMP_MASKED_EQ, 0xffffffc0, 4032));
+        }
 }
 
 /* The same where pidfd_getfd(2) is refused: airlock-notify then makes the sockets itself. */

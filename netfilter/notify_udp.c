@@ -16,16 +16,19 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define FIRST_NUMBER 960
-#define LAST_NUMBER 1023
+#define NUMBERS 64 /* in each of the two ranges that the filter watches */
 #define FIRST_PORT 40000 /* what getsockname(2) says of a socket without a port */
 
-/* Its highest free number that the filter watches; -1: none, then any will do. */
+/* A free number of its that the filter watches; -1: none, then any has to do. */
 static int free_number(const struct call *c)
 {
-        for (int fd = LAST_NUMBER; fd >= FIRST_NUMBER; fd--) {
-                if (!agent_has(&c->agent, fd))
-                        return fd;
+        static const int last[] = { 1023, 4095 };
+
+        for (size_t range = 0; range < COUNT(last); range++) {
+                for (int fd = last[range]; fd > last[range] - NUMBERS; fd--) {
+                        if (!agent_has(&c->agent, fd))
+                                return fd;
+                }
         }
         return -1;
 }
