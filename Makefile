@@ -56,7 +56,8 @@ SRC_airlock-lock := $(BASE) base/confine.c $(NETFILTER) \
         netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/closed.c \
         netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
         netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
-        netfilter/sandbox.c netfilter/sandbox_options.c netfilter/unlock.c \
+        netfilter/sandbox.c netfilter/sandbox_options.c netfilter/sandbox_trust.c \
+        netfilter/unlock.c \
         netfilter/probe.c netfilter/probe_tries.c netfilter/probe_process.c \
         netfilter/rules_main.c netfilter/notify_enter.c
 

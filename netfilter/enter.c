@@ -179,8 +179,9 @@ static int arrange_mounts(const struct enter *e, const struct entered *got, cons
  */
 static int restrict_self(const struct enter *e, const struct entered *got, const char **stage)
 {
-        bool free = (got->own_users && got->all_ids) ||
-                    (e->new_privs && (e->lock == LOCK_NONE || e->lock == LOCK_NETFILTER));
+        /* Where new privileges are wanted, these locks do without scope and filter. */
+        bool optional = e->new_privs && (e->lock == LOCK_NONE || e->lock == LOCK_NETFILTER);
+        bool free = (got->own_users && got->all_ids) || optional;
         int r;
 
         *stage = "set no_new_privs";
@@ -188,12 +189,13 @@ static int restrict_self(const struct enter *e, const struct entered *got, const
                 return -errno;
         *stage = "enter a Landlock domain";
         r = landlock_enter(&e->landlock);
+        if (r == -EPERM && optional && e->landlock.fs == FS_FULL)
+                r = 0;
         if (r < 0)
                 return r;
         *stage = "load the filter";
         r = closed_load_filters(e->lock);
-        /* Where new privileges are wanted, the filters are what the lock can do without. */
-        return r == -EACCES && free && !got->own_users ? 0 : r;
+        return r == -EACCES && optional ? 0 : r;
 }
 
 static uint64_t caps_to_keep(const struct enter *e, const struct entered *got)
@@ -278,7 +280,7 @@ static int exec_by_path(char *const *argv, char *const *envp)
 
 int enter_exec(const struct enter *e, char *const *argv)
 {
-        char *const *envp = environment_with_proxy(e->inside.http_port);
+        char *const *envp = environment_with(e->inside.http_port, e->variables);
 
         if (!envp)
                 return -E2BIG;

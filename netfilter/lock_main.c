@@ -8,6 +8,22 @@
  *   airlock-lock --probe off|limited|full         as the command: tries every way out
  *   sandbox [OPTIONS] -- CMD…                     as argv[0]: `airlock sandbox`
  *
+ * --enter's options; a descriptor is closed on exec:
+ *
+ *   --proxy FD --http-port P     a channel of airlock-proxy's, and the port of its HTTP door
+ *                                (netns: made inside; elsewhere it only names the variables)
+ *   --port P                     one more port that leads to the proxy where netns has no rules
+ *   --notify FD [--hold]         a channel of airlock-notify's; it has a user of its own
+ *   --uid U --gid G              become them; groups become just G
+ *   --keep-caps HEX              of all five sets; none without it, but under netns with
+ *                                a user namespace of its own what sudo and apt need
+ *   --new-privs                  no no_new_privs under none and netfilter (a setup session)
+ *   --scope                      a Landlock domain: no signals and no ptrace to outside
+ *   --fs POLICY --root DIR…      what may be written: landlock.h
+ *   --chdir DIR --exec-fd FD     where to go; the program, opened, in place of CMD's search
+ *   --tell FD                    where a failure is told; silence, then its end, is success
+ *   --no-rules                   netns without nf_tables, as on a kernel that has none
+ *
  * A failure to enter is one record on --tell, or one line where nobody listens.
  */
 #include "base/confine.h"
@@ -193,7 +209,8 @@ static int fail(const struct options *o, int err, const char *stage, enum status
 /* --enter LOCK [OPTIONS] -- CMD…; @argv begins with the lock's name. */
 static int enter_main(char **argv)
 {
-        struct options o = { .enter = { .exec_fd = -1, .helper = -1, .notify = -1, .inside.proxy = -1 },
+        struct options o = { .enter = { .exec_fd = -1, .helper = -1, .notify = -1,
+                                        .inside.proxy = -1 },
                              .tell = -1 };
         const char *stage = "start";
         int r;

@@ -49,7 +49,8 @@ def each_lock_holds_or_says_why(engine, row):
 
 def servers_at_home_work(engine, row):
     script = ("python3 -c 'import socket\n"
-              "s = socket.create_server((\"127.0.0.1\", 0)); c = socket.create_connection(s.getsockname())\n"
+              "s = socket.create_server((\"127.0.0.1\", 0))\n"
+              "c = socket.create_connection(s.getsockname())\n"
               "s.accept()[0].send(b\"x\"); assert c.recv(1) == b\"x\"' 2>/dev/null || "
               "bash -c 'exec 3<>/dev/tcp/127.0.0.1/1' 2>&1 | grep -q refused")
     done = sandbox(engine, row, "--", "bash", "-c", script)
