@@ -629,7 +629,8 @@ static int exhaust(void)
         for (int i = 0; i < 2; i++) {
                 fd = i ? socket(AF_INET, SOCK_STREAM, 0) : 3;
                 tried(connect(fd, (struct sockaddr *)&a, sizeof(a)) ||
-                              send(fd, "hello", 5, 0) != 5 || recv(fd, buf, 8, 0) != 5, i ? "a new socket" : "a forgotten one");
+                              send(fd, "hello", 5, 0) != 5 || recv(fd, buf, 8, 0) != 5,
+                      i ? "a new socket" : "a forgotten one");
         }
         return leaks != 0;
 }
