@@ -210,7 +210,7 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 
 # --- tests -----------------------------------------------------------------------------
 TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter \
-        build/release/probe_filter $(FUZZ:%=build/asan/fuzz_%)
+        build/release/probe_filter build/release/probe_notify $(FUZZ:%=build/asan/fuzz_%)
 .PHONY: test tests-built check run bench
 tests-built: $(TESTED)
 test: deps deps-test
@@ -228,8 +228,9 @@ bench: deps deps-bench
 	python3 tests/bench/bench.py
 .PHONY: bench-locks
 bench-locks: deps deps-bench
-	+$(AGAIN) all build/release/probe_netfilter
+	+$(AGAIN) all build/release/probe_netfilter build/release/probe_notify
 	python3 tests/bench/bench_locks.py
+	python3 tests/bench/bench_notify.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)
@@ -335,7 +336,8 @@ DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjs
         libseccomp-dev git:git
 DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc \
         strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
-        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables
+        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables \
+        gdb:gdb nc:netcat-openbsd socat:socat dig:bind9-dnsutils
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
         libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
