@@ -64,6 +64,8 @@ static int run_trust(struct sandbox_trust *t, const char *program, const char *p
         close(out[1]);
         r = pid < 0 ? -errno : write_full(in[1], pem, len); /* fits into a pipe */
         close(in[1]);
+        if (r == -EPIPE)
+                r = 0; /* it ended at once: its status tells why */
         if (!r)
                 r = read_variables(t, out[0]);
         close(out[0]);
