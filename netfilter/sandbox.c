@@ -468,8 +468,11 @@ static int attend_command(struct sandbox *s)
                 siginfo_t info;
                 int n = sigwaitinfo(&all, &info);
 
-                /* What the terminal sent, the command got too: it is in our group. */
-                if (n > 0 && n != SIGCHLD && info.si_code <= 0)
+                /*
+                 * What the terminal sent, the command got too: it is in our group. A broken
+                 * pipe of our own is not its business.
+                 */
+                if (n > 0 && n != SIGCHLD && info.si_code <= 0 && info.si_pid != s->self)
                         kill(s->command, n);
         }
         return status;
