@@ -66,7 +66,8 @@ SRC_airlock-lock := $(BASE) base/confine.c $(NETFILTER) \
         netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/closed.c \
         netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
         netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
-        netfilter/sandbox.c netfilter/sandbox_options.c netfilter/unlock.c \
+        netfilter/sandbox.c netfilter/sandbox_options.c netfilter/sandbox_trust.c \
+        netfilter/unlock.c \
         netfilter/probe.c netfilter/probe_tries.c netfilter/probe_process.c \
         netfilter/rules_main.c netfilter/notify_enter.c
 SRC_airlock-notify := $(BASE) base/confine.c netfilter/notify.c netfilter/notify_calls.c \
@@ -260,8 +261,9 @@ bench: deps deps-bench
 	python3 tests/bench/bench.py
 .PHONY: bench-locks
 bench-locks: deps deps-bench
-	+$(AGAIN) all build/release/probe_netfilter
+	+$(AGAIN) all build/release/probe_netfilter build/release/probe_notify
 	python3 tests/bench/bench_locks.py
+	python3 tests/bench/bench_notify.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)
@@ -370,7 +372,8 @@ DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjs
         libseccomp-dev git:git
 DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc age:age \
         strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
-        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables
+        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables \
+        gdb:gdb nc:netcat-openbsd socat:socat dig:bind9-dnsutils
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
         libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm

@@ -8,6 +8,7 @@
  *   who            to             takes
  *   PID 1          airlock-proxy  POLICY CHANNEL SECRETS LISTENER   each answered by DONE
  *   airlock-lock   airlock-proxy  LISTENER                          answered by DONE
+ *   airlock-lock   airlock-notify LISTENER (the seccomp one)        not answered
  *   airlock-notify airlock-proxy  CONNECT                           answered by DONE
  *                                 LISTENER (LISTEN_DNS_PAIR)        not answered
  *

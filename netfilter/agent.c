@@ -160,7 +160,7 @@ int agent_socket(const struct agent *a, int fd, uint64_t *inode)
         if (fd < 0 || n < 0)
                 return fd < 0 || errno == ENOENT ? -EBADF : -EACCES;
         target[n] = '\0';
-        if (strncmp(target, prefix, sizeof(prefix) - 1))
+        if (strncmp(target, prefix, sizeof(prefix) - 1) != 0)
                 return -ENOTSOCK;
         *inode = 0;
         for (const char *p = target + sizeof(prefix) - 1; *p >= '0' && *p <= '9'; p++)
@@ -227,6 +227,20 @@ bool agent_file_id(int fd, uint64_t *device, uint64_t *inode)
                number_after(text, "\nmnt_id:\t", 10, &mount) && mount_device(mount, device);
 }
 
+/* Before Linux 5.14 these are two calls, and a signal between them costs a descriptor. */
+static int put_then_answer(const struct agent *a, struct seccomp_notif_addfd *add)
+{
+        struct seccomp_notif_resp resp = { .id = a->id };
+        int r;
+
+        add->flags &= ~(uint32_t)SECCOMP_ADDFD_FLAG_SEND;
+        r = ioctl(a->listener, (int)SECCOMP_IOCTL_NOTIF_ADDFD, add);
+        resp.val = r;
+        if (r < 0 || ioctl(a->listener, (int)SECCOMP_IOCTL_NOTIF_SEND, &resp) < 0)
+                return -errno;
+        return r;
+}
+
 int agent_put(const struct agent *a, int fd, int at, int flags, bool answer)
 {
         struct seccomp_notif_addfd add = {
@@ -239,6 +253,8 @@ int agent_put(const struct agent *a, int fd, int at, int flags, bool answer)
         };
         int r = ioctl(a->listener, (int)SECCOMP_IOCTL_NOTIF_ADDFD, &add);
 
+        if (r < 0 && errno == EINVAL && answer)
+                return put_then_answer(a, &add);
         return r < 0 ? -errno : r;
 }
 

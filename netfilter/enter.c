@@ -61,16 +61,13 @@ static int enter_netns(struct enter *e, struct entered *got, const char **stage)
 }
 
 /*
- * Not the lock itself, but what it can't see: sockets of others. Abstract ones stay behind
- * with their network namespace, those with a path get covered, where that is allowed.
+ * What a lock without a mount namespace can't see: sockets that are files. They get covered
+ * where that is allowed; where it is not, and one can be reached, the lock does not hold.
  */
-static int enter_closed(struct entered *got, const char **stage)
+static int cover_or_refuse(struct entered *got, const char **stage)
 {
         const char *path;
 
-        *stage = "leave the network";
-        if (unshare(CLONE_NEWNET) < 0 && errno != EPERM && errno != EINVAL && errno != ENOSYS)
-                return -errno;
         if (!mounts_wanted(&got->mounts))
                 return 0;
         if (!unshare(CLONE_NEWNS)) {
@@ -83,9 +80,19 @@ static int enter_closed(struct entered *got, const char **stage)
         return path ? -EPERM : 0;
 }
 
+/* Abstract sockets of others stay behind with their network namespace, if they can. */
+static int enter_closed(struct entered *got, const char **stage)
+{
+        *stage = "leave the network";
+        if (unshare(CLONE_NEWNET) < 0 && errno != EPERM && errno != EINVAL && errno != ENOSYS)
+                return -errno;
+        return cover_or_refuse(got, stage);
+}
+
 static int enter_namespaces(struct enter *e, struct entered *got, const char **stage)
 {
-        if (e->lock == LOCK_NETNS || e->lock == LOCK_CLOSED) {
+        /* Under notify, connect(2) itself is asked for: airlock-notify knows whose it is. */
+        if (e->lock != LOCK_NONE && e->lock != LOCK_NOTIFY) {
                 int r = mounts_find(&got->mounts);
 
                 *stage = "list the sockets of others";
@@ -94,8 +101,9 @@ static int enter_namespaces(struct enter *e, struct entered *got, const char **s
         }
         switch (e->lock) {
         case LOCK_NONE:
-        case LOCK_NETFILTER:
                 return 0;
+        case LOCK_NETFILTER:
+                return cover_or_refuse(got, stage);
         case LOCK_NETNS:
                 return enter_netns(e, got, stage);
         case LOCK_CLOSED:
@@ -107,6 +115,27 @@ static int enter_namespaces(struct enter *e, struct entered *got, const char **s
                 break;
         }
         return -EINVAL;
+}
+
+static bool is_below(const char *path, const char *root)
+{
+        size_t len = strlen(root);
+
+        return !strncmp(path, root, len) && path[len] == '/';
+}
+
+/* The folder that our programs are in, unless it is a root itself: then it is meant. */
+static int freeze_own_folder(const struct enter *e, char *path, size_t cap)
+{
+        ssize_t n = readlink("/proc/self/exe", path, cap - 1);
+        path[n > 0 ? n : 0] = '\0';
+        if (n > 0)
+                *strrchr(path, '/') = '\0';
+        for (unsigned i = 0; i < e->landlock.root_count; i++) {
+                if (is_below(path, e->landlock.roots[i]))
+                        return mounts_freeze(path);
+        }
+        return 0;
 }
 
 /* Below a root that may be written: its .git, and airlock's programs should they be there. */
@@ -121,12 +150,8 @@ static int freeze_paths(const struct enter *e, const char **stage)
                 wr_fmt(&w, "%s/.git", e->landlock.roots[i]);
                 r = w.full ? -ENAMETOOLONG : mounts_freeze(wr_cstr(&w));
         }
-        if (!r) {
-                ssize_t n = readlink("/proc/self/exe", path, sizeof(path) - 1);
-
-                path[n > 0 ? n : 0] = '\0';
-                r = n > 0 ? mounts_freeze(path) : 0;
-        }
+        if (!r)
+                r = freeze_own_folder(e, path, sizeof(path));
         if (r < 0)
                 *stage = with_path("protect", path);
         return r;
@@ -154,9 +179,9 @@ static int arrange_mounts(const struct enter *e, const struct entered *got, cons
  */
 static int restrict_self(const struct enter *e, const struct entered *got, const char **stage)
 {
-        bool free = !e->no_new_privs &&
-                    ((got->own_users && got->all_ids) ||
-                     (e->new_privs && (e->lock == LOCK_NONE || e->lock == LOCK_NETFILTER)));
+        /* Where new privileges are wanted, these locks do without scope and filter. */
+        bool optional = e->new_privs && (e->lock == LOCK_NONE || e->lock == LOCK_NETFILTER);
+        bool free = !e->no_new_privs && ((got->own_users && got->all_ids) || optional);
         int r;
 
         *stage = "set no_new_privs";
@@ -164,12 +189,13 @@ static int restrict_self(const struct enter *e, const struct entered *got, const
                 return -errno;
         *stage = "enter a Landlock domain";
         r = landlock_enter(&e->landlock);
+        if (r == -EPERM && optional && e->landlock.fs == FS_FULL)
+                r = 0;
         if (r < 0)
                 return r;
         *stage = "load the filter";
         r = closed_load_filters(e->lock);
-        /* Where new privileges are wanted, the filters are what the lock can do without. */
-        return r == -EACCES && free && !got->own_users ? 0 : r;
+        return r == -EACCES && optional ? 0 : r;
 }
 
 static uint64_t caps_to_keep(const struct enter *e, const struct entered *got)
@@ -254,7 +280,7 @@ static int exec_by_path(char *const *argv, char *const *envp)
 
 int enter_exec(const struct enter *e, char *const *argv)
 {
-        char *const *envp = environment_with_proxy(e->inside.http_port);
+        char *const *envp = environment_with(e->inside.http_port, e->variables);
 
         if (!envp)
                 return -E2BIG;

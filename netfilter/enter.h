@@ -39,6 +39,7 @@ struct enter {
         int helper;               /* idmap_answer's other end, or -1 */
         int notify;               /* airlock-notify's channel, for its lock; or -1 */
         bool hold;                /* airlock-notify has another user: it can take no sockets */
+        char *variables;          /* more of the environment, as environment.h has them; or NULL */
         int exec_fd;              /* the program, opened; -1: argv[0] by PATH */
 };
 

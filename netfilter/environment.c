@@ -22,44 +22,73 @@ static const char without[][12] = { "no_proxy", "NO_PROXY" };
 static LARGE_BUFFER char *variables[VARIABLES_MAX];
 static char text[TEXT_MAX];
 
-static bool named(const char *variable, const char *name)
-{
-        size_t len = strlen(name);
+static size_t count;
+static size_t own; /* the first of them are ours, and win over environ's */
 
-        return !strncmp(variable, name, len) && variable[len] == '=';
+/* Do the two set the same variable? */
+static bool same_name(const char *a, const char *b)
+{
+        size_t len = strcspn(a, "=");
+
+        return !strncmp(a, b, len) && b[len] == '=';
 }
 
-static bool ours(const char *variable)
+static bool add(char *variable)
 {
-        for (size_t i = 0; i < COUNT(with_port); i++) {
-                if (named(variable, with_port[i]))
-                        return true;
-        }
-        return named(variable, without[0]) || named(variable, without[1]);
+        if (count == VARIABLES_MAX - 1)
+                return false;
+        variables[count++] = variable;
+        return true;
 }
 
-char *const *environment_with_proxy(uint16_t port)
+static bool add_proxy(struct wr *w, const char *name, uint16_t port)
+{
+        char *at = text + w->len;
+
+        if (port)
+                wr_fmt(w, "%s=http://127.0.0.1:%u%c", name, port, '\0');
+        else
+                wr_fmt(w, "%s=" NOT_THROUGH_US "%c", name, '\0');
+        return !w->full && add(at);
+}
+
+static bool add_proxies(uint16_t port)
 {
         struct wr w = wr_of(text, sizeof(text));
-        size_t n = 0;
+        bool ok = true;
 
-        if (!port)
+        for (size_t i = 0; i < COUNT(with_port); i++)
+                ok &= add_proxy(&w, with_port[i], port);
+        for (size_t i = 0; i < COUNT(without); i++)
+                ok &= add_proxy(&w, without[i], 0);
+        return ok;
+}
+
+static bool is_ours(const char *variable)
+{
+        for (size_t i = 0; i < own; i++) {
+                if (same_name(variables[i], variable))
+                        return true;
+        }
+        return false;
+}
+
+char *const *environment_with(uint16_t port, char *more)
+{
+        bool ok = true;
+
+        count = 0;
+        if (port)
+                ok = add_proxies(port);
+        for (char *p = more; p && *p; p += strlen(p) + 1)
+                ok &= add(p);
+        own = count;
+        if (!own)
                 return environ;
-        for (size_t i = 0; i < COUNT(with_port); i++) {
-                variables[n++] = text + w.len;
-                wr_fmt(&w, "%s=http://127.0.0.1:%u%c", with_port[i], port, '\0');
+        for (char **e = environ; *e && ok; e++) {
+                if (!is_ours(*e))
+                        ok = add(*e);
         }
-        for (size_t i = 0; i < COUNT(without); i++) {
-                variables[n++] = text + w.len;
-                wr_fmt(&w, "%s=" NOT_THROUGH_US "%c", without[i], '\0');
-        }
-        for (char **e = environ; *e; e++) {
-                if (ours(*e))
-                        continue;
-                if (n == VARIABLES_MAX - 1)
-                        return NULL;
-                variables[n++] = *e;
-        }
-        variables[n] = NULL;
-        return w.full ? NULL : variables;
+        variables[count] = NULL;
+        return ok ? variables : NULL;
 }

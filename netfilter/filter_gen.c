@@ -8,9 +8,11 @@
  * is the one that lets ordinary programs fall back. A foreign ABI (i386, x32) kills:
  * its call numbers would mean something else.
  */
+#include <asm/ioctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <netinet/in.h>
 #include <sched.h>
 #include <seccomp.h>
@@ -313,47 +315,6 @@ static void act1(uint32_t action, const char *name, struct scmp_arg_cmp a)
 
 #define ERR(e) SCMP_ACT_ERRNO((uint32_t)(e))
 #define SOCKET_TYPE 0xfu /* the rest of the argument are flags */
-#define FAMILIES 46 /* AF_MCTP, 45, is the last that a kernel had when this was written */
-
-/* socket(2): AF_UNIX streams, TCP, UDP, route queries. What another one opens is a way out. */
-static void refuse_sockets(void)
-{
-        static const int inet[] = { AF_INET, AF_INET6 };
-        uint32_t family = ERR(EAFNOSUPPORT), protocol = ERR(EPROTONOSUPPORT);
-        uint32_t type = ERR(ESOCKTNOSUPPORT);
-
-        for (unsigned f = 0; f < FAMILIES; f++) {
-                if (f != AF_UNIX && f != AF_INET && f != AF_INET6 && f != AF_NETLINK)
-                        act1(family, "socket", SCMP_A0_32(SCMP_CMP_EQ, f));
-        }
-        act1(family, "socket", SCMP_A0_32(SCMP_CMP_GE, FAMILIES));
-        act(protocol, "socket", 2, SCMP_A0_32(SCMP_CMP_EQ, AF_NETLINK),
-            SCMP_A2_32(SCMP_CMP_NE, 0), any);
-        /* A datagram socket of this family writes to any path, by an address behind a pointer. */
-        for (unsigned t = 2; t <= 3; t++)
-                act(type, "socket", 2, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
-                    SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, t), any);
-        act(type, "socketpair", 2, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
-            SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_RAW), any);
-        act1(ERR(EOPNOTSUPP), "socketpair", SCMP_A0_32(SCMP_CMP_NE, AF_UNIX));
-        for (unsigned i = 0; i < sizeof(inet) / sizeof(*inet); i++) {
-                struct scmp_arg_cmp is = SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)inet[i]);
-                struct scmp_arg_cmp stream = SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, 1);
-                struct scmp_arg_cmp datagram = SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, 2);
-
-                for (unsigned t = 0; t <= SOCKET_TYPE; t++) {
-                        if (t != SOCK_STREAM && t != SOCK_DGRAM)
-                                act(type, "socket", 2, is,
-                                    SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, t), any);
-                }
-                for (unsigned p = 1; p < 6; p++)
-                        act(protocol, "socket", 3, is, stream, SCMP_A2_32(SCMP_CMP_EQ, p));
-                act(protocol, "socket", 3, is, stream, SCMP_A2_32(SCMP_CMP_GT, 6));
-                for (unsigned p = 1; p < 17; p++)
-                        act(protocol, "socket", 3, is, datagram, SCMP_A2_32(SCMP_CMP_EQ, p));
-                act(protocol, "socket", 3, is, datagram, SCMP_A2_32(SCMP_CMP_GT, 17));
-        }
-}
 
 /*
  * Options that send a packet elsewhere than connect(2) said, and ask for no capability. A
@@ -384,50 +345,34 @@ static void refuse_options(void)
         };
 
         for (size_t i = 0; i < sizeof(roads) / sizeof(*roads); i++)
-                act(ERR(EPERM), "setsockopt", 2, SCMP_A1_32(SCMP_CMP_EQ, roads[i].level),
-                    SCMP_A2_32(SCMP_CMP_EQ, roads[i].option), any);
+                act(ERR(EPERM), "setsockopt", 2,
+                    SCMP_A1_64(SCMP_CMP_MASKED_EQ, LOW, roads[i].level),
+                    SCMP_A2_64(SCMP_CMP_MASKED_EQ, LOW, roads[i].option), any);
 }
 
 /*
  * What the notify lock refuses by value; loaded beside notify_filter, whose answer an errno
- * beats. MSG_FASTOPEN connects without connect(2), io_uring without any call, and a new
- * namespace has its own network. PR_SET_DUMPABLE 0 is answered and not done: we could not
- * read the addresses of who hides its memory.
+ * beats. An AF_UNIX datagram socket writes to any path, by an address behind a pointer; a
+ * pair of them is answered by airlock-notify. PR_SET_DUMPABLE 0 is answered and not done: we
+ * could not read the addresses of who hides its memory.
  */
 static void build_notify_refuse(void)
 {
-        static const char *const rings[] = { "io_uring_setup", "io_uring_enter",
-                                             "io_uring_register", "clone3" };
-        static const uint64_t spaces[] = { CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWNS,
-                                           CLONE_NEWPID, CLONE_NEWIPC, CLONE_NEWUTS,
-                                           CLONE_NEWCGROUP };
-        static const uint64_t clone_time = 0x80; /* CLONE_NEWTIME; a signal number in clone(2) */
-        const uint64_t fastopen = 0x20000000;
-
-        refuse_sockets();
+        build_agent();
         refuse_options();
-        act1(ERR(EOPNOTSUPP), "sendto", SCMP_A3_64(SCMP_CMP_MASKED_EQ, fastopen, fastopen));
-        act1(ERR(EOPNOTSUPP), "sendmsg", SCMP_A2_64(SCMP_CMP_MASKED_EQ, fastopen, fastopen));
-        act1(ERR(EOPNOTSUPP), "sendmmsg", SCMP_A3_64(SCMP_CMP_MASKED_EQ, fastopen, fastopen));
-        for (size_t i = 0; i < sizeof(rings) / sizeof(*rings); i++)
-                act0(ERR(ENOSYS), rings[i]);
-        for (size_t i = 0; i < sizeof(spaces) / sizeof(*spaces); i++) {
-                act1(ERR(EPERM), "clone", SCMP_A0_64(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]));
-                act1(ERR(EPERM), "unshare", SCMP_A0_64(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]));
-        }
-        act1(ERR(EPERM), "unshare", SCMP_A0_64(SCMP_CMP_MASKED_EQ, clone_time, clone_time));
-        act0(ERR(EPERM), "setns");
-        act0(ERR(EPERM), "pidfd_getfd");
-        act(ERR(EPERM), "prlimit64", 2, SCMP_A0_32(SCMP_CMP_NE, 0), SCMP_A2_64(SCMP_CMP_NE, 0),
-            any);
+        for (unsigned t = SOCK_DGRAM; t <= SOCK_RAW; t++)
+                refuse_if2(ESOCKTNOSUPPORT, "socket", SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX), TYPE(t));
+        refuse_if(ESOCKTNOSUPPORT, "socketpair", TYPE(SOCK_RAW));
+        refuse(EPERM, "pidfd_getfd");
         act(ERR(0), "prctl", 2, SCMP_A0_32(SCMP_CMP_EQ, 4 /* PR_SET_DUMPABLE */),
             SCMP_A1_64(SCMP_CMP_EQ, 0), any);
 }
 
 /*
  * What airlock-notify answers. Calls that only need it on the sockets it made in the place
- * of UDP ones are watched at their numbers alone, 960 to 1023: all others stay as fast as
- * they were, and nothing but compatibility hangs on the number.
+ * of UDP ones are watched at their numbers alone, 960 to 1023, and 4032 to 4095 for
+ * programs that have all of those open: all others stay as fast as they were, and nothing
+ * but compatibility hangs on the number.
  */
 static void build_notify(void)
 {
@@ -444,8 +389,11 @@ static void build_notify(void)
                     SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM), any);
         act(SCMP_ACT_NOTIFY, "socketpair", 2, SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX),
             SCMP_A1_32(SCMP_CMP_MASKED_EQ, SOCKET_TYPE, SOCK_DGRAM), any);
-        for (size_t i = 0; i < sizeof(emulated) / sizeof(*emulated); i++)
+        for (size_t i = 0; i < sizeof(emulated) / sizeof(*emulated); i++) {
                 act1(SCMP_ACT_NOTIFY, emulated[i], SCMP_A0_32(SCMP_CMP_MASKED_EQ, 0xffffffc0, 960));
+                act1(SCMP_ACT_NOTIFY, emulated[i],
+                     SCMP_A0_32(SCMP_CMP_MASKED_EQ, 0xffffffc0, 4032));
+        }
 }
 
 /* The same where pidfd_getfd(2) is refused: airlock-notify then makes the sockets itself. */
@@ -471,19 +419,24 @@ static void build_notify_hold(void)
 static void build_notifier(void)
 {
         static const char *const needed[] = {
-                "read", "write", "pread64", "pwrite64", "close", "ioctl", "ppoll", "fcntl",
+                "read", "write", "pread64", "pwrite64", "close", "ppoll", "fcntl",
                 "fstat", "openat2", "readlinkat", "process_vm_readv", "process_vm_writev",
                 "pidfd_open", "pidfd_getfd", "socket", "socketpair", "bind", "connect",
                 "getsockname", "getpeername", "getsockopt", "setsockopt", "sendmsg", "recvmsg",
                 "sendto", "recvfrom", "shutdown", "clock_gettime", "exit_group",
                 "restart_syscall", "rt_sigreturn",
         };
+        static const uint32_t ioctls[] = { SECCOMP_IOCTL_NOTIF_RECV, SECCOMP_IOCTL_NOTIF_SEND,
+                                           SECCOMP_IOCTL_NOTIF_ID_VALID,
+                                           SECCOMP_IOCTL_NOTIF_ADDFD };
 
         for (size_t i = 0; i < sizeof(needed) / sizeof(*needed); i++)
                 act0(SCMP_ACT_ALLOW, needed[i]);
         /* aarch64 has only ppoll; a rule for a call that is not there would be an error. */
         if (seccomp_arch_exist(ctx, SCMP_ARCH_X86_64) == 0)
                 act0(SCMP_ACT_ALLOW, "poll");
+        for (size_t i = 0; i < sizeof(ioctls) / sizeof(*ioctls); i++)
+                act1(SCMP_ACT_ALLOW, "ioctl", SCMP_A1_64(SCMP_CMP_MASKED_EQ, LOW, ioctls[i]));
         /* /proc/N/mem is opened for writing; nothing is created or cut. */
         act1(SCMP_ACT_ALLOW, "openat",
              SCMP_A2_32(SCMP_CMP_MASKED_EQ, O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), 0));

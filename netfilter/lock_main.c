@@ -8,11 +8,29 @@
  *   airlock-lock --probe off|limited|full         as the command: tries every way out
  *   sandbox [OPTIONS] -- CMD…                     as argv[0]: `airlock sandbox`
  *
+ * --enter's options; a descriptor is closed on exec:
+ *
+ *   --proxy FD --http-port P     a channel of airlock-proxy's, and the port of its HTTP door
+ *                                (netns: made inside; elsewhere it only names the variables)
+ *   --port P                     one more port that leads to the proxy where netns has no rules
+ *   --notify FD [--hold]         a channel of airlock-notify's; it has a user of its own
+ *   --uid U --gid G              become them; groups become just G
+ *   --keep-caps HEX              of all five sets; none without it, but under netns with
+ *                                a user namespace of its own what sudo and apt need
+ *   --new-privs                  no no_new_privs under none and netfilter (a setup session)
+ *   --scope                      a Landlock domain: no signals and no ptrace to outside
+ *   --fs POLICY --root DIR…      what may be written: landlock.h
+ *   --chdir DIR --exec-fd FD     where to go; the program, opened, in place of CMD's search
+ *   --tell FD                    where a failure is told; silence, then its end, is success
+ *   --no-rules                   netns without nf_tables, as on a kernel that has none
+ *
  * A failure to enter is one record on --tell, or one line where nobody listens.
  */
 #include "base/confine.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/msg.h"
+#include "base/wr.h"
 #include "netfilter/enter.h"
 #include "netfilter/probe.h"
 #include "netfilter/rules_main.h"
@@ -21,6 +39,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -192,7 +211,8 @@ static int fail(const struct options *o, int err, const char *stage, enum status
 /* --enter LOCK [OPTIONS] -- CMD…; @argv begins with the lock's name. */
 static int enter_main(char **argv)
 {
-        struct options o = { .enter = { .exec_fd = -1, .helper = -1, .notify = -1, .inside.proxy = -1 },
+        struct options o = { .enter = { .exec_fd = -1, .helper = -1, .notify = -1,
+                                        .inside.proxy = -1 },
                              .tell = -1 };
         const char *stage = "start";
         int r;
@@ -206,33 +226,66 @@ static int enter_main(char **argv)
         return fail(&o, -r, "exec", r == -ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXEC);
 }
 
+/* In the child of --try: enters @lock and says so, or says why not. */
+static NORETURN void try_lock(enum lock lock, int channel)
+{
+        struct enter e = { .lock = lock, .exec_fd = -1, .helper = -1, .notify = channel,
+                           .inside.proxy = -1 };
+        const char *stage = "start";
+        int r = enter_lock(&e, &stage);
+
+        if (r < 0)
+                log_errno(LOG_ERROR, -r, "%s does not hold here: %s: it %s", lock_name(lock),
+                          stage, unlock_hint(lock));
+        if (r < 0 || lock != LOCK_NOTIFY)
+                _exit(r < 0 ? STATUS_LOCK : STATUS_OK);
+        for (;;)
+                pause(); /* our parent plays airlock-notify */
+}
+
+/* What airlock-notify needs of a process under its lock: the listener, and its memory. */
+static void play_notifier(int channel, pid_t pid)
+{
+        char path[32];
+        struct wr w = wr_of(path, sizeof(path));
+        struct msg m;
+        int listener;
+
+        if (msg_receive(channel, &m, &listener) < 0)
+                return; /* the child has said why */
+        wr_fmt(&w, "/proc/%d/mem", (int)pid);
+        AUTO_CLOSE int memory = open(wr_cstr(&w), O_RDWR | O_CLOEXEC);
+        if (memory < 0)
+                log_errno(LOG_ERROR, errno, "notify does not hold here: read memory: it %s",
+                          unlock_hint(LOCK_NOTIFY));
+        kill(pid, memory < 0 ? SIGTERM : SIGKILL);
+        close(listener);
+}
+
 /* --try LOCK: in a child, which takes what it did with it. */
 static int try_main(enum lock lock)
 {
-        struct enter e = { .lock = lock, .exec_fd = -1, .helper = -1, .notify = -1,
-                           .inside.proxy = -1 };
-        const char *stage = "start";
-        int ends[2], r, status;
+        int channel[2], status;
         pid_t pid;
 
-        /* The notifier's end: nobody takes the calls, and the child makes none. */
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-                die_errno(STATUS_LOCK, errno, "socketpair");
-        e.notify = ends[1];
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel) < 0)
+                die_errno(STATUS_LOCK, errno, "make a channel");
         pid = fork();
         if (pid < 0)
                 die_errno(STATUS_LOCK, errno, "fork");
         if (!pid) {
-                r = enter_lock(&e, &stage);
-                if (r < 0)
-                        log_errno(LOG_ERROR, -r, "%s does not hold here: %s: it %s",
-                                  lock_name(lock), stage, unlock_hint(lock));
-                _exit(r < 0 ? STATUS_LOCK : STATUS_OK);
+                close(channel[0]);
+                try_lock(lock, channel[1]);
         }
+        close(channel[1]);
+        if (lock == LOCK_NOTIFY)
+                play_notifier(channel[0], pid);
         while (waitpid(pid, &status, 0) < 0) {
                 if (errno != EINTR)
                         return STATUS_LOCK;
         }
+        if (WIFSIGNALED(status) && lock == LOCK_NOTIFY && WTERMSIG(status) == SIGKILL)
+                return STATUS_OK;
         return WIFEXITED(status) ? WEXITSTATUS(status) : STATUS_LOCK;
 }
 

@@ -12,7 +12,7 @@
 #include <sys/syscall.h>
 
 #define LISTING_MAX (256 * 1024) /* /proc/net/unix of a busy desktop has 100 */
-#define UNIX_FIELDS 7            /* before the path: slot references protocol flags type state inode */
+#define UNIX_FIELDS 7 /* before the path: slot references protocol flags type state inode */
 #define UNIX_FLAGS 3
 #define UNIX_TYPE 4
 #define MOUNT_POINT 4 /* of /proc/self/mountinfo, from 0 */

@@ -67,7 +67,7 @@ static unsigned number(const char *name, const char *text)
 
 static bool one_of(const char *name, const char *text, const char *no, const char *yes)
 {
-        if (strcmp(text, no) && strcmp(text, yes))
+        if (strcmp(text, no) != 0 && strcmp(text, yes) != 0)
                 die(STATUS_USAGE, "%s: expected %s or %s, not %s", name, no, yes, text);
         return !strcmp(text, yes);
 }
@@ -203,6 +203,7 @@ static void size_tables(struct notifier *n)
 
 static void open_all(struct notifier *n)
 {
+        static const struct timeval patience = { .tv_sec = ASK_MS / 1000 };
         int r = agent_init();
 
         if (r < 0)
@@ -210,13 +211,16 @@ static void open_all(struct notifier *n)
         r = notify_route_open(n);
         if (r < 0)
                 die_errno(STATUS_LOCK, -r, "open a route socket");
+        if (n->proxy >= 0)
+                setsockopt(n->proxy, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
         n->diag = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);
         notify_own_address(n);
 }
 
 /* --- the loop ---------------------------------------------------------------------------- */
 
-static void answer(const struct notifier *n, uint64_t id, int r)
+/* False: the caller is gone, or was sent back. */
+static bool answer(const struct notifier *n, uint64_t id, int r)
 {
         struct seccomp_notif_resp resp = { .id = id };
 
@@ -224,9 +228,36 @@ static void answer(const struct notifier *n, uint64_t id, int r)
                 resp.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
         else
                 resp.error = r;
-        /* ENOENT: the caller is gone. */
-        if (ioctl(n->listener, (int)SECCOMP_IOCTL_NOTIF_SEND, &resp) < 0 && errno != ENOENT)
+        if (!ioctl(n->listener, (int)SECCOMP_IOCTL_NOTIF_SEND, &resp))
+                return true;
+        if (errno != ENOENT)
                 die_errno(STATUS_LOCK, errno, "answer a call");
+        return false;
+}
+
+static bool is_lost(const struct lost *l, const struct call *c)
+{
+        return l->tid == c->agent.tid && l->fd == c->arg[0] && l->at == c->arg[1];
+}
+
+/* What was done for a caller that never heard of it is what it hears now. */
+static int found_again(struct notifier *n, const struct call *c, int r)
+{
+        for (size_t i = 0; r == -EISCONN && i < LOST_MAX; i++) {
+                if (!is_lost(&n->lost[i], c))
+                        continue;
+                n->lost[i].tid = 0;
+                return n->lost[i].r;
+        }
+        return r;
+}
+
+static void lose(struct notifier *n, const struct call *c, int r)
+{
+        if (c->nr != SYS_connect || (r && r != -EINPROGRESS))
+                return;
+        n->lost[n->lost_next] = (struct lost){ c->agent.tid, c->arg[0], c->arg[1], r };
+        n->lost_next = (n->lost_next + 1) % LOST_MAX;
 }
 
 static void take_call(struct notifier *n)
@@ -245,9 +276,9 @@ static void take_call(struct notifier *n)
         c.agent = (struct agent){ n->listener, got->id, (pid_t)got->pid, -1 };
         c.nr = got->data.nr;
         memcpy(c.arg, got->data.args, sizeof(c.arg));
-        r = notify_call(n, &c);
-        if (r != CALL_ANSWERED)
-                answer(n, got->id, r);
+        r = found_again(n, &c, notify_call(n, &c));
+        if (r != CALL_ANSWERED && !answer(n, got->id, r))
+                lose(n, &c, r);
         agent_done(&c.agent);
         if (c.file >= 0)
                 close(c.file);
@@ -264,14 +295,13 @@ static void end_pending(struct notifier *n, size_t i)
 }
 
 /* Connects that wait: a unix one asks again, a TCP one when the other side has decided. */
-static void go_on(struct notifier *n, const struct pollfd *polled, size_t polled_count)
+static void go_on(struct notifier *n, const struct pollfd *polled, bool idle)
 {
         for (size_t i = n->pending_count; i-- > 0;) {
                 struct pending *p = &n->pending[i];
-                bool due = p->retry || (i < polled_count && polled[i].revents);
-                int r = !due ? CALL_CONTINUE : notify_pending(p);
+                int r = p->retry || polled[i].revents ? notify_pending(p) : CALL_CONTINUE;
 
-                if (r == CALL_CONTINUE && agent_waits(&p->agent))
+                if (r == CALL_CONTINUE && (!idle || agent_waits(&p->agent)))
                         continue;
                 if (r != CALL_CONTINUE)
                         answer(n, p->agent.id, r);
@@ -312,16 +342,20 @@ static bool round_of(struct notifier *n)
         static const struct timespec soon = { 0, 2000000 }, later = { 1, 0 };
         size_t pending = n->pending_count, count = fill(n, p);
         bool retry = false;
+        int ready;
 
         for (size_t i = 0; i < pending; i++)
                 retry |= n->pending[i].retry;
-        if (ppoll(p, count, retry ? &soon : pending ? &later : NULL, NULL) < 0 && errno != EINTR)
+        ready = ppoll(p, count, retry ? &soon : pending ? &later : NULL, NULL);
+        if (ready < 0 && errno == EINTR)
+                return true;
+        if (ready < 0)
                 die_errno(STATUS_LOCK, errno, "wait for calls");
         if (p[1].revents)
                 die(STATUS_LOCK, "the proxy is gone");
         refuse_questions(n, p + 2 + pending, count - 2 - pending);
         if (pending)
-                go_on(n, p + 2, pending);
+                go_on(n, p + 2, !ready);
         if (p[0].revents & POLLIN)
                 take_call(n);
         return !(p[0].revents & (POLLHUP | POLLERR | POLLNVAL));

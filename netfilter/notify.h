@@ -31,8 +31,10 @@
 #include <sys/un.h>
 
 #define PENDING_MAX 1024
-#define REFUSERS_MAX 64
+#define REFUSERS_MAX 512
 #define ASK_MS 5000 /* the proxy's time to answer */
+
+#define LOST_MAX 64
 
 /* What a handler answers beside 0 and -errno. */
 #define CALL_CONTINUE 0x40000001
@@ -56,6 +58,16 @@ struct pending {
         socklen_t to_len;
 };
 
+/*
+ * An answer that came too late: a signal had sent its caller back, who asks again. Only
+ * kernels without WAIT_KILLABLE_RECV do that (before 5.19).
+ */
+struct lost {
+        pid_t tid; /* 0: unused */
+        uint64_t fd, at;
+        int r;
+};
+
 struct notifier {
         int listener, proxy; /* proxy: -1 for none, then every name is refused */
         bool off;            /* nothing leaves: only what is local may be connected to */
@@ -73,6 +85,8 @@ struct notifier {
         size_t pending_count;
         int refusers[REFUSERS_MAX]; /* other ends of pairs, when nobody else answers; 0: none */
         size_t refuser_next;
+        struct lost lost[LOST_MAX];
+        size_t lost_next;
 };
 
 struct call {

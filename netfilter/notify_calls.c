@@ -30,8 +30,8 @@ static int connect_nowhere(struct notifier *n, struct stream *s, const union add
 static int on_connect(struct notifier *n, struct call *c)
 {
         size_t len = (uint32_t)c->arg[2];
-        struct stream s;
-        union address to;
+        struct stream s = { .fd = -1 };
+        union address to = { .any.sa_family = AF_UNSPEC };
         int r = address_read(c, c->arg[1], len, &to);
 
         if (!r)

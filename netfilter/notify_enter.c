@@ -23,6 +23,11 @@ static int load(const struct sock_filter *filter, size_t len, unsigned flags)
         return r < 0 ? -errno : (int)r;
 }
 
+/* A test builds it without, as for an older kernel. */
+#ifndef NOTIFY_WAIT
+#define NOTIFY_WAIT SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
+#endif
+
 /*
  * WAIT_KILLABLE_RECV (Linux 5.19): a signal no longer interrupts a call that is being answered,
  * so nothing is done twice. Kernels without it get the flag refused, and airlock-notify
@@ -32,8 +37,7 @@ static int listen_for_calls(bool hold)
 {
         const struct sock_filter *filter = hold ? notify_hold_filter : notify_filter;
         size_t len = hold ? COUNT(notify_hold_filter) : COUNT(notify_filter);
-        int fd = load(filter, len,
-                      SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+        int fd = load(filter, len, SECCOMP_FILTER_FLAG_NEW_LISTENER | NOTIFY_WAIT);
 
         if (fd == -EINVAL)
                 fd = load(filter, len, SECCOMP_FILTER_FLAG_NEW_LISTENER);

@@ -26,9 +26,12 @@ int address_read(struct call *c, uint64_t at, uint64_t len, union address *a)
                 return r;
         if (!agent_waits(&c->agent))
                 return -ESRCH;
-        if (len < sizeof(a->any.sa_family) || (a->any.sa_family == AF_INET && len < sizeof(a->v4)) ||
-            (a->any.sa_family == AF_INET6 && len < sizeof(a->v6) - sizeof(a->v6.sin6_scope_id)))
+        if (len < sizeof(a->any.sa_family))
                 return -EINVAL;
+        if (a->any.sa_family == AF_INET)
+                return len < sizeof(a->v4) ? -EINVAL : 0;
+        if (a->any.sa_family == AF_INET6)
+                return len < sizeof(a->v6) - sizeof(a->v6.sin6_scope_id) ? -EINVAL : 0;
         return 0;
 }
 
@@ -291,7 +294,7 @@ static int bind_loopback(int fd, int domain)
 static int source_port(int fd, int domain)
 {
         static const int zero;
-        union address a;
+        union address a = { .any.sa_family = AF_UNSPEC };
         struct msg_address bound;
         socklen_t got = sizeof(a);
         int r;
@@ -339,7 +342,10 @@ static int to_proxy(struct notifier *n, struct call *c, struct stream *s, int do
         if (port < 0)
                 return port;
         r = tell_proxy(n, c, to, port);
-        return r < 0 ? r : notify_connect(n, c, s->fd, &a, len, kept);
+        if (!r)
+                r = notify_connect(n, c, s->fd, &a, len, kept);
+        /* The proxy's no, when it came before we had our answer. */
+        return r == -ECONNRESET ? -ECONNREFUSED : r;
 }
 
 /* A service of the agent's own. Port 53 is a resolver, and the only one is the proxy. */
@@ -374,7 +380,7 @@ static int domain_for(struct stream *s, const union address *to)
 static bool comes_from_here(struct notifier *n, int fd)
 {
         static const uint8_t unspecified[16];
-        union address a;
+        union address a = { .any.sa_family = AF_UNSPEC };
         struct msg_address from;
         socklen_t len = sizeof(a);
 

@@ -16,16 +16,19 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
-#define FIRST_NUMBER 960
-#define LAST_NUMBER 1023
+#define NUMBERS 64 /* in each of the two ranges that the filter watches */
 #define FIRST_PORT 40000 /* what getsockname(2) says of a socket without a port */
 
-/* Its highest free number that the filter watches; -1: none, then any will do. */
+/* A free number of its that the filter watches; -1: none, then any has to do. */
 static int free_number(const struct call *c)
 {
-        for (int fd = LAST_NUMBER; fd >= FIRST_NUMBER; fd--) {
-                if (!agent_has(&c->agent, fd))
-                        return fd;
+        static const int last[] = { 1023, 4095 };
+
+        for (size_t range = 0; range < COUNT(last); range++) {
+                for (int fd = last[range]; fd > last[range] - NUMBERS; fd--) {
+                        if (!agent_has(&c->agent, fd))
+                                return fd;
+                }
         }
         return -1;
 }
@@ -120,7 +123,7 @@ static int put_address(struct call *c, const struct note *s, const struct msg_ad
 {
         union address a;
         socklen_t len = address_put(from, s->domain, &a);
-        uint32_t room;
+        uint32_t room = 0;
         int r = agent_read(&c->agent, len_at, &room, sizeof(room));
 
         if (r < 0)
@@ -172,7 +175,7 @@ struct name_of_message {
 
 static int before_recvmsg(struct call *c, const struct note *s)
 {
-        struct name_of_message name;
+        struct name_of_message name = { 0 };
 
         if (!agent_read(&c->agent, c->arg[1], &name, sizeof(name)))
                 return put_sender(c, s, name.at, name.len) < 0 ? -EFAULT : CALL_CONTINUE;
@@ -191,7 +194,7 @@ static void learn_peer(struct call *c, struct note *s, uint64_t at, uint64_t len
 
 static int on_sendmsg(struct call *c, struct note *s)
 {
-        struct name_of_message name;
+        struct name_of_message name = { 0 };
 
         if (!agent_read(&c->agent, c->arg[1], &name, sizeof(name)))
                 learn_peer(c, s, name.at, name.len);
@@ -200,7 +203,7 @@ static int on_sendmsg(struct call *c, struct note *s)
 
 static int put_option(struct call *c, int value)
 {
-        uint32_t room, len = sizeof(value);
+        uint32_t room = 0, len = sizeof(value);
         int r = agent_read(&c->agent, c->arg[4], &room, sizeof(room));
 
         if (r < 0)

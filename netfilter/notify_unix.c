@@ -198,7 +198,8 @@ static int ask_first(struct notifier *n, struct call *c, struct stream *s, const
         else if (!r && !getpeername(s->fd, (struct sockaddr *)&other, &len))
                 r = -EISCONN;
         if (!r)
-                r = !n->task_only ? by_probe(n, c, type, g) : whose == NOT_HERE ? -ECONNREFUSED : -EACCES;
+                r = n->task_only ? whose == NOT_HERE ? -ECONNREFUSED : -EACCES
+                                 : by_probe(n, c, type, g);
         if (!r && s->note) {
                 close(s->fd);
                 notes_drop(&n->held, s->note);

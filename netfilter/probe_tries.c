@@ -676,7 +676,8 @@ static uint16_t port_of(const char *url)
 /* The door that the environment names must be there, and must deny a name it never heard. */
 static bool proxy_door(const struct probe *p, int argument, struct wr *detail)
 {
-        static const char ask[] = "GET http://probe.invalid/ HTTP/1.1\r\nHost: probe.invalid\r\n\r\n";
+        static const char ask[] = "GET http://probe.invalid/ HTTP/1.1\r\n"
+                                  "Host: probe.invalid\r\n\r\n";
         uint16_t port = port_of(getenv("http_proxy"));
         AUTO_CLOSE int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
         union address to;
@@ -691,7 +692,8 @@ static bool proxy_door(const struct probe *p, int argument, struct wr *detail)
         }
         to.v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
         if (fd < 0 || connect(fd, &to.any, len) < 0 ||
-            send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) < 0 || !wait_for(fd, POLLIN, PATIENCE_MS)) {
+            send(fd, ask, sizeof(ask) - 1, MSG_NOSIGNAL) < 0 ||
+            !wait_for(fd, POLLIN, PATIENCE_MS)) {
                 probe_say_errno(detail, errno);
                 return false;
         }

@@ -8,6 +8,7 @@
 #include "netfilter/enter.h"
 #include "netfilter/idmap.h"
 #include "netfilter/sandbox_options.h"
+#include "netfilter/sandbox_trust.h"
 #include "netfilter/unlock.h"
 
 #include <errno.h>
@@ -27,7 +28,7 @@
 #define PROXY_END_MS 1000
 #define HTTP_PORT 3128  /* in a namespace that is ours alone any port is free */
 #define FIRST_FD 3      /* where a program of ours finds its descriptors */
-#define FDS_MAX 2
+#define FDS_MAX 3
 #define BACKLOG 4096
 
 struct sandbox {
@@ -39,6 +40,7 @@ struct sandbox {
         int control; /* -1: none */
         pid_t notify; /* airlock-notify, 0: none */
         pid_t command;
+        struct sandbox_trust trust;
         char cwd[PATH_MAX];
         char own[PATH_MAX]; /* the program we are */
 };
@@ -119,24 +121,31 @@ static int arrange(const int *fds, size_t count)
         return 0;
 }
 
+/* The path of @name beside us; a static text. */
+static const char *beside(const struct sandbox *s, const char *name)
+{
+        static char path[PATH_MAX + 32];
+        struct wr w = wr_of(path, sizeof(path));
+        const char *slash = strrchr(s->own, '/');
+
+        wr_fmt(&w, "%.*s/%s", (int)(slash - s->own), s->own, name);
+        return wr_cstr(&w);
+}
+
 /* A program beside us, which ends when we do. */
 static NORETURN void become(struct sandbox *s, char *const *argv, const int *fds, size_t count)
 {
-        char path[PATH_MAX];
-        const char *slash = strrchr(s->own, '/');
-        struct wr w = wr_of(path, sizeof(path));
         int r = arrange(fds, count);
 
         if (r < 0)
                 die_errno(STATUS_LOCK, -r, "arrange the descriptors of %s", argv[0]);
-        wr_fmt(&w, "%.*s/%s", (int)(slash - s->own), s->own, argv[0]);
         setpgid(0, 0); /* the terminal's signals are for the command */
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         if (getppid() != s->self)
                 _exit(STATUS_LOCK);
         restore_signals(s);
-        execve(wr_cstr(&w), argv, environ);
-        die_errno(STATUS_LOCK, errno, "start %s", path);
+        execve(beside(s, argv[0]), argv, environ);
+        die_errno(STATUS_LOCK, errno, "start %s", beside(s, argv[0]));
 }
 
 /* Its descriptors @fds become 3, 4, … there. The pid or -errno. */
@@ -176,25 +185,33 @@ static int send_policy(const struct sandbox *s, const char *phase)
         return fd < 0 ? fd : msg_ask(s->control, &m, fd, PROXY_MS);
 }
 
-static int start_proxy(struct sandbox *s)
+/* What the proxy signs with is believed by the command, where airlock-trust is there. */
+static int learn_trust(struct sandbox *s, int certificate)
+{
+        int r = sandbox_trust_open(&s->trust, certificate, beside(s, "airlock-trust"));
+
+        if (r == -ENOENT)
+                log_line(LOG_WARN, "airlock-trust is not beside us: what rules look into will "
+                                   "not be trusted");
+        return r == -ENOENT ? 0 : r;
+}
+
+/* @certificate is where the proxy writes the one that it signs with. */
+static int start_proxy_with(struct sandbox *s, int certificate, int journal)
 {
         char *argv[] = { (char[]){ "airlock-proxy" }, (char[]){ "--control" }, (char[]){ "3" },
-                         (char[]){ "--journal" }, (char[]){ "4" }, NULL };
-        AUTO_CLOSE int journal = -1;
+                         (char[]){ "--ca-out-fd" }, (char[]){ "4" },
+                         (char[]){ "--journal" }, (char[]){ "5" }, NULL };
         int pair[2], fds[FDS_MAX];
 
-        if (s->o.journal) {
-                journal = open(s->o.journal, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-                if (journal < 0)
-                        return -errno;
-        }
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
         fds[0] = pair[1];
-        fds[1] = journal;
+        fds[1] = certificate;
+        fds[2] = journal;
         if (journal < 0)
-                argv[3] = NULL;
-        s->proxy = start_program(s, argv, fds, journal >= 0 ? 2 : 1);
+                argv[5] = NULL;
+        s->proxy = start_program(s, argv, fds, journal >= 0 ? 3 : 2);
         close(pair[1]);
         s->control = pair[0];
         if (s->proxy < 0) {
@@ -204,6 +221,26 @@ static int start_proxy(struct sandbox *s)
                 return r;
         }
         return send_policy(s, s->o.prove ? "prove" : "sandbox");
+}
+
+static int start_proxy(struct sandbox *s)
+{
+        AUTO_CLOSE int journal = -1;
+        int pem[2], r;
+
+        if (s->o.journal) {
+                journal = open(s->o.journal, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+                if (journal < 0)
+                        return -errno;
+        }
+        if (pipe2(pem, O_CLOEXEC) < 0)
+                return -errno;
+        r = start_proxy_with(s, pem[1], journal);
+        close(pem[1]);
+        if (!r)
+                r = learn_trust(s, pem[0]);
+        close(pem[0]);
+        return r;
 }
 
 /* A new channel on which the proxy takes listeners: our end, or -errno. */
@@ -343,7 +380,8 @@ static pid_t start_under(struct sandbox *s, enum lock lock, char *const *argv, i
                          struct enter_failure *f)
 {
         struct enter e = { .lock = lock, .landlock = s->o.landlock, .parent = s->self,
-                           .inside.proxy = -1, .notify = -1, .exec_fd = exec_fd };
+                           .inside.proxy = -1, .notify = -1, .exec_fd = exec_fd,
+                           .variables = s->trust.variables };
         AUTO_CLOSE int channel = -1;
         int tell[2], r;
         pid_t pid;
@@ -430,8 +468,11 @@ static int attend_command(struct sandbox *s)
                 siginfo_t info;
                 int n = sigwaitinfo(&all, &info);
 
-                /* What the terminal sent, the command got too: it is in our group. */
-                if (n > 0 && n != SIGCHLD && info.si_code <= 0)
+                /*
+                 * What the terminal sent, the command got too: it is in our group. A broken
+                 * pipe of our own is not its business.
+                 */
+                if (n > 0 && n != SIGCHLD && info.si_code <= 0 && info.si_pid != s->self)
                         kill(s->command, n);
         }
         return status;
@@ -574,5 +615,6 @@ int sandbox_main(char **argv)
         status = run(s);
         end_notifier(s);
         end_proxy(s);
+        sandbox_trust_close(&s->trust);
         return status;
 }

@@ -5,8 +5,8 @@ const char *unlock_hint(enum lock lock)
 {
         switch (lock) {
         case LOCK_NETNS:
-                return "needs user namespaces: docker run --security-opt seccomp=unconfined, Podman "
-                       "as it is, in Kubernetes seccompProfile Unconfined; on a host "
+                return "needs user namespaces: docker run --security-opt seccomp=unconfined, "
+                       "Podman as it is, in Kubernetes seccompProfile Unconfined; on a host "
                        "user.max_user_namespaces above 0, and AppArmor's "
                        "kernel.apparmor_restrict_unprivileged_userns 0";
         case LOCK_NETFILTER:

@@ -3,12 +3,14 @@
 Every round does each thing once, in shuffled order, in fresh network namespaces; medians
 are printed.
 
-    python3 tests/bench/bench_locks.py [ROUNDS]
+    python3 tests/bench/bench_locks.py [ROUNDS] [apply|connect|sandbox]
 
-Needs root, nft, iptables and gcc.
+Needs root, nft, iptables and gcc; `sandbox` none of them, and takes bwrap, firejail and
+srt (npm) along where they are in PATH.
 """
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -139,10 +141,60 @@ def bench_connect(n):
         print("  %-38s %7.2f   %+7.2f over no lock" % (name, m, m - base))
 
 
+def sandboxes():
+    """`true` without a network: a name and a command line each."""
+    airlock = [lib.AIRLOCK, "sandbox"]
+    lock = os.path.dirname(lib.AIRLOCK) + "/airlock-lock"
+    rows = {
+        "no sandbox": ["/bin/true"],
+        "airlock sandbox": airlock + ["--", "/bin/true"],
+        "airlock sandbox --fs full": airlock + ["--fs", "full", "--", "/bin/true"],
+        "airlock sandbox --lock notify": airlock + ["--lock", "notify", "--", "/bin/true"],
+        "airlock sandbox --lock closed": airlock + ["--lock", "closed", "--", "/bin/true"],
+        "airlock sandbox --prove": airlock + ["--prove", "--", "/bin/true"],
+        "airlock-lock --enter netns": [lock, "--enter", "netns", "--scope", "--", "/bin/true"],
+    }
+    peers = {
+        "bwrap": ["--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev",
+                  "/bin/true"],
+        "firejail": ["--quiet", "--noprofile", "--net=none", "/bin/true"],
+        "srt": ["true"],
+    }
+    for name, words in peers.items():
+        path = shutil.which(name)
+        if path:
+            rows[name] = [path] + words
+    return rows
+
+
+def bench_sandbox(n):
+    took = {}
+    rows = sandboxes()
+    for name, argv in list(rows.items()):
+        try:
+            spawned(argv)
+        except AssertionError:
+            print("  %s does not run here" % name)
+            del rows[name]
+    for _ in range(n):
+        for name in random.sample(list(rows), len(rows)):
+            took.setdefault(name, []).append(spawned(rows[name]))
+    bwrap = statistics.median(took.get("bwrap", took["no sandbox"]))
+    print("a sandbox around true, ms (median of %d, exec to exit)" % n)
+    for name in rows:
+        m = statistics.median(took[name])
+        print("  %-38s %7.2f   %5.2f x bwrap" % (name, m, m / bwrap))
+
+
 def main():
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 20
-    bench_apply(n)
-    bench_connect(max(n // 4, 3))
+    what = sys.argv[2] if len(sys.argv) > 2 else ""
+    if what in ("", "apply"):
+        bench_apply(n)
+    if what in ("", "connect"):
+        bench_connect(max(n // 4, 3))
+    if what in ("", "sandbox"):
+        bench_sandbox(n * 2)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,8 @@
 
 Denies every connection with where it was going, and answers DNS as airlock-proxy does:
 198.18.0.1 for allowed.example, NXDOMAIN for anything else. As a program it stands in for
-`airlock-proxy --control 3 [--journal 4]`, and its journal is the policies it was given.
+`airlock-proxy --control 3 --ca-out-fd 4 [--journal 5]`; its journal is the policies that
+it was given.
 """
 import os
 import select
@@ -145,6 +146,8 @@ class FakeProxy:
 
 
 if __name__ == "__main__":
+    if os.environ.get("FAKE_PROXY_PEM"):
+        os.write(int(sys.argv[sys.argv.index("--ca-out-fd") + 1]), b"a certificate\n")
     # The control channel's number is a socket of ours from here on.
     proxy = FakeProxy(control=socket.socket(fileno=int(sys.argv[sys.argv.index("--control") + 1])))
     proxy.loop()

@@ -78,7 +78,9 @@ static void *flip(void *unused)
         while (!stop) {
                 for (int i = 0; i < 500; i++) {
                         target = good;
+                        __asm__ volatile("" ::: "memory"); /* both stores are made */
                         target = evil;
+                        __asm__ volatile("" ::: "memory");
                 }
                 sched_yield(); /* to the notifier, so that more calls are raced */
         }
@@ -247,7 +249,8 @@ static void families(void)
                 { AF_INET6, SOCK_DGRAM, 58, "ping6" },     { AF_INET, SOCK_STREAM, 262, "mptcp" },
                 { AF_INET6, SOCK_STREAM, 262, "mptcp6" },  { AF_INET, SOCK_STREAM, 132, "sctp" },
                 { AF_INET, SOCK_SEQPACKET, 132, "sctp seqpacket" },
-                { AF_INET, SOCK_DGRAM, 136, "udplite" },   { AF_INET6, SOCK_DGRAM, 136, "udplite6" },
+                { AF_INET, SOCK_DGRAM, 136, "udplite" },
+                { AF_INET6, SOCK_DGRAM, 136, "udplite6" },
                 { AF_INET, SOCK_DCCP, 33, "dccp" },        { AF_PACKET, SOCK_RAW, 0x300, "packet" },
                 { AF_PACKET, SOCK_DGRAM, 0x300, "packet dgram" },
                 { AF_PACKET, SOCK_PACKET, 0x300, "sock_packet" },
@@ -274,6 +277,18 @@ static void families(void)
         /* The kernel looks at 32 bits of each argument. */
         tried(syscall(SYS_socket, (1ULL << 40) | AF_INET, (1ULL << 40) | SOCK_RAW, 1ULL) >= 0,
               "raw with high bits");
+        for (int i = 0; i < 8; i++) {
+                long h[3] = { i & 1 ? 1L << 33 : 0, i & 2 ? 1L << 33 : 0, i & 4 ? 1L << 33 : 0 };
+
+                tried(syscall(SYS_socket, h[0] + AF_UNIX, h[1] + SOCK_DGRAM, h[2]) >= 0,
+                      "unix datagram with high bits");
+                tried(syscall(SYS_socket, h[0] + AF_INET, h[1] + SOCK_STREAM, h[2] + 262) >= 0,
+                      "mptcp with high bits");
+                tried(syscall(SYS_socket, h[0] + AF_NETLINK, h[1] + SOCK_RAW, h[2] + 4) >= 0,
+                      "netlink with high bits");
+                tried(syscall(SYS_socket, h[0] + AF_PACKET, h[1] + SOCK_RAW, h[2] + 768) >= 0,
+                      "packet with high bits");
+        }
         int p[2];
         tried(!socketpair(AF_UNIX, SOCK_RAW, 0, p), "pair of unix raw");
         tried(!socketpair(30, SOCK_STREAM, 0, p), "tipc pair");
@@ -321,6 +336,15 @@ static void options(void)
         tried(!setsockopt(fd, SOL_SOCKET, SO_BINDTODEVICE, "v0", 3), "bind to a device");
         tried(!setsockopt(fd, SOL_SOCKET, 62, &n, sizeof(n)), "bind to an interface");
         tried(!setsockopt(fd, IPPROTO_IP, 50, &n, sizeof(n)), "unicast interface");
+        /* The kernel looks at 32 bits of each argument. */
+        for (int high = 1; high < 4; high++) {
+                long level = high & 1 ? 1L << 40 : 0, option = high & 2 ? 1L << 32 : 0;
+
+                tried(!syscall(SYS_setsockopt, six, level + 41, option + 78, &n, sizeof(n)),
+                      "freebind with high bits");
+                tried(!syscall(SYS_setsockopt, fd, level, option + 4, route, 8),
+                      "source route with high bits");
+        }
         tried(!setsockopt(fd, SOL_SOCKET, SO_MARK, &n, sizeof(n)), "mark");
         struct group_req group = { .gr_interface = 0 };
         struct sockaddr_in g4 = v4("239.1.2.3", 0);
@@ -604,8 +628,9 @@ static int exhaust(void)
         /* The very first socket is long forgotten; it works, by the last resort. */
         for (int i = 0; i < 2; i++) {
                 fd = i ? socket(AF_INET, SOCK_STREAM, 0) : 3;
-                tried(connect(fd, (struct sockaddr *)&a, sizeof(a)) || send(fd, "hello", 5, 0) != 5 ||
-                              recv(fd, buf, 8, 0) != 5, i ? "a new socket" : "a forgotten one");
+                tried(connect(fd, (struct sockaddr *)&a, sizeof(a)) ||
+                              send(fd, "hello", 5, 0) != 5 || recv(fd, buf, 8, 0) != 5,
+                      i ? "a new socket" : "a forgotten one");
         }
         return leaks != 0;
 }

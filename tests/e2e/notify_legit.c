@@ -332,6 +332,42 @@ static void unix_once(const char *bind_path, const char *path, int type, const c
         close(fd);
 }
 
+static void *accept_unix_late(void *unused)
+{
+        usleep(200000);
+        for (int i = 0; i < 3; i++)
+                close(accept(server_of_thread, NULL, NULL));
+        return unused;
+}
+
+/* The server's queue is full: who may wait waits, who may not is told so. */
+static void full_unix_queue(void)
+{
+        struct sockaddr_un a;
+        socklen_t len = un(&a, "full");
+        int fds[4], n = 0, r;
+        pthread_t t;
+
+        server_of_thread = socket(AF_UNIX, SOCK_STREAM, 0);
+        unlink("full");
+        if (bind(server_of_thread, (struct sockaddr *)&a, len) || listen(server_of_thread, 1))
+                claim(0, "a unix server");
+        for (r = 0; !r && n < 4; n += !r) {
+                fds[n] = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+                r = connect(fds[n], (struct sockaddr *)&a, len);
+        }
+        claim(n == 2 && errno == EAGAIN, "a full unix queue is told");
+        close(fds[n]);
+        pthread_create(&t, NULL, accept_unix_late, NULL);
+        fds[n] = socket(AF_UNIX, SOCK_STREAM, 0);
+        claim(!connect(fds[n], (struct sockaddr *)&a, len), "a full unix queue is waited for");
+        pthread_join(t, NULL);
+        close(server_of_thread);
+        for (int i = 0; i <= n; i++)
+                close(fds[i]);
+        unlink("full");
+}
+
 static void local_unix(void)
 {
         struct sockaddr_un a;
@@ -340,6 +376,7 @@ static void local_unix(void)
 
         if (!mkdtemp(dir) || chdir(dir) < 0)
                 exit(9);
+        full_unix_queue();
         unix_once("s1", "s1", SOCK_STREAM, "a unix server by a relative path");
         char path[64];
         snprintf(path, sizeof(path), "%s/s2", dir);

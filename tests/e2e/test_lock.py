@@ -9,6 +9,7 @@ import tempfile
 
 from fake_proxy import FakeProxy, DNS_TCP, DNS_UDP, LOCAL, PROXY, REDIRECTED
 from lib import AIRLOCK, case, main, skip, start, until
+from nets import pair
 from users import AS_USER, need_root, need_user_namespaces, users
 
 LOCK = os.path.dirname(AIRLOCK) + "/airlock-lock"
@@ -76,8 +77,10 @@ def the_attack_list_fails_with_a_proxy_by_rules_and_without():
 def the_probe_finds_an_open_network():
     """A namespace with a device that is up, as root: nothing is really out there."""
     need_root()
-    shell = ("ip link set lo up; ip link add name dum0 type veth peer name dum1 && ip link set dum1 up; ip link set dum0 up && "
-             "ip addr add 10.9.9.9/24 dev dum0 && ip route add default dev dum0 && exec %s --probe off"
+    shell = ("ip link set lo up; ip link add name dum0 type veth peer name dum1 && "
+             "ip link set dum1 up; ip link set dum0 up && "
+             "ip addr add 10.9.9.9/24 dev dum0 && ip route add default dev dum0 && "
+             "exec %s --probe off"
              % LOCK)
     r = run(["unshare", "-n", "sh", "-c", shell])
     leaks = {line.split()[1] for line in r.stdout.splitlines() if line.startswith("LEAK")}
@@ -93,10 +96,11 @@ def the_probe_tells_somebody_else_from_the_proxy():
     """A server at the probe's address that answers, and is not airlock-proxy."""
     need_root()
     shell = ("ip link set lo up; ip link add name dum0 type veth peer name dum1; "
-             "ip link set dum1 up; ip link set dum0 up; ip addr add 198.51.100.1/32 dev dum0; cd /tmp; "
+             "ip link set dum1 up; ip link set dum0 up; "
+             "ip addr add 198.51.100.1/32 dev dum0; cd /tmp; "
              "%s -c 'import http.server as h; h.HTTPServer((\"198.51.100.1\", 80), "
              "h.BaseHTTPRequestHandler).serve_forever()' & "
-             "for i in $(seq 100); do ss -ltn | grep -q 198.51.100.1:80 && break; sleep 0.05; done; "
+             "for i in $(seq 100); do ss -ltn | grep -q 100.1:80 && break; sleep 0.05; done; "
              "%s --probe off; kill $!" % (PYTHON, LOCK))
     r = run(["unshare", "-n", "sh", "-c", shell])
     assert "LEAK ipv4-stream somebody answered" in r.stdout, r.stdout + r.stderr
@@ -107,6 +111,69 @@ def the_probe_finds_an_inherited_socket():
     ours, theirs = socket.socketpair()
     r = run([LOCK, "--probe", "off"], ["unshare", "-Urn"], pass_fds=[theirs.fileno()])
     assert "LEAK inherited descriptor %d is a socket" % theirs.fileno() in r.stdout, r.stdout
+
+
+def deny_in_this_network(say):
+    """What airlock-proxy listens on in the container's own network."""
+    p = FakeProxy()
+    for family, host in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+        for kind, port in ((PROXY, 3128), (REDIRECTED, 3129), (DNS_TCP, 1053)):
+            s = socket.socket(family)
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            s.bind((host, port))
+            s.listen(100)
+            p.listeners.append((kind, s))
+        udp = socket.socket(family, socket.SOCK_DGRAM)
+        udp.setsockopt(*((socket.IPPROTO_IP, 8) if family == socket.AF_INET
+                         else (socket.IPPROTO_IPV6, 49)), 1)
+        udp.bind((host, 1053))
+        p.listeners.append((DNS_UDP, udp))
+    say("ready")
+    p.loop()
+
+
+def answer_everything(say):
+    s = socket.create_server(("198.51.100.1", 80))
+    say("ready")
+    while True:
+        c, _ = s.accept()
+        c.recv(1000)
+        c.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        c.close()
+
+
+APPLY = ["--apply", "netfilter", "--mark", "77", "--http-port", "3128", "--dns-port", "1053",
+         "--redirect-port", "3129", "--shared"]
+
+
+@case
+def the_attack_list_fails_under_netfilter_and_not_before():
+    need_root()
+    box, world = pair()
+    world.ip("addr add 198.51.100.1/32 dev lo")
+    world.serve(answer_everything)
+    box.serve(deny_in_this_network)
+    probe_it = [*ENTER, "netfilter", "--scope", "--keep-caps", "0", "--http-port", "3128", "--",
+                LOCK, "--probe", "limited"]
+    before = box.run(*probe_it)
+    for name in ("ipv4-stream somebody answered",
+                 "ipv4-datagram Connection refused, said somebody"):
+        assert before.returncode == 73 and "LEAK " + name in before.stdout, before.stdout
+    assert box.run(LOCK, *APPLY).returncode == 0
+    for prefix in ([], AS_USER):
+        r = box.run(*prefix, *probe_it)
+        assert r.returncode == 0 and "ok own-server works" in r.stdout, (prefix, r.stdout)
+        assert "ok ipv4-stream denied by the proxy" in r.stdout, r.stdout
+    r = box.run(LOCK, "--remove", "netfilter")
+    assert r.returncode == 0, r.stdout
+    assert box.run(*probe_it).returncode == 73
+
+
+@case
+def a_shared_network_gets_no_rules_unless_told_so():
+    need_root()
+    r = run([LOCK, *APPLY[:-1]])    # this machine's own
+    assert r.returncode == 73 and "shared" in r.stderr, (r.returncode, r.stderr)
 
 
 # --- how it is told ----------------------------------------------------------------------------
@@ -158,6 +225,14 @@ def tries_say_what_holds_and_what_would_unlock_it():
     need_user_namespaces()
     assert run([LOCK, "--try", "netns"]).returncode == 0
     nobody = dict(users())["nobody"]
+    for name, prefix in users():
+        r = run([LOCK, "--try", "notify"], prefix)
+        assert r.returncode == 0 and not r.stderr, (name, r.returncode, r.stderr)
+        r = run([LOCK, "--try", "closed"], prefix)
+        assert r.returncode == 0 or "cover /" in r.stderr, (name, r.returncode, r.stderr)
+    # A second listener is one too many.
+    r = run([LOCK, "--try", "notify"], [AIRLOCK, "sandbox", "--lock", "notify", "--"])
+    assert r.returncode == 73 and "hand calls over" in r.stderr, r.stderr
     r = run([LOCK, "--try", "netns"], nobody)
     assert r.returncode == 73 and "user namespaces" in r.stderr, r.stderr
     r = run([LOCK, "--try", "netfilter"], nobody)
@@ -198,6 +273,18 @@ def files_belong_to_the_same_users_inside_and_outside():
 
 
 @case
+def a_capability_does_where_user_namespaces_do_not():
+    need_root()
+    wrap = ["unshare", "-Ur", "sh", "-c",
+            'echo 0 > /proc/sys/user/max_user_namespaces; exec "$@"', "sh"]
+    r = probe("netns", wrap)
+    assert r.returncode == 0 and "LEAK" not in r.stdout, r.stdout + r.stderr
+    out = good(ENTER + ["netns", "--", "grep", "-E", "^CapBnd|NoNewPrivs", "/proc/self/status"],
+               prefix=wrap)
+    assert out.split() == ["CapBnd:", "0" * 16, "NoNewPrivs:", "1"], out
+
+
+@case
 def setuid_programs_work_where_the_namespace_is_ours_and_are_bounded():
     need_root()
     with tempfile.TemporaryDirectory(dir="/var/tmp") as d:
@@ -220,6 +307,20 @@ def setuid_programs_work_where_the_namespace_is_ours_and_are_bounded():
 
 
 @case
+def a_setup_session_may_gain_privileges_where_the_lock_can_do_without():
+    need_root()
+    caps = "a00425fb"    # an engine's defaults: no CAP_SYS_ADMIN, so no filter either
+    drop = ["setpriv", "--bounding-set=-sys_admin"]
+    for extra, nnp in ((["--new-privs"], "0"), ([], "1")):
+        for lock in ("none", "netfilter"):
+            r = run(ENTER + [lock, "--scope", "--keep-caps", caps, *extra, "--", "grep",
+                             "NoNewPrivs", "/proc/self/status"], drop)
+            if "cover /" in r.stderr:
+                continue    # an engine's socket is in reach of this machine's root
+            assert r.stdout.split() == ["NoNewPrivs:", nnp], (lock, extra, r.stdout, r.stderr)
+
+
+@case
 def capabilities_are_those_asked_for_in_all_five_sets():
     need_root()
     for lock in ("none", "netns", "closed"):
@@ -235,8 +336,8 @@ def capabilities_are_those_asked_for_in_all_five_sets():
 @case
 def the_kernels_settings_are_read_only_for_root():
     need_root()
-    for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper",
-                 "/sys/kernel/mm/ksm/run"):
+    for path in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger",
+                 "/sys/kernel/uevent_helper", "/sys/kernel/mm/ksm/run"):
         if not os.path.exists(path):
             continue
         code = ("import os,sys\ntry: os.open(%r, os.O_WRONLY)\n"
@@ -430,7 +531,8 @@ def any_resolver_answers_over_udp_and_tcp():
     need_user_namespaces()
     code = """if 1:
         import socket, struct, sys
-        q = lambda n: b"ab\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0" + b"".join(bytes([len(x)]) + x for x in n.split(b".")) + b"\\0\\0\\1\\0\\1"
+        q = lambda n: (b"ab\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0"
+                       + b"".join(bytes([len(x)]) + x for x in n.split(b".")) + b"\\0\\0\\1\\0\\1")
         for to in ("8.8.8.8", "127.0.0.11", "127.0.0.53", "2001:db8::53"):
             family = socket.AF_INET6 if ":" in to else socket.AF_INET
             for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
@@ -438,10 +540,12 @@ def any_resolver_answers_over_udp_and_tcp():
                 s.connect((to, 53)) # a connected socket takes answers from there alone
                 for name, end in ((b"allowed.example", b"\\xc6\\x12\\0\\1"), (b"x.example", b"")):
                     if kind == socket.SOCK_STREAM:
-                        s.close(); s = socket.socket(family, kind); s.settimeout(5); s.connect((to, 53))
+                        s.close(); s = socket.socket(family, kind); s.settimeout(5)
+                        s.connect((to, 53))
                     head = struct.pack("!H", len(q(name))) if kind == socket.SOCK_STREAM else b""
                     s.send(head + q(name)); a = s.recv(512)[len(head):]
-                    assert a[:2] == b"ab" and a.endswith(end) and a[3] & 15 == (0 if end else 3), (to, kind, a)
+                    assert a[:2] == b"ab" and a.endswith(end), (to, kind, a)
+                    assert a[3] & 15 == (0 if end else 3), (to, kind, a)
         print(socket.gethostbyname("allowed.example") if len(sys.argv) > 1 else "ok")"""
     for extra in ([], ["--no-rules"]):
         r, _ = proxied([PYTHON, "-c", code], extra)
@@ -478,7 +582,9 @@ def connects_are_refused_once_the_proxy_is_gone():
 
 SERVE = """
     %s -m http.server %d --bind %s >/dev/null 2>&1 &
-    for i in $(seq 100); do curl --noproxy '*' -s -o /dev/null http://%s:%d/ && break; sleep 0.05; done
+    for i in $(seq 100); do
+        curl --noproxy '*' -s -o /dev/null http://%s:%d/ && break; sleep 0.05
+    done
     curl --noproxy '*' -sS -o /dev/null -w '%%{http_code}\\n' http://%s:%d/
     kill $!"""
 
@@ -510,8 +616,9 @@ def a_user_needs_no_setgroups_and_apt_fails_cleanly_without_network():
         with open(d + "/sources.list", "w") as f:
             f.write("deb [trusted=yes] http://203.0.113.9/debian x main\n")
         os.chmod(d, 0o755)
-        r = run(ENTER + ["netns", "--scope", "--", "apt-get", "-o", "Dir::Etc::SourceList=%s/sources.list" % d,
-                         "-o", "Dir::Etc::SourceParts=/dev/null", "-o", "Acquire::Retries=0",
+        r = run(ENTER + ["netns", "--scope", "--", "apt-get",
+                         "-o", "Dir::Etc::SourceList=%s/sources.list" % d, "-o",
+                         "Dir::Etc::SourceParts=/dev/null", "-o", "Acquire::Retries=0",
                          "-o", "Dir::State::Lists=%s/lists" % d, "update"], seconds=18,
                 env=dict(os.environ, http_proxy="", APT_CONFIG="/dev/null"))
     text = r.stdout + r.stderr

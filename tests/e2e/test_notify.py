@@ -19,12 +19,13 @@ import time
 import zipfile
 
 import lib
+from engines import engines
 from lib import ROOT, case, compiled, main, skip, start, until
 
-lib.TIMEOUT_S = 150
+RACE_S = os.environ.get("NOTIFY_RACE_S", "8")
+lib.TIMEOUT_S = 150 + 3 * int(RACE_S)
 WORLD = ROOT + "/build/release/probe_notify"
 NOTIFY = ROOT + "/build/release/airlock-notify"
-RACE_S = os.environ.get("NOTIFY_RACE_S", "8")
 UNPRIVILEGED = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=-all",
                 "--bounding-set=-all", "--no-new-privs"]
 # name, what stands before the launcher, its options
@@ -374,6 +375,18 @@ inet_ntop(AF_INET, &((struct sockaddr_in *)a->ai_addr)->sin_addr, s, 64); puts(s
 
 
 @case
+def few_descriptors_allowed_or_a_thousand_open():
+    good("ulimit -Sn 1024; getent hosts one.example", "198.18.0.1", ONE)
+    r = run([PYTHON, "-c", """
+import socket
+many = [open("/dev/null") for _ in range(1100)]
+assert socket.getaddrinfo("one.example", 80, type=socket.SOCK_STREAM)
+s = socket.create_connection(("192.0.2.1", 7)); s.send(b"hello"); print(s.recv(5))"""],
+            ["prlimit", "--nofile=5000"])
+    assert "hello" in r.out, r.err
+
+
+@case
 def nc_and_socat():
     if shutil.which("nc"):
         good("(echo GET / HTTP/1.0; echo; sleep 0.3) | nc -w 3 one.example 80", "hello", ONE)
@@ -465,6 +478,20 @@ def a_signal_every_fifty_microseconds():
     for options in BOTH:
         r = hostile("storm", "1500", options=options)
         assert r.code == 0, (options, r.out, r.err)
+
+
+@case
+def signals_on_kernels_that_can_not_hold_them_back():
+    """Before Linux 5.19 a signal sends the caller back, after the work was done."""
+    old = world().dir + "/world"
+    sources = ["tests/probe/notify_world.c", "netfilter/notify_enter.c", "base/confine.c",
+               "base/utf8.c", "base/wr.c", "base/log.c", "base/io.c", "base/msg.c"]
+    subprocess.run(["gcc", "-std=c11", "-D_GNU_SOURCE", "-DNOTIFY_WAIT=0", "-I.", "-isystem",
+                    "build/generated", "-o", old, *sources], cwd=ROOT, check=True)
+    for hold in ([], ["--hold"]):
+        r = Result(start([old, *hold, "--notify", NOTIFY, "--",
+                          built("notify_hostile.c", "-pthread"), "storm", "1000"]), None)
+        assert r.code == 0, (hold, r.out, r.err)
 
 
 @case
@@ -617,6 +644,52 @@ def a_server_of_the_same_pid_namespace_that_is_not_the_tasks():
         r = hostile("unix", path, options=[*options, "--task"])
         assert r.code == 1 and "Permission denied" in r.out, (options, r.out, r.err)
     s.kill()
+
+
+@case
+def the_sandbox_under_this_lock_is_proved():
+    w = world()
+    for before in ([], UNPRIVILEGED):
+        for net in ("off", "limited"):
+            if net == "limited" and not os.path.exists(ROOT + "/build/release/airlock-proxy"):
+                skip("airlock-proxy is not in this build")
+            w.left()
+            s = start([*before, lib.AIRLOCK, "sandbox", "--lock", "notify", "--prove", "--net", net,
+                       "--", "sh", "-c", "echo in; curl -sS -m 9 http://192.0.2.7/ || echo no"],
+                      cwd=w.dir, stdin=subprocess.DEVNULL)
+            out, err = s.communicate()
+            assert s.returncode == 0 and out.startswith(b"in\n"), (before, net, out, err)
+            assert b"no" in out or b"refused" in out, (net, out, err)
+            assert not w.left(), net
+
+
+@case
+def every_engines_defaults_and_no_capability_at_all():
+    """Where pidfd_getfd(2) is refused the sockets are held; both ways do the same."""
+    directory = tempfile.mkdtemp(prefix="notify.")
+    os.chmod(directory, 0o755)
+    for path in (WORLD, NOTIFY, built("notify_legit.c", "-pthread"),
+                 built("notify_hostile.c", "-pthread")):
+        shutil.copy(path, directory)
+    ran = []
+    world_in = ["/n/probe_notify", "--notify", "/n/airlock-notify"]
+    for e in engines():
+        if getattr(e, "only", None) or e.available():
+            continue
+        for user, caps in (("root", "default"), ("1000", "none")):
+            for command in (["/n/notify_legit"], ["/n/notify_hostile", "many", "500"],
+                            ["/n/notify_hostile", "storm", "300"]):
+                done = e.run([*world_in, *(["--user", "1000"] if user == "1000" else []), "--",
+                              *command], user=user, caps=caps, mounts=[(directory, "/n", False)],
+                             timeout=120)
+                out = done.stdout if isinstance(done.stdout, str) else done.stdout.decode()
+                bad = [x for x in out.splitlines() if not x.startswith("ok ")]
+                assert done.returncode == 0, (e.name, user, caps, command, done.returncode, bad)
+        ran.append(e.name)
+    shutil.rmtree(directory)
+    if not ran:
+        skip("no engine runs here")
+    print("# " + ", ".join(ran))
 
 
 def outer():
