@@ -219,8 +219,20 @@ static void build_agent(void)
                 CLONE_NEWUSER, CLONE_NEWPID, CLONE_NEWNET,
         };
 
+        static const struct {
+                uint32_t level, option;
+        } devices[] = {
+                { SOL_SOCKET, SO_BINDTODEVICE }, { SOL_SOCKET, SO_BINDTOIFINDEX },
+                { IPPROTO_IP, IP_UNICAST_IF }, { IPPROTO_IPV6, 76 /* IPV6_UNICAST_IF */ },
+        };
+
         build_netns();
         refuse(ENOSYS, "clone3");
+        /* What goes out by a device of its own choosing is dropped: better said than waited for. */
+        for (size_t i = 0; i < sizeof(devices) / sizeof(*devices); i++)
+                refuse_if2(EPERM, "setsockopt",
+                           SCMP_A1_64(SCMP_CMP_MASKED_EQ, LOW, devices[i].level),
+                           SCMP_A2_64(SCMP_CMP_MASKED_EQ, LOW, devices[i].option));
         refuse(EPERM, "setns");
         for (size_t i = 0; i < sizeof(spaces) / sizeof(*spaces); i++) {
                 struct scmp_arg_cmp flag = SCMP_A0_32(SCMP_CMP_MASKED_EQ, spaces[i], spaces[i]);

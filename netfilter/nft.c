@@ -23,7 +23,8 @@
  * each other under every libc.
  */
 enum { FAMILY_INET = 1, FAMILY_IPV4 = 2, FAMILY_IPV6 = 10 };
-enum { HOOK_FORWARD = 2, HOOK_OUT = 3 };
+enum { HOOK_FORWARD = 2, HOOK_OUT = 3, HOOK_POSTROUTING = 4 };
+enum { LOOPBACK = 1 }; /* the number of lo in every namespace */
 enum { PACKET_DROP = 0, PACKET_ACCEPT = 1 };
 enum { PROTO_TCP = 6, PROTO_UDP = 17, PROTO_ICMPV6 = 58 };
 enum { ROUTE_LOCAL = 2 };
@@ -46,6 +47,7 @@ static const struct {
         [CHAIN_NAT] = { "nat_out", "nat", HOOK_OUT, PRIORITY_NAT, PACKET_ACCEPT },
         [CHAIN_OUT] = { "out", "filter", HOOK_OUT, PRIORITY_FILTER, PACKET_DROP },
         [CHAIN_AGENT] = { "agent", NULL, 0, 0, 0 },
+        [CHAIN_LEAVE] = { "leave", "filter", HOOK_POSTROUTING, PRIORITY_FILTER, PACKET_DROP },
         [CHAIN_FORWARD] = { "forward", "filter", HOOK_FORWARD, PRIORITY_FILTER, PACKET_DROP },
 };
 
@@ -331,6 +333,10 @@ static void put_match(struct build *b, enum rules_match m, const struct rules_ad
         case MATCH_DNS:
                 put_payload(n, NFT_PAYLOAD_TRANSPORT_HEADER, 2, sizeof(dns));
                 put_cmp(n, NFT_CMP_EQ, dns, sizeof(dns));
+                break;
+        case MATCH_BY_LO:
+                put_meta(n, NFT_META_OIF);
+                put_cmp32(n, NFT_CMP_EQ, LOOPBACK);
                 break;
         case MATCH_LOCAL:
                 if (a)

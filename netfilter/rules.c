@@ -10,7 +10,10 @@
  *   local, forwards to the world, and so is a tunnel. Its own socket sits on
  *   127.0.0.11 and another port, hence MATCH_DOCKER_DNS.
  * - A local address is known by routing, never by the device lo: behind the nat hook a
- *   redirected packet still names the device that it would have left by.
+ *   redirected packet still names the device that it would have left by. But a socket
+ *   may be bound to a device, and then even a packet to 127.0.0.1 goes out by it, with all
+ *   that it says, to the router. So the last hook, which sees the true device, lets nothing
+ *   but the proxy's packets go by another one than lo.
  * - The split by owner: what a process sends is answered when it is refused, so that nothing
  *   hangs. What the kernel sends by itself goes to local addresses, to the proxy's
  *   connections, or to find the neighbours without which the proxy loses IPv6.
@@ -52,6 +55,16 @@ const struct rules_rule rules_all[] = {
         { CHAIN_OUT, WHEN_ON, RULES_BOTH, { MATCH_KEPT }, VERDICT_ACCEPT },
         { CHAIN_OUT, 0, RULES_BOTH, { MATCH_LOCAL }, VERDICT_ACCEPT },
         { CHAIN_OUT, WHEN_ON, RULES_V6, { MATCH_NEIGHBOUR }, VERDICT_ACCEPT },
+
+        { CHAIN_LEAVE, 0, RULES_BOTH, { MATCH_BY_LO }, VERDICT_ACCEPT },
+        { CHAIN_LEAVE, WHEN_ON, RULES_BOTH, { MATCH_MARKED }, VERDICT_ACCEPT },
+        { CHAIN_LEAVE, WHEN_INBOUND, RULES_BOTH, { MATCH_ANSWER }, VERDICT_ACCEPT },
+        { CHAIN_LEAVE, WHEN_ROOT_RESOLVES, RULES_BOTH,
+          { MATCH_ROOT, MATCH_UDP, MATCH_DNS }, VERDICT_ACCEPT },
+        { CHAIN_LEAVE, WHEN_ROOT_RESOLVES, RULES_BOTH,
+          { MATCH_ROOT, MATCH_TCP, MATCH_DNS }, VERDICT_ACCEPT },
+        { CHAIN_LEAVE, WHEN_ON, RULES_BOTH, { MATCH_KEPT }, VERDICT_ACCEPT },
+        { CHAIN_LEAVE, WHEN_ON, RULES_V6, { MATCH_NEIGHBOUR }, VERDICT_ACCEPT },
 
         { CHAIN_AGENT, WHEN_ROOT_RESOLVES, RULES_BOTH,
           { MATCH_ROOT, MATCH_UDP, MATCH_DNS }, VERDICT_ACCEPT },

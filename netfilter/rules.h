@@ -8,6 +8,7 @@
  *   CHAIN_NAT    first packets of connections that leave us; falls through to accept
  *   CHAIN_OUT    every packet that leaves us; falls through to drop
  *   CHAIN_AGENT  the part of CHAIN_OUT for packets that still have a process's socket
+ *   CHAIN_LEAVE  every packet with the device that it really leaves by; falls through to drop
  *   CHAIN_FORWARD  packets that come in to go out again: none, and so all are dropped
  *
  * Pure, but for rules_addresses(), which asks the kernel.
@@ -17,7 +18,14 @@
 
 #include "netfilter/nft.h"
 
-enum rules_chain { CHAIN_NAT, CHAIN_OUT, CHAIN_AGENT, CHAIN_FORWARD, CHAIN_COUNT };
+enum rules_chain {
+        CHAIN_NAT,
+        CHAIN_OUT,
+        CHAIN_AGENT,
+        CHAIN_LEAVE,
+        CHAIN_FORWARD,
+        CHAIN_COUNT,
+};
 
 enum rules_match {
         MATCH_END,
@@ -29,6 +37,7 @@ enum rules_match {
         MATCH_TCP,
         MATCH_UDP,
         MATCH_DNS,        /* port 53 of the protocol matched before */
+        MATCH_BY_LO,      /* leaves by the loopback device, and so stays; CHAIN_LEAVE only */
         MATCH_LOCAL,      /* one of this machine's own addresses */
         MATCH_DOCKER_DNS, /* 127.0.0.11, Docker's own resolver */
         MATCH_NEIGHBOUR,  /* ICMPv6 router and neighbour discovery */

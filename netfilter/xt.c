@@ -36,7 +36,11 @@
 #define ALIGN8(n) (((n) + 7U) & ~(size_t)7U)
 
 enum { STANDARD_DROP = -NF_DROP - 1, STANDARD_ACCEPT = -NF_ACCEPT - 1 };
-enum { FORWARD = NF_INET_FORWARD, OUT = NF_INET_LOCAL_OUT };
+enum {
+        FORWARD = NF_INET_FORWARD,
+        OUT = NF_INET_LOCAL_OUT,
+        POSTROUTING = NF_INET_POST_ROUTING,
+};
 
 /* The two layouts of a head, as far as we change entries of others. */
 static const struct head {
@@ -66,6 +70,7 @@ struct entry {
         const struct head *head;
         uint8_t proto;
         const struct rules_address *to;
+        bool by_lo;
         char matches[512];
         size_t matches_len;
 };
@@ -191,6 +196,10 @@ static void put_head4(struct wr *w, const struct entry *e, size_t target_len)
         } h = { .as_entry = { .ip.proto = e->proto, .nfcache = OURS } };
         size_t target = sizeof(h) + e->matches_len;
 
+        if (e->by_lo) {
+                memcpy(h.as_entry.ip.outiface, "lo", 3);
+                memset(h.as_entry.ip.outiface_mask, 0xff, 3); /* with its NUL: not lo0 */
+        }
         if (e->to) {
                 memcpy(&h.as_entry.ip.dst, e->to->bytes, 4);
                 memset(&h.as_entry.ip.dmsk, 0xff, e->to->prefix / 8U);
@@ -210,6 +219,10 @@ static void put_head6(struct wr *w, const struct entry *e, size_t target_len)
 
         if (e->proto)
                 h.as_entry.ipv6.flags = IP6T_F_PROTO;
+        if (e->by_lo) {
+                memcpy(h.as_entry.ipv6.outiface, "lo", 3);
+                memset(h.as_entry.ipv6.outiface_mask, 0xff, 3);
+        }
         if (e->to) {
                 memcpy(&h.as_entry.ipv6.dst, e->to->bytes, 16);
                 memset(&h.as_entry.ipv6.dmsk, 0xff, e->to->prefix / 8U);
@@ -293,6 +306,9 @@ static void add_rules_match(struct entry *e, enum rules_match m, const struct nf
                 break;
         case MATCH_DNS:
                 add_dns(e);
+                break;
+        case MATCH_BY_LO:
+                e->by_lo = true;
                 break;
         case MATCH_LOCAL:
                 e->to = to;
@@ -407,6 +423,13 @@ static void put_block(struct wr *w, const struct head *h, const char *table, uns
         if (!strcmp(table, "nat")) {
                 if (hook == OUT)
                         put_chain(w, h, CHAIN_NAT, p);
+                return;
+        }
+        if (!strcmp(table, "mangle")) {
+                if (hook == POSTROUTING) {
+                        put_chain(w, h, CHAIN_LEAVE, p);
+                        put_standard(w, &every, STANDARD_DROP);
+                }
                 return;
         }
         if (hook == OUT)
@@ -671,6 +694,8 @@ int xt_apply(const struct nft_plan *p)
                 if (fd == -EAFNOSUPPORT)
                         continue; /* a family that nobody has needs no lock */
                 r = fd < 0 ? fd : edit(fd, &heads[i], "filter", p);
+                if (!r)
+                        r = edit(fd, &heads[i], "mangle", p);
         }
         for (size_t i = 0; !r && i < COUNT(heads); i++) {
                 AUTO_CLOSE int fd = open_socket(&heads[i]);
@@ -719,7 +744,7 @@ static int remove_from(int fd, const struct head *h, const char *table)
 
 int xt_remove(void)
 {
-        static const char *const tables[] = { "nat", "filter" };
+        static const char *const tables[] = { "nat", "mangle", "filter" };
         int r = 0;
 
         for (size_t i = 0; !r && i < COUNT(heads); i++) {

@@ -158,7 +158,8 @@ def install_lays_out_the_files_and_nothing_else():
         found = {os.path.relpath(os.path.join(d, f), tree)
                  for d, _, files in os.walk(tree) for f in files}
         with open("Makefile") as f:
-            programs = re.search(r"^PROGRAMS := airlock (.*)$", f.read(), re.M)[1].split()
+            makefile = f.read().replace("\\\n", " ")
+        programs = re.search(r"^PROGRAMS := airlock (.*)$", makefile, re.M)[1].split()
         assert found == {"usr/libexec/airlock/" + name for name in programs} | {
                          "usr/bin/airlock", "usr/share/man/man1/airlock.1",
                          "usr/share/bash-completion/completions/airlock",
@@ -186,7 +187,7 @@ def the_man_page_has_no_fault():
     assert not faults, faults
 
 
-COMMANDS = ["run", "init", "check", "doctor"]
+COMMANDS = ["run", "init", "check", "doctor", "sandbox"]
 STATUSES = ["2", "70", "71", "72", "73", "74", "75", "76", "77", "78", "126", "127", "128+n"]
 
 

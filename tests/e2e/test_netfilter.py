@@ -337,6 +337,152 @@ def the_kernel_itself_answers_nobody_outside(form):
         assert world.do(ping, v, address) == "silence"
 
 
+def sniff(device, say):
+    """Says each packet that arrives by @device, until one with the word `enough` does."""
+    s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+    s.bind((device, 0))
+    say("ready")
+    while True:
+        packet, where = s.recvfrom(65536)
+        if where[2] != 4:  # PACKET_OUTGOING
+            say(describe(packet))
+            if b"enough" in packet:
+                return "end"
+
+
+def describe(packet):
+    kind = struct.unpack("!H", packet[12:14])[0]
+    if kind == 0x0806:
+        return "arp for " + socket.inet_ntoa(packet[38:42])
+    if kind == 0x0800:
+        return "v4 protocol %d to %s" % (packet[23], socket.inet_ntoa(packet[30:34]))
+    if kind != 0x86dd:
+        return "type %#x" % kind
+    # A neighbour's name is asked of its own multicast group; the type says what it is.
+    what = "%d" % packet[54] if packet[20] == 58 else "-"
+    if packet[20] == 58 and packet[54] == 135:
+        return "neighbour " + socket.inet_ntop(socket.AF_INET6, packet[62:78])
+    return "v6 protocol %d type %s to %s" % (packet[20], what, socket.inet_ntop(
+        socket.AF_INET6, packet[38:54]))
+
+
+def hostile():
+    """Every way out that asks for no capability. Nothing here must raise."""
+    index = struct.pack("=I", socket.if_nametoindex("eth0"))
+    UDPLITE, MPTCP, SCTP, DCCP = 136, 262, 132, 33
+
+    def send(v, address, port=9999, data=b"x", options=(), kind=socket.SOCK_DGRAM, protocol=0,
+             flags=0, ancillary=()):
+        try:
+            s = socket.socket(FAMILY[v], kind, protocol)
+        except OSError:
+            return
+        with s:
+            s.settimeout(0.2)
+            for level, name, value in options:
+                try:
+                    s.setsockopt(level, name, value)
+                except OSError:
+                    pass
+            try:
+                if kind == socket.SOCK_DGRAM:
+                    s.sendmsg([data], ancillary, flags, (address, port))
+                elif flags:
+                    s.sendto(data, flags, (address, port))
+                else:
+                    s.connect((address, port))
+                    s.send(data)
+            except OSError:
+                pass
+
+    far = ((4, FAR4), (6, FAR6), (4, NEAR4), (6, NEAR6), (4, "10.9.0.77"), (6, "fd09::77"))
+    IP, V6, SOCKET = socket.IPPROTO_IP, socket.IPPROTO_IPV6, socket.SOL_SOCKET
+    for v, address in far:
+        for port in (53, 123, 443, 9999):
+            send(v, address, port)
+        send(v, address, data=bytes(30000))
+        send(v, address, 53, data=bytes(30000))
+        send(v, address, flags=0x8000)  # MSG_MORE, and close
+        send(v, address, options=[(SOCKET, 25, b"eth0")])
+        send(v, address, options=[(IP, 50, index), (V6, 76, index)])  # UNICAST_IF
+        send(v, address, protocol=UDPLITE)
+        send(v, address, kind=socket.SOCK_STREAM, protocol=MPTCP)
+        send(v, address, kind=socket.SOCK_STREAM, protocol=SCTP)
+        send(v, address, kind=6, protocol=DCCP)
+        send(v, address, kind=socket.SOCK_STREAM, flags=0x20000000)
+        send(v, address, kind=socket.SOCK_STREAM, options=[(SOCKET, 25, b"eth0")])
+        send(v, address, kind=socket.SOCK_STREAM, options=[(6, 30, 1)])  # FASTOPEN_CONNECT
+        send(v, address, kind=socket.SOCK_RAW, protocol=255)
+        s = stream(v)
+        s.setblocking(False)
+        s.connect_ex((address, 443))
+        s.close()
+        s = datagram(v)
+        try:
+            s.setsockopt(SOCKET, socket.SO_MARK, MARK)
+            raise AssertionError("an agent may mark")
+        except PermissionError:
+            pass
+    for v, address in ((4, "127.0.0.1"), (4, "127.0.0.11"), (4, BOX4), (6, "::1"), (6, BOX6)):
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            for options in ([(SOCKET, 25, b"eth0")], [(IP, 50, index), (V6, 76, index)],
+                            [(SOCKET, 62, index)]):
+                send(v, address, PROXY, options=options, kind=kind)
+                send(v, address, 53, options=options, kind=kind)
+        nowhere = (IP, 8, index + bytes(8)) if v == 4 else (V6, 50, bytes(16) + index)
+        send(v, address, ancillary=[nowhere])
+    source = socket.inet_aton(BOX4)
+    send(4, FAR4, ancillary=[(IP, 8, index + source + source)])  # IP_PKTINFO
+    send(6, FAR6, ancillary=[(V6, 50, bytes(16) + index)])
+    route = b"\x01\x83\x07\x04" + socket.inet_aton(NEAR4)  # loose source route
+    for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+        send(4, FAR4, options=[(IP, 4, route)], kind=kind)
+        header = b"\0\2\0\1\0\0\0\0" + socket.inet_pton(socket.AF_INET6, NEAR6)
+        send(6, FAR6, options=[(V6, 57, header)], kind=kind)
+    broadcast = [(SOCKET, socket.SO_BROADCAST, 1)]
+    for address in ("255.255.255.255", "10.9.0.255", "224.0.0.251", "239.1.2.3"):
+        send(4, address, options=broadcast + [(IP, 32, source)])  # IP_MULTICAST_IF
+    for address in ("ff02::1%eth0", "ff02::fb%eth0", "ff0e::1"):
+        send(6, address, options=[(V6, 17, index)])
+    for address in ("::ffff:" + FAR4, "::ffff:" + NEAR4):
+        send(6, address)
+        send(6, address, kind=socket.SOCK_STREAM)
+    for group in ("239.9.9.9", "224.1.2.3"):  # the kernel would tell the routers
+        s = datagram(4)
+        s.setsockopt(IP, 35, socket.inet_aton(group) + source)
+        send(4, group)
+    s = datagram(6)
+    s.setsockopt(V6, 20, socket.inet_pton(socket.AF_INET6, "ff0e::4141") + index)
+    for v in (4, 6):
+        ping(v)
+
+
+@in_every_form
+def nothing_of_a_hostile_agent_is_seen_outside(form):
+    box, world = pair()
+    serve_proxy(box)
+    for address in (NEAR4, NEAR6):  # what is not the agent's doing comes first
+        box.run("ping", "-c", "1", "-W", "1", address)
+    lock(box, form)
+    out = world.serve(sniff, "w")
+    code = ("import sys; sys.path.insert(0, %r); import test_netfilter as t; t.hostile()"
+            % (ROOT + "/tests/e2e"))
+    done = box.run("setpriv", "--bounding-set=-net_admin,-net_raw", "/usr/bin/python3", "-c", code,
+                   timeout=60)
+    assert not done.returncode, done.stdout
+    time.sleep(0.3)
+    box.do(finish)
+    seen = [json.loads(line) for line in out]
+    assert seen[-1] == "end" and len(seen) > 1, seen
+    allowed = {"arp for " + NEAR4, "neighbour " + NEAR6, "v4 protocol 17 to " + FAR4, "end"}
+    assert set(seen) <= allowed and seen.count("v4 protocol 17 to " + FAR4) == 1, seen
+
+
+def finish():
+    s = datagram(4, MARK)
+    s.sendto(b"enough", (FAR4, 9))
+
+
 @in_every_form
 def off_lets_nothing_out_at_all(form):
     box, world = pair()
@@ -394,7 +540,9 @@ def nft_lists_the_rules_in_its_own_words():
     listed = box.nft("list ruleset")
     for text in ("table inet airlock",
                  "type filter hook output priority filter; policy drop",
+                 "type filter hook postrouting priority filter; policy drop",
                  "type filter hook forward priority filter; policy drop",
+                 'oif "lo" accept',
                  "meta mark 0x41524c4b accept",
                  "udp dport 53 redirect to :1053", "fib daddr type local accept",
                  "meta l4proto tcp redirect to :1080", "icmpv6 type 133-136 accept",

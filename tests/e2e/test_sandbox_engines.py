@@ -5,7 +5,7 @@
 import re
 
 from engines import engines, stop_engines
-from lib import case, main, skip
+from lib import PROGRAMS, case, main, skip
 
 ROWS = {
     "root": dict(user="root"),
@@ -47,6 +47,18 @@ def each_lock_holds_or_says_why(engine, row):
             assert "LEAK" not in text and "lock %s: " % lock in text, (lock, done)
 
 
+def a_filtered_network_holds_and_is_proved(engine, row):
+    if "airlock-proxy" not in PROGRAMS:
+        skip("no airlock-proxy in this build")
+    done = sandbox(engine, row, "--net", "limited", "--allow", "allowed.example", "--prove", "--",
+                   "bash", "-c", "exec 3<>/dev/tcp/denied.example/80; echo $?; "
+                   "(exec 3<>/dev/tcp/203.0.113.9/22 && read -r -t 5 x <&3); echo $?; "
+                   "env | grep -c _proxy=")  # taken by the proxy, and ended at once
+    words = done.stdout.decode().split()
+    assert done.returncode == 0 and words == ["1", "1", "4"], done
+    assert b"LEAK" not in done.stderr, done
+
+
 def servers_at_home_work(engine, row):
     script = ("python3 -c 'import socket\n"
               "s = socket.create_server((\"127.0.0.1\", 0))\n"
@@ -60,7 +72,7 @@ def servers_at_home_work(engine, row):
 for _engine in engines():
     for _row, _options in ROWS.items():
         for _try in (a_lock_holds_and_is_proved, each_lock_holds_or_says_why,
-                     servers_at_home_work):
+                     a_filtered_network_holds_and_is_proved, servers_at_home_work):
             def _case(engine=_engine, options=_options, attempt=_try):
                 ready(engine, options)
                 attempt(engine, options)
