@@ -262,6 +262,7 @@ static NORETURN void proxy(int door, int channel)
 {
         struct epoll_event events[64];
 
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         signal(SIGPIPE, SIG_IGN);
         epoll_fd = epoll_create1(EPOLL_CLOEXEC);
         fcntl(door, F_SETFL, O_RDWR | O_NONBLOCK);
@@ -318,6 +319,7 @@ static NORETURN void command(char **argv, int channel)
         if (r < 0)
                 die_errno(STATUS_LOCK, -r, "%s", stage);
         prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0); /* a change of ids forgets it */
         if (opt->scope)
                 scope();
         r = notify_enter(channel, opt->hold || opt->own || !notify_can_take());
