@@ -50,7 +50,7 @@ SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
-SRC_airlock-proxy := $(BASE) base/confine.c base/ev.c $(DECODERS) \
+SRC_airlock-proxy = $(BASE) base/confine.c base/ev.c $(DECODERS) $(TLS) netfilter/look.c \
         netfilter/proxy.c netfilter/proxy_options.c netfilter/conn.c netfilter/dial.c \
         netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \
         netfilter/listen.c netfilter/control.c netfilter/resolve.c netfilter/sock.c \
@@ -322,7 +322,7 @@ $(BEARSSL_HOST): | build/bearssl/src
 	$(MAKE) -s -C build/bearssl/src lib CC=gcc CFLAGS='-std=gnu99 -W -Wall -g -O2 -fPIC' \
 	        BUILD=$(CURDIR)/$(@D)
 # Whoever includes <bearssl.h>; an order, so that an unpacked source rebuilds nothing.
-TLS_USER := $(TLS) init/trust.c tests/probe/bearssl.c tests/probe/inspect.c $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
+TLS_USER := $(SRC_airlock-proxy) init/trust.c tests/probe/bearssl.c tests/probe/inspect.c $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
 $(foreach k,release asan cov,$(TLS_USER:%.c=build/$(k)/%.o)): | build/bearssl/src
 $(TLS:%.c=build/lint/%.analyzed) $(TLS:%.c=build/lint/%.tidied): | build/bearssl/src
 

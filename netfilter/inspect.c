@@ -50,7 +50,7 @@ void inspect_wipe(struct inspect *in)
 {
         mask_wipe(&in->mask);
         tls_wipe(&in->client);
-        if (in->has_upstream || in->kept || in->dial_asked)
+        if (in->has_upstream || in->last_words || in->dial_asked)
                 tls_wipe(&in->upstream);
         explicit_bzero(in->in.bytes, in->in.len);
         explicit_bzero(in->back.bytes, in->back.len);
@@ -247,7 +247,7 @@ static void drop_upstream(struct inspect *in)
 {
         if (!in->has_upstream)
                 return;
-        tls_wipe(&in->upstream);
+        tls_close(&in->upstream); /* or the host would forget the session */
         in->has_upstream = false;
         in->upstream_eof = false;
         in->reused = false;
@@ -895,8 +895,13 @@ enum inspect_event inspect_run(struct inspect *in, struct inspect_world *w)
                         in->decided = false;
                         return INSPECT_DECIDED;
                 }
+                if (in->last_words) {
+                        in->last_words = false;
+                        tls_wipe(&in->upstream);
+                }
                 if (in->hang_up) {
                         in->hang_up = false;
+                        in->last_words = true;
                         return INSPECT_HANG_UP;
                 }
                 if (in->phase == INSPECT_ENDED)

@@ -131,9 +131,9 @@ static bool go(void)
                 enum inspect_event e = inspect_run(&in, &world);
                 size_t len;
 
+                collect();
                 if (e == INSPECT_HANG_UP)
                         check_sent();
-                collect();
                 if (e == INSPECT_DIAL)
                         inspect_dialled(&in, &world);
                 else if (e == INSPECT_OVER)

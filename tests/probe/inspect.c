@@ -113,8 +113,14 @@ static void line_run(struct line *l)
                         l->connecting = l->upstream >= 0;
                         break;
                 case INSPECT_HANG_UP:
-                        if (l->upstream >= 0)
+                        if (l->upstream >= 0) {
+                                size_t len;
+                                const uint8_t *out = tls_out(&l->in.upstream, &len);
+
+                                (void)!write(l->upstream, out ? out : (const uint8_t *)"",
+                                             out ? len : 0);
                                 close(l->upstream);
+                        }
                         l->upstream = -1;
                         break;
                 case INSPECT_DECIDED:
