@@ -155,46 +155,27 @@ void look_drop(struct conn *c)
 
 /* ---- bytes between sockets and engines ---- */
 
-/* What was read before the engine was there. */
-static bool feed(struct conn *c)
+/*
+ * What was read, into the engine. It asks for a record's five bytes of header and then for
+ * the rest: two reads each, if it read from the socket itself.
+ */
+static bool feed(struct buf **b, struct tls *t)
 {
         bool moved = false;
         uint8_t *room;
         size_t len;
 
-        while (buf_len(c->up_in) && (room = tls_in(&c->look->client, &len)) != NULL) {
-                if (len > buf_len(c->up_in))
-                        len = buf_len(c->up_in);
-                memcpy(room, c->up_in->bytes + c->up_in->from, len);
-                buf_used(c->up_in, len);
-                tls_in_got(&c->look->client, len);
+        while (buf_len(*b) && (room = tls_in(t, &len)) != NULL) {
+                if (len > buf_len(*b))
+                        len = buf_len(*b);
+                memcpy(room, (*b)->bytes + (*b)->from, len);
+                buf_used(*b, len);
+                tls_in_got(t, len);
                 moved = true;
         }
-        if (c->up_in && !buf_len(c->up_in))
-                buf_give(&c->up_in);
-        if (!c->up_in && c->client.eof)
-                inspect_client_ended(c->look);
+        if (!buf_len(*b))
+                buf_give(b);
         return moved;
-}
-
-/* 1: something came; 0: nothing now, or the end; -errno. */
-static int side_read(struct side *s, struct tls *t)
-{
-        size_t len;
-        uint8_t *room = tls_in(t, &len);
-        ssize_t n;
-
-        if (!room || s->eof)
-                return 0;
-        n = read(s->fd, room, len);
-        if (n > 0) {
-                tls_in_got(t, (size_t)n);
-                return 1;
-        }
-        if (n < 0)
-                return errno == EAGAIN || errno == EINTR ? 0 : -errno;
-        s->eof = true;
-        return 0;
 }
 
 /* 1: something went; 0: nothing; -errno. */
@@ -219,8 +200,12 @@ static int side_write(const struct side *s, struct tls *t)
 
 static bool move(struct conn *c)
 {
-        bool moved = feed(c);
-        int r = side_write(&c->client, &c->look->client);
+        bool moved = feed(&c->up_in, &c->look->client);
+        int r;
+
+        if (!c->up_in && c->client.eof)
+                inspect_client_ended(c->look);
+        r = side_write(&c->client, &c->look->client);
 
         moved |= r > 0;
         if (r < 0) {
@@ -228,9 +213,10 @@ static bool move(struct conn *c)
                 return true;
         }
         if (inspect_has_upstream(c->look) && c->server.fd >= 0) {
+                moved |= feed(&c->down_in, &c->look->upstream);
                 r = side_write(&c->server, &c->look->upstream);
                 moved |= r > 0;
-                if (r < 0 || c->server.eof)
+                if (r < 0 || (c->server.eof && !c->down_in))
                         inspect_upstream_ended(c->look);
         }
         return moved;
@@ -241,12 +227,12 @@ static void arm(struct proxy *p, struct conn *c)
         uint32_t client = 0, server = 0;
         size_t len;
 
-        if (!c->client.eof && tls_in(&c->look->client, &len))
+        if (!c->client.eof && !c->up_in)
                 client |= EPOLLIN;
         if (tls_out(&c->look->client, &len))
                 client |= EPOLLOUT;
         if (inspect_has_upstream(c->look)) {
-                if (!c->server.eof && tls_in(&c->look->upstream, &len))
+                if (!c->server.eof && !c->down_in)
                         server |= EPOLLIN;
                 if (tls_out(&c->look->upstream, &len))
                         server |= EPOLLOUT;
@@ -358,16 +344,12 @@ void look_begin(struct proxy *p, struct conn *c)
 void look_event(struct proxy *p, struct conn *c, bool client, uint32_t events)
 {
         struct side *s = client ? &c->client : &c->server;
-        bool engine = client || inspect_has_upstream(c->look);
 
-        if (engine && s->armed & EPOLLIN && events & (EPOLLIN | EPOLLHUP | EPOLLERR)) {
-                /* What the client said before goes first. */
-                if (!(client && c->up_in) &&
-                    side_read(s, client ? &c->look->client : &c->look->upstream) < 0) {
-                        s->eof = true;
-                        if (client)
-                                inspect_lose(c->look, &world);
-                }
+        if (s->armed & EPOLLIN && events & (EPOLLIN | EPOLLHUP | EPOLLERR) &&
+            conn_read(s, client ? &c->up_in : &c->down_in) < 0) {
+                s->eof = true;
+                if (client)
+                        inspect_lose(c->look, &world);
         }
         turn(p, c);
 }
