@@ -250,7 +250,8 @@ static int wait_ms(struct proxy *p)
 
         for (size_t i = 0; i < WAIT_COUNT; i++)
                 ms = ev_wait_ms(&p->waits[i], p->now_ms, ms);
-        return resolve_tick(p->now_ms, ms);
+        ms = resolve_tick(p->now_ms, ms);
+        return journal_tick(p->now_ms, ms);
 }
 
 static void serve(struct proxy *p)
@@ -260,7 +261,6 @@ static void serve(struct proxy *p)
         while (!p->ended) {
                 int n;
 
-                journal_flush();
                 n = epoll_wait(p->ev, events, EVENTS, wait_ms(p));
                 p->now_ms = now_ms();
                 for (int i = 0; i < n; i++)
