@@ -6,8 +6,9 @@
  *      "reason":"not-allowed","door":"connect","name":"evil.org","port":443,…}
  *
  * Lines are collected and written whole, at most 4096 bytes a write: a refusal at the end
- * of its turn of the loop, the rest within JOURNAL_MS, to a descriptor opened with O_APPEND: several
- * processes may write one file. A line that the disk has no room for is lost and counted.
+ * of its turn of the loop, the rest within JOURNAL_MS. The descriptor is opened with
+ * O_APPEND: several processes may write one file. A line that the disk has no room for is
+ * lost and counted.
  * Values hold what was asked for: queries, headers and bodies are never written.
  */
 #ifndef NETFILTER_JOURNAL_H
