@@ -29,7 +29,7 @@
 #include <sys/syscall.h>
 
 #define EVENTS 64
-#define TEXT_MAX (64 * 1024) /* of resolv.conf and of hosts */
+#define TEXT_MAX ((size_t)64 * 1024) /* of resolv.conf and of hosts */
 #define OTHER_FDS 128        /* epoll, channels, resolver, warm pipes */
 
 static struct proxy the_proxy LARGE_BUFFER;

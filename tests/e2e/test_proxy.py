@@ -14,7 +14,8 @@ import time  # noqa: E402
 
 from lib import case, main, skip, status, until  # noqa: E402
 from netlab import (ALLOWED, ALLOWED6, EVIL, OTHER, TMP, Child,  # noqa: E402
-                    Nameserver, Proxy, Server, ask, ask_dns, banner, certificate, client_context, drain, echo, http,
+                    Nameserver, Proxy, Server, ask, ask_dns, banner, client_context,
+                    drain, echo, http,
                     is_reset, memfd, parsed, query, read_response, socks, text_file, tunnel)
 
 web = Server(ALLOWED, 80, http)
