@@ -6,6 +6,7 @@
 #   make check      the fast half of it: unit tests and lint
 #   make deps       install what a fresh Debian machine lacks (apt; asks for root)
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
+#   make bench-proxy   the proxy beside squid, tinyproxy and privoxy
 #   make bench      beside tini, dumb-init and catatonit, in one run, as ratios
 #   make lint       layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
 #   make fuzz T=json S=60    one fuzz target for S seconds
@@ -205,7 +206,7 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 
 # --- tests -----------------------------------------------------------------------------
 TESTED := all build/asan/unit build/release/unit $(FUZZ:%=build/asan/fuzz_%)
-.PHONY: test tests-built check run bench
+.PHONY: test tests-built check run bench bench-proxy
 tests-built: $(TESTED)
 test: deps deps-test
 	+$(AGAIN) tests-built
@@ -220,6 +221,9 @@ run: deps deps-run
 bench: deps deps-bench
 	+$(AGAIN) all
 	python3 tests/bench/bench.py
+bench-proxy: deps deps-bench-proxy
+	+$(AGAIN) build/release/airlock-proxy
+	/usr/bin/python3 tests/bench/bench_proxy.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)
@@ -332,14 +336,17 @@ DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjs
         libseccomp-dev git:git
 DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc \
         strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
-        /usr/sbin/sshd:openssh-server ssh:openssh-client
+        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables curl:curl \
+        wget:wget openssl:openssl
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
         libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
 DEPS_BENCH := python3:python3 tini dumb-init catatonit
+DEPS_BENCH_PROXY := python3:python3 wrk:wrk nginx:nginx-light squid:squid \
+        tinyproxy:tinyproxy privoxy:privoxy
 DEPS_ENGINES := docker:docker.io podman:podman runc:runc crun:crun ctr:containerd \
         uidmap iptables:iptables
-SETS := deps deps-test deps-lint deps-run deps-bench deps-engines
+SETS := deps deps-test deps-lint deps-run deps-bench deps-bench-proxy deps-engines
 .PHONY: $(SETS)
 $(SETS): %: build/deps/%
 packages = $($(subst -,_,$(shell echo $(1) | tr a-z A-Z)))

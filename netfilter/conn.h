@@ -147,6 +147,8 @@ struct listener_slot {
         enum listener kind;
         uint32_t gen;
         struct endpoint at; /* family 0: unix */
+        bool busy;          /* several came at once lately */
+        uint64_t last_ms;
 };
 
 #define CHANNELS 16

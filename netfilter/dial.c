@@ -245,7 +245,7 @@ static void put_base64(struct wr *w, const char *text)
                 uint32_t word = a << 16 | b << 8 | d;
 
                 for (size_t i = 0; i < 4; i++)
-                        wr_char(w, i <= n ? digits[word >> (18 - 6 * i) & 63] : '=');
+                        wr_bytes(w, i <= n ? &digits[word >> (18 - 6 * i) & 63] : "=", 1);
         }
 }
 

@@ -55,8 +55,7 @@ static int socks_greeting(struct conn *c)
                 return 0;
         /* curl offers more than one; "none" has to be among them. */
         if (!count || !memchr(methods, 0, count)) {
-                if (!conn_put(&c->down_out, "\5\377", 2))
-                        return -1;
+                (void)conn_put(&c->down_out, "\5\377", 2);
                 return -1;
         }
         buf_used(c->up_in, 2 + count);
@@ -65,12 +64,14 @@ static int socks_greeting(struct conn *c)
 
 static int socks_host(struct rd *r, struct host *h, enum name_status *s)
 {
-        uint8_t type;
+        uint8_t version, command, type;
         const uint8_t *b;
 
         if (rd_left(r) < 4)
                 return 0;
-        if (rd_u8(r) != 5 || rd_u8(r) != 1) /* CONNECT alone */
+        version = rd_u8(r);
+        command = rd_u8(r);
+        if (version != 5 || command != 1) /* CONNECT alone */
                 return -1;
         rd_u8(r);
         type = rd_u8(r);

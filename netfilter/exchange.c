@@ -18,7 +18,7 @@
 #include <sys/socket.h>
 
 #define PUSHES 16       /* at a time, with refs to check */
-#define CHUNK_FRAME 24  /* a chunk's size line and what follows its data, at most */
+#define CHUNK_FRAME ((size_t)24)  /* a chunk's size line and what follows its data, at most */
 
 /* Heads are dead when their handler returns. */
 static struct http1 head LARGE_BUFFER;

@@ -30,7 +30,7 @@
 #include <sys/syscall.h>
 
 #define EVENTS 64
-#define TEXT_MAX (64 * 1024) /* of resolv.conf and of hosts */
+#define TEXT_MAX ((size_t)64 * 1024) /* of resolv.conf and of hosts */
 #define OTHER_FDS 128        /* epoll, channels, resolver, warm pipes */
 
 static struct proxy the_proxy LARGE_BUFFER;
@@ -261,7 +261,8 @@ static int wait_ms(struct proxy *p)
 
         for (size_t i = 0; i < WAIT_COUNT; i++)
                 ms = ev_wait_ms(&p->waits[i], p->now_ms, ms);
-        return resolve_tick(p->now_ms, ms);
+        ms = resolve_tick(p->now_ms, ms);
+        return journal_tick(p->now_ms, ms);
 }
 
 static void serve(struct proxy *p)
@@ -271,7 +272,6 @@ static void serve(struct proxy *p)
         while (!p->ended) {
                 int n;
 
-                journal_flush();
                 n = epoll_wait(p->ev, events, EVENTS, wait_ms(p));
                 p->now_ms = now_ms();
                 for (int i = 0; i < n; i++)

