@@ -51,7 +51,7 @@ static bool same_host(const struct inspect *in, const struct http1 *h)
         const struct host *ours = &in->verdict.host;
         struct host asked;
 
-        if (host_parse(&asked, h->host.at, h->host.len) != NAME_OK)
+        if (!h->host.len || host_parse(&asked, h->host.at, h->host.len) != NAME_OK)
                 return false;
         if (h->port && h->port != in->verdict.port)
                 return false;
