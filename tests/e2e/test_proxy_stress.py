@@ -252,7 +252,7 @@ def bytes_are_whole_in_many_parallel_tunnels():
     def one(seed):
         try:
             s = tunnel(proxy, "allowed.example:7")
-            data = (bytes([seed]) * 1000 + bytes(range(256))) * 800
+            data = (bytes([seed]) * 1000 + bytes(range(256))) * 400
             sender = threading.Thread(target=s.sendall, args=(data,))
             sender.start()
             got = b""
@@ -268,7 +268,7 @@ def bytes_are_whole_in_many_parallel_tunnels():
             s.close()
         except OSError as e:
             failures.append((seed, e))
-    threads = [threading.Thread(target=one, args=(i,)) for i in range(24)]
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(6)]
     for t in threads:
         t.start()
     for t in threads:
