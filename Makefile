@@ -39,7 +39,7 @@ DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/sni.c netfilter/git.c netfilter/glob.c netfilter/preset.c \
         netfilter/policy.c netfilter/policy_parse.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-proxy
+PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-trust airlock-proxy
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
@@ -51,15 +51,23 @@ SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
-SRC_airlock-proxy := $(BASE) base/confine.c base/ev.c $(DECODERS) \
+SRC_airlock-proxy = $(BASE) base/confine.c base/ev.c $(DECODERS) $(TLS) netfilter/look.c \
         netfilter/proxy.c netfilter/proxy_options.c netfilter/conn.c netfilter/dial.c \
         netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \
         netfilter/listen.c netfilter/control.c netfilter/resolve.c netfilter/sock.c \
         netfilter/pool.c netfilter/names.c netfilter/journal.c
 
+SRC_airlock-trust := $(BASE) base/confine.c base/base64.c init/sig.c init/trust.c \
+        init/trust_main.c
+
+# What speaks TLS, over BearSSL; and what only it needs.
+TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
+        netfilter/inject.c netfilter/inspect_head.c netfilter/inspect.c
+
 GENERATED   := build/generated/jsmn.h build/generated/filter.h build/generated/preset.inc
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
+BEARSSL_HOST := build/bearssl/host/libbearssl.a
 
 # --- release: Debian's musl, by an explicit link line --------------------------------
 # musl-gcc -static-pie links a dynamic PIE and says nothing; -print-file-name=rcrt1.o
@@ -81,7 +89,8 @@ WARN   := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes \
           -Wswitch-enum -Wformat=2 -Wnull-dereference -Wimplicit-fallthrough \
           -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wtrampolines
 UAPI   := -isystem build/uapi
-RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) -isystem build/generated
+RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) -isystem build/generated \
+        -isystem $(BEARSSL_INC)
 
 LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
         -Wl,-pie,--no-dynamic-linker,-z,text $(MUSL)/rcrt1.o $(MUSL)/crti.o \
@@ -135,7 +144,8 @@ build/release/airlock: $(call objects,airlock)
 build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
-build/release/airlock-proxy: $(call objects,airlock-proxy)
+build/release/airlock-trust: $(call objects,airlock-trust) $(BEARSSL)
+build/release/airlock-proxy: $(call objects,airlock-proxy) $(BEARSSL)
 $(PROGRAMS:%=build/release/%):
 	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
@@ -143,19 +153,20 @@ $(PROGRAMS:%=build/release/%):
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(BASE) base/ev.c base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_narrow.c init/env.c init/policy_text.c $(DECODERS) netfilter/names.c $(UNIT)
+        init/spec_narrow.c init/env.c init/policy_text.c init/trust.c $(DECODERS) $(TLS) \
+        netfilter/names.c $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
-        -isystem build/generated
+        -isystem build/generated -isystem $(BEARSSL_INC)
 ASAN := $(HOST) -fsanitize=address,undefined -fno-sanitize-recover=all
 
 build/asan/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	gcc $(ASAN) -MD -MP -c $< -o $@
 .PRECIOUS: build/asan/%.o
-build/asan/unit: $(UNIT_SRC:%.c=build/asan/%.o)
+build/asan/unit: $(UNIT_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
-build/release/unit: $(UNIT_SRC:%.c=build/release/%.o)
+build/release/unit: $(UNIT_SRC:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -o $@
 
 # --- probes: tiny programs with the release flags and link line, for test_build.py -----
@@ -163,6 +174,11 @@ PROBE_relro   := tests/probe/relro.c base/confine.c $(BASE)
 PROBE_bearssl := tests/probe/bearssl.c
 build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
+PROBE_inspect := tests/probe/inspect.c $(BASE) $(DECODERS) $(TLS)
+build/release/probe_inspect: $(PROBE_inspect:%.c=build/release/%.o) $(BEARSSL)
+	$(call LINK,$^,_start) -o $@
+build/asan/probe_inspect: $(PROBE_inspect:%.c=build/asan/%.o) $(BEARSSL_HOST)
+	gcc $(ASAN) $^ -o $@
 build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -s -o $@
 
@@ -179,13 +195,13 @@ fuzz: build/fuzz/$(T)
 	        build/corpus/$(T) tests/fuzz/corpus/$(T)
 build/fuzz/:
 	@mkdir -p $@
-build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) Makefile | $(GENERATED)
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) Makefile $(BEARSSL_HOST) | $(GENERATED)
 	@mkdir -p $(@D)
-	clang $(LANG_FLAGS) -g -O1 -isystem build/generated \
+	clang $(LANG_FLAGS) -g -O1 -isystem build/generated -isystem $(BEARSSL_INC) \
 	        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	        $< $(FUZZ_SRC) -o $@
+	        $< $(FUZZ_SRC) $(BEARSSL_HOST) -o $@
 build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
-                   $(FUZZ_SRC:%.c=build/asan/%.o)
+                   $(FUZZ_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
 
 # --- tests -----------------------------------------------------------------------------
@@ -213,7 +229,7 @@ bench-proxy: deps deps-bench-proxy
 build/cov/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	gcc $(HOST) -O0 --coverage -MD -MP -c $< -o $@
-build/cov/unit: $(UNIT_SRC:%.c=build/cov/%.o)
+build/cov/unit: $(UNIT_SRC:%.c=build/cov/%.o) $(BEARSSL_HOST)
 	gcc --coverage $^ -o $@
 .PHONY: cov
 cov: build/cov/unit
@@ -234,7 +250,7 @@ lint: deps deps-lint
 lint-all: layers headers analyzer tidy cppcheck
 layers:
 	tests/lint/layers
-headers: $(GENERATED)
+headers: $(GENERATED) | build/bearssl/src
 	tests/lint/headers
 analyzer: $(LINT_SRC:%.c=build/lint/%.analyzed)
 tidy: $(LINT_SRC:%.c=build/lint/%.tidied)
@@ -244,7 +260,7 @@ build/lint/%.analyzed: %.c Makefile | $(GENERATED)
 	@touch $@
 build/lint/%.tidied: %.c .clang-tidy Makefile | $(GENERATED)
 	@mkdir -p $(@D)
-	clang-tidy --quiet $< -- $(LANG_FLAGS) -isystem build/generated
+	clang-tidy --quiet $< -- $(LANG_FLAGS) -isystem build/generated -isystem $(BEARSSL_INC)
 	@touch $@
 # The cleanup attribute is unknown to it (resourceLeak; the unit runner counts open
 # descriptors instead), and it sees neither the system's headers nor every caller.
@@ -304,8 +320,15 @@ BEARSSL_FLAGS = -std=gnu99 -W -Wall $(SMALL) $(HARDEN) -ffile-prefix-map=$(CURDI
 build/bearssl/libbearssl.a: | build/bearssl/src
 	$(MAKE) -s -C build/bearssl/src lib CC=$(MUSL_GCC) CFLAGS='$(BEARSSL_FLAGS)' AR=gcc-ar
 	cp build/bearssl/src/build/libbearssl.a $@
-build/release/tests/probe/bearssl.o: UAPI += -isystem $(BEARSSL_INC)
-build/release/tests/probe/bearssl.o: | $(BEARSSL)
+# The same for the sanitizers' and the fuzzers' builds: this machine's libc, no LTO.
+$(BEARSSL_HOST): | build/bearssl/src
+	@mkdir -p $(@D)
+	$(MAKE) -s -C build/bearssl/src lib CC=gcc CFLAGS='-std=gnu99 -W -Wall -g -O2 -fPIC' \
+	        BUILD=$(CURDIR)/$(@D)
+# Whoever includes <bearssl.h>; an order, so that an unpacked source rebuilds nothing.
+TLS_USER := $(SRC_airlock-proxy) init/trust.c tests/probe/bearssl.c tests/probe/inspect.c $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
+$(foreach k,release asan cov,$(TLS_USER:%.c=build/$(k)/%.o)): | build/bearssl/src
+$(TLS:%.c=build/lint/%.analyzed) $(TLS:%.c=build/lint/%.tidied): | build/bearssl/src
 
 # --- what a fresh Debian machine lacks ----------------------------------------------------
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.

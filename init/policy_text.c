@@ -113,8 +113,10 @@ bool policy_text_repo(const char *url, const char **host, size_t *host_len, unsi
                 *host = start;
                 *host_len = (size_t)((colon ? colon : end) - start);
         }
+        if (colon && *colon != ':')
+                return false;
         if (colon && colon + 1 < end)
-                *port = *colon == ':' ? port_of(colon + 1, end) : 0;
+                *port = port_of(colon + 1, end);
         return *host_len && *port;
 }
 

@@ -62,6 +62,12 @@ static void dial_parent(struct proxy *p, struct conn *c)
 
 void conn_reach(struct proxy *p, struct conn *c)
 {
+        /* Whoever is looked into is dialled when a request of his was allowed. */
+        if (!c->look && !c->told && c->verdict.needs_inspection && c->verdict.port != 80 &&
+            (c->door == DOOR_CONNECT || c->door == DOOR_SOCKS)) {
+                conn_reached(p, c);
+                return;
+        }
         if (c->reached_port && same_target(c) && !c->server.eof) {
                 conn_reached(p, c);
                 return;

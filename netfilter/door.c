@@ -8,6 +8,7 @@
 #include "netfilter/conn.h"
 
 #include "base/rd.h"
+#include "netfilter/look.h"
 #include "netfilter/names.h"
 #include "netfilter/sni.h"
 
@@ -261,13 +262,6 @@ static bool sni_agrees(struct proxy *p, struct conn *c, const struct sni *s,
         return policy_host(&p->policy, &h, c->verdict.port).reason == POLICY_ALLOWED;
 }
 
-/* The seam to netfilter/inspect.h: a rule wants to see the requests. */
-static void look_inside(struct proxy *p, struct conn *c)
-{
-        conn_refuse(p, c, POLICY_DENY_TLS_UPSTREAM,
-                    "a rule looks into this host's requests, and this proxy can't open TLS");
-}
-
 void door_peek(struct proxy *p, struct conn *c)
 {
         enum policy_reason reason = POLICY_DENY_NOT_TLS;
@@ -310,7 +304,7 @@ void door_peek(struct proxy *p, struct conn *c)
         }
         c->peeked = true;
         if (c->verdict.needs_inspection) {
-                look_inside(p, c);
+                look_begin(p, c);
                 return;
         }
         conn_no_deadline(c);
@@ -334,6 +328,10 @@ static bool say_yes(struct conn *c)
 void conn_reached(struct proxy *p, struct conn *c)
 {
         conn_no_deadline(c);
+        if (c->look) {
+                look_reached(p, c);
+                return;
+        }
         if (c->fixed || c->door == DOOR_HTTP) {
                 conn_go(c, CONN_EXCHANGE);
                 exchange_pump(p, c);

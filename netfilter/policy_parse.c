@@ -362,7 +362,7 @@ static size_t name_len(const char *s)
         return n;
 }
 
-/* Every "${" begins a ${NAME}. */
+/* Every "${" begins a ${NAME} or a ${base64:TEXT:NAME} (inject.h). */
 static bool is_template(const char *s)
 {
         for (; *s; s++) {
@@ -370,6 +370,15 @@ static bool is_template(const char *s)
 
                 if (s[0] != '$' || s[1] != '{')
                         continue;
+                if (!strncmp(s + 2, "base64:", 7)) {
+                        const char *end = strchr(s + 9, '}');
+                        const char *colon = end ? memrchr(s + 9, ':', (size_t)(end - s - 9)) : NULL;
+
+                        if (!colon || !name_len(colon + 1) || colon + 1 + name_len(colon + 1) != end)
+                                return false;
+                        s = end;
+                        continue;
+                }
                 n = name_len(s + 2);
                 if (!n || s[2 + n] != '}')
                         return false;
@@ -541,39 +550,33 @@ static bool read_preset(struct reader *r, struct word v)
         return add_preset(r);
 }
 
+/* http://HOST[:PORT], 80 if none; a slash behind it is nothing. */
 static bool read_upstream(struct reader *r, struct word v)
 {
-        const char *s;
-        struct word rest;
+        static const char expected[] = "upstream http://HOST:PORT, once";
+        const char *s = decode(r, v);
+        struct word host;
+        struct word port = { "80", 2 };
         const char *colon;
-        size_t len;
 
-        if (r->p.upstream_port)
-                return wrong(r, "upstream once");
-        s = decode(r, v);
         if (!s)
                 return false;
-        if (strncmp(s, "http://", 7) != 0)
-                return wrong(r, "upstream http://HOST:PORT");
-        s += 7;
-        len = strlen(s);
-        if (len && s[len - 1] == '/')
-                len--;
-        colon = len ? memrchr(s, ':', len) : NULL;
-        if (!colon)
-                return wrong(r, "upstream http://HOST:PORT");
-        rest = (struct word){ colon + 1, len - (size_t)(colon - s) - 1 };
-        len = (size_t)(colon - s);
-        if (len > 2 && s[0] == '[' && s[len - 1] == ']') {
-                s++;
-                len -= 2;
-        } else if (memchr(s, ':', len)) {
-                len = 0; /* IPv6 goes in brackets */
+        if (r->p.upstream_port || strncmp(s, "http://", 7) != 0)
+                return wrong(r, expected);
+        host = (struct word){ s + 7, strlen(s + 7) };
+        if (host.len && host.at[host.len - 1] == '/')
+                host.len--;
+        colon = host.len && host.at[host.len - 1] != ']' ? memrchr(host.at, ':', host.len) : NULL;
+        if (colon) {
+                port = (struct word){ colon + 1, host.len - (size_t)(colon - host.at) - 1 };
+                host.len = (size_t)(colon - host.at);
         }
-        if (host_parse(&r->p.upstream, s, len) || !read_port(rest, &r->p.upstream_port)) {
-                r->p.upstream_port = 0;
-                return wrong(r, "upstream http://HOST:PORT");
-        }
+        if (host.len > 2 && host.at[0] == '[' && host.at[host.len - 1] == ']')
+                host = (struct word){ host.at + 1, host.len - 2 };
+        else if (host.len && memchr(host.at, ':', host.len))
+                return wrong(r, expected); /* IPv6 goes in brackets */
+        if (host_parse(&r->p.upstream, host.at, host.len) || !read_port(port, &r->p.upstream_port))
+                return wrong(r, expected);
         return true;
 }
 

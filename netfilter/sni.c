@@ -34,6 +34,7 @@ struct hello {
         const uint8_t *start;
         size_t in_record; /* bytes left of this record */
         size_t pos;       /* handshake bytes read */
+        size_t limit;     /* where the innermost part that is being read ends */
         bool has_sni, has_versions;
         enum sni_status status;
 };
@@ -80,6 +81,8 @@ static uint8_t u8(struct hello *h)
 {
         uint8_t b;
 
+        if (h->pos >= h->limit)
+                fail(h, SNI_MALFORMED);
         if (!h->in_record && !h->status)
                 next_record(h);
         b = outer(h);
@@ -176,6 +179,7 @@ static void extension(struct hello *h, struct sni *s, size_t outer_end)
 
         if (h->status)
                 return;
+        h->limit = end;
         if (type == EXT_SERVER_NAME)
                 server_name(h, s, end);
         else if (type == EXT_ALPN)
@@ -185,8 +189,7 @@ static void extension(struct hello *h, struct sni *s, size_t outer_end)
         else if (type == EXT_ECH || type == EXT_ESNI)
                 s->ech = true;
         skip_to(h, end);
-        if (h->pos != end)
-                fail(h, SNI_MALFORMED);
+        h->limit = outer_end;
 }
 
 static void client_hello(struct hello *h, struct sni *s, size_t end)
@@ -220,7 +223,7 @@ static void client_hello(struct hello *h, struct sni *s, size_t end)
 
 enum sni_status sni_parse(struct sni *s, const void *bytes, size_t len)
 {
-        struct hello h = { .stream = rd_of(bytes, len) };
+        struct hello h = { .stream = rd_of(bytes, len), .limit = 4 };
         struct sni got = { .name_len = 0 };
         size_t end;
 
@@ -232,6 +235,7 @@ enum sni_status sni_parse(struct sni *s, const void *bytes, size_t len)
         end += 4;
         if (end > SNI_HELLO_MAX)
                 fail(&h, SNI_MALFORMED);
+        h.limit = end;
         if (!h.status)
                 client_hello(&h, &got, end);
         if (!h.status && (h.pos != end || h.in_record))

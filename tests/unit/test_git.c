@@ -84,7 +84,7 @@ static enum git_status feed(struct git_push *g, const char *bytes, size_t len, s
                 size_t used;
                 struct git_update u;
 
-                s = git_push_next(g, at_page_end(bytes + at, n), n, &used, &u);
+                s = git_push_next(g, step > 50 ? at_page_end(bytes + at, n) : bytes + at, n, &used, &u);
                 CHECK(used <= n && (used || s != GIT_MORE));
                 at += used;
                 *rest = len - at;

@@ -1,0 +1,57 @@
+/* tests/unit/test_base64.c - base64 there and back, and what is none. */
+#include "base/base64.h"
+#include "tests/unit/unit.h"
+
+#include <string.h>
+
+static size_t decode(const char *text, uint8_t *out, bool *whole)
+{
+        struct base64 b = { 0 };
+        size_t n = 0;
+
+        for (; *text; text++) {
+                uint8_t bytes[3];
+                size_t k = base64_take(&b, *text, bytes);
+
+                memcpy(out + n, bytes, k);
+                n += k;
+        }
+        *whole = base64_whole(&b);
+        return n;
+}
+
+TEST(base64_of_rfc_4648_there_and_back)
+{
+        static const char *const rows[][2] = {
+                { "", "" },         { "f", "Zg==" },     { "fo", "Zm8=" },
+                { "foo", "Zm9v" },  { "foob", "Zm9vYg==" }, { "fooba", "Zm9vYmE=" },
+                { "foobar", "Zm9vYmFy" }, { "\xfb\xff\xbf", "+/+/" },
+        };
+
+        for (size_t i = 0; i < COUNT(rows); i++) {
+                char text[16];
+                uint8_t bytes[16];
+                struct wr w = wr_of(text, sizeof(text));
+                bool whole;
+                size_t n;
+
+                base64_put(&w, rows[i][0], strlen(rows[i][0]));
+                CHECK_ROW(!strcmp(wr_cstr(&w), rows[i][1]), rows[i][1]);
+                n = decode(rows[i][1], bytes, &whole);
+                CHECK_ROW(whole && n == strlen(rows[i][0]) && !memcmp(bytes, rows[i][0], n),
+                          rows[i][1]);
+        }
+}
+
+TEST(what_is_not_base64_is_bad)
+{
+        static const char *const rows[] = { "Zg=", "Zg", "Z===", "=", "Zg==Zg==", "Z g%", "Zm9vY" };
+
+        for (size_t i = 0; i < COUNT(rows); i++) {
+                uint8_t bytes[32];
+                bool whole;
+
+                (void)decode(rows[i], bytes, &whole);
+                CHECK_ROW(!whole, rows[i]);
+        }
+}
