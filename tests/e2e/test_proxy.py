@@ -561,6 +561,8 @@ def a_new_policy_resets_everything_at_once():
     assert c.event(name="allowed.example", verdict="deny")["phase"] == "agent"
     assert c.event(name="allowed.example", port=22)["phase"] == "work"
     # The old address means nothing now, nor does another name get it.
+    back = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
+    assert ask_dns(dns, back, 12) == (3, [])
     assert ask_dns(dns, "other.example")[1][0] != address
     assert port == c.port
 
