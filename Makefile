@@ -6,6 +6,7 @@
 #   make check      the fast half of it: unit tests and lint
 #   make deps       install what a fresh Debian machine lacks (apt; asks for root)
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
+#   make bench-proxy   the proxy beside squid, tinyproxy and privoxy
 #   make bench      beside tini, dumb-init and catatonit, in one run, as ratios
 #   make bench-locks  the locks beside nft and iptables, in one run
 #   make lint       layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
@@ -73,7 +74,7 @@ SRC_airlock-lock := $(BASE) base/confine.c $(NETFILTER) \
 SRC_airlock-notify := $(BASE) base/confine.c netfilter/notify.c netfilter/notify_calls.c \
         netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
         netfilter/notify_route.c netfilter/notify_diag.c netfilter/notes.c netfilter/agent.c
-SRC_airlock-proxy := $(BASE) base/confine.c base/ev.c $(DECODERS) \
+SRC_airlock-proxy = $(BASE) base/confine.c base/ev.c $(DECODERS) $(TLS) netfilter/look.c \
         netfilter/proxy.c netfilter/proxy_options.c netfilter/conn.c netfilter/dial.c \
         netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \
         netfilter/listen.c netfilter/control.c netfilter/resolve.c netfilter/sock.c \
@@ -259,11 +260,14 @@ run: deps deps-run
 bench: deps deps-bench
 	+$(AGAIN) all
 	python3 tests/bench/bench.py
-.PHONY: bench-locks
+.PHONY: bench-locks bench-proxy
 bench-locks: deps deps-bench
 	+$(AGAIN) all build/release/probe_netfilter build/release/probe_notify
 	python3 tests/bench/bench_locks.py
 	python3 tests/bench/bench_notify.py
+bench-proxy: deps deps-bench-proxy
+	+$(AGAIN) build/release/airlock-proxy
+	/usr/bin/python3 tests/bench/bench_proxy.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)
@@ -373,14 +377,17 @@ DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjs
 DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc age:age \
         strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
         /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables \
-        gdb:gdb nc:netcat-openbsd socat:socat dig:bind9-dnsutils
+        gdb:gdb nc:netcat-openbsd socat:socat dig:bind9-dnsutils curl:curl wget:wget \
+        openssl:openssl
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
         libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
 DEPS_BENCH := python3:python3 tini dumb-init catatonit nft:nftables iptables:iptables
+DEPS_BENCH_PROXY := python3:python3 wrk:wrk nginx:nginx-light squid:squid \
+        tinyproxy:tinyproxy privoxy:privoxy
 DEPS_ENGINES := docker:docker.io podman:podman runc:runc crun:crun ctr:containerd \
         uidmap iptables:iptables
-SETS := deps deps-test deps-lint deps-run deps-bench deps-engines
+SETS := deps deps-test deps-lint deps-run deps-bench deps-bench-proxy deps-engines
 .PHONY: $(SETS)
 $(SETS): %: build/deps/%
 packages = $($(subst -,_,$(shell echo $(1) | tr a-z A-Z)))

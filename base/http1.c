@@ -63,6 +63,11 @@ static struct http1_text skip(struct http1_text t, size_t n)
 /* Bytes before the first one of @stop; all of them when there is none. */
 static size_t span_until(struct http1_text t, const char *stop)
 {
+        if (t.len && !stop[1]) { /* most are: a line's end, a colon */
+                const char *found = memchr(t.at, stop[0], t.len);
+
+                return found ? (size_t)(found - t.at) : t.len;
+        }
         for (size_t i = 0; i < t.len; i++) {
                 if (t.at[i] && strchr(stop, t.at[i]))
                         return i;

@@ -28,7 +28,11 @@ enum msg_type {
         MSG_POLICY = 1,
         /* A new end on which the proxy takes LISTENER and CONNECT, and nothing else. */
         MSG_CHANNEL,
-        /* A memfd or pipe of `NAME=VALUE` NUL `NAME=VALUE` NUL …: what inject rules use. */
+        /*
+         * A memfd or pipe of `NAME=VALUE` NUL `NAME=VALUE` NUL …: what inject rules use. When
+         * DONE comes, a memfd holds `NAME=PLACEHOLDER` NUL … and NULs instead: what the
+         * agent's environment may hold.
+         */
         MSG_SECRETS,
         /* A socket that the proxy takes connections or queries from; kind: enum listener. */
         MSG_LISTENER,

@@ -1,6 +1,7 @@
 /* netfilter/conn.c - the table of connections, their sides, and how they end. */
 #include "netfilter/conn.h"
 
+#include "netfilter/look.h"
 #include "netfilter/names.h"
 
 #include <assert.h>
@@ -14,17 +15,18 @@ static const uint32_t conn_next[CONN_STATES] = {
         [CONN_FREE] = BIT(CONN_GREET),
         [CONN_GREET] = BIT(CONN_SOCKS) | BIT(CONN_HEAD) | BIT(CONN_PEEK) | BIT(CONN_RESOLVE) |
                        BIT(CONN_DIAL) | BIT(CONN_DNS) | BIT(CONN_LINGER),
-        [CONN_SOCKS] = BIT(CONN_RESOLVE) | BIT(CONN_DIAL) | BIT(CONN_LINGER),
+        [CONN_SOCKS] = BIT(CONN_RESOLVE) | BIT(CONN_DIAL) | BIT(CONN_PEEK) | BIT(CONN_LINGER),
         [CONN_HEAD] = BIT(CONN_RESOLVE) | BIT(CONN_DIAL) | BIT(CONN_EXCHANGE) |
-                      BIT(CONN_LINGER),
+                      BIT(CONN_PEEK) | BIT(CONN_LINGER),
         [CONN_PEEK] = BIT(CONN_RESOLVE) | BIT(CONN_DIAL) | BIT(CONN_TUNNEL) | BIT(CONN_HEAD) |
-                      BIT(CONN_LINGER),
+                      BIT(CONN_LOOK) | BIT(CONN_LINGER),
         [CONN_RESOLVE] = BIT(CONN_RESOLVE) | BIT(CONN_DIAL) | BIT(CONN_LINGER) |
-                         BIT(CONN_HEAD),
+                         BIT(CONN_HEAD) | BIT(CONN_LOOK),
         [CONN_DIAL] = BIT(CONN_PARENT) | BIT(CONN_PEEK) | BIT(CONN_HEAD) | BIT(CONN_TUNNEL) |
-                      BIT(CONN_EXCHANGE) | BIT(CONN_LINGER) | BIT(CONN_DIAL),
+                      BIT(CONN_EXCHANGE) | BIT(CONN_LINGER) | BIT(CONN_DIAL) | BIT(CONN_LOOK),
         [CONN_PARENT] = BIT(CONN_PEEK) | BIT(CONN_HEAD) | BIT(CONN_TUNNEL) |
-                        BIT(CONN_EXCHANGE) | BIT(CONN_LINGER),
+                        BIT(CONN_EXCHANGE) | BIT(CONN_LINGER) | BIT(CONN_LOOK),
+        [CONN_LOOK] = BIT(CONN_RESOLVE) | BIT(CONN_DIAL) | BIT(CONN_LOOK) | BIT(CONN_LINGER),
         [CONN_EXCHANGE] = BIT(CONN_HEAD) | BIT(CONN_TUNNEL) | BIT(CONN_LINGER),
         [CONN_TUNNEL] = 0,
         [CONN_LINGER] = 0,
@@ -123,6 +125,7 @@ static void conn_end(struct proxy *p, struct conn *c, bool hard)
         if (c->relayed)
                 conn_report(p, c, POLICY_ALLOWED, NULL);
         exchange_drop(c);
+        look_drop(c);
         resolve_cancel(&c->waiter);
         ev_disarm(&c->timer);
         side_close(&c->client, hard);
@@ -380,6 +383,10 @@ void conn_refuse(struct proxy *p, struct conn *c, enum policy_reason reason,
 {
         char reply[10] = { 5, socks_code(reason), 0, 1 };
 
+        if (c->look) {
+                look_refused(p, c, reason, detail);
+                return;
+        }
         switch (c->door) {
         case DOOR_HTTP:
                 exchange_refuse(p, c, reason, detail);

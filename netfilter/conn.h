@@ -16,7 +16,9 @@
  * any      -> LINGER    conn_linger     the last words are on their way to the client
  * any      -> FREE      conn_close      both fds closed, buffers given back, gen + 1
  *
- * A connection that a rule wants to look into goes from PEEK to the TLS seam (inspect).
+ * PEEK     -> LOOK      look_begin      a rule wants to see the requests in this TLS
+ * LOOK     -> RESOLVE DIAL              … and one of them was allowed
+ * RESOLVE DIAL PARENT -> LOOK           look_reached, look_refused
  *
  * Bytes from the client are up, bytes to it are down. Each way has a buffer behind the
  * reader (in) and one before the writer (out), taken while it holds something; a tunnel
@@ -53,6 +55,7 @@ enum conn_state {
         CONN_TUNNEL,
         CONN_LINGER,
         CONN_DNS,
+        CONN_LOOK,
         CONN_STATES,
 };
 
@@ -131,6 +134,7 @@ struct conn {
         struct endpoint dialled;
         uint32_t synthetic; /* the virtual address in use, 0: none */
         struct exchange x;
+        struct inspect *look; /* NULL: not looked into (look.h) */
         uint64_t start_ms, up, down;
         uint32_t pid;
         char command[120];
@@ -143,6 +147,8 @@ struct listener_slot {
         enum listener kind;
         uint32_t gen;
         struct endpoint at; /* family 0: unix */
+        bool busy;          /* several came at once lately */
+        uint64_t last_ms;
 };
 
 #define CHANNELS 16
@@ -284,6 +290,8 @@ void control_event(struct proxy *p, struct ev_ref ref);
 /* Replaces the policy: every connection is reset, every name forgotten. 0 or -errno. */
 MUST_USE int control_policy(struct proxy *p, const char *text, size_t len, const char *phase,
                             struct policy_error *e);
+/* The same from a file of NAME=VALUE lines; their placeholders go into @out unless NULL. */
+MUST_USE int control_secrets_file(const char *path, const char *out);
 /* The secret's value, NUL-terminated, or NULL. */
 const char *control_secret(const char *name);
 

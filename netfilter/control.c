@@ -5,9 +5,11 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "netfilter/look.h"
 #include "netfilter/names.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -72,6 +74,7 @@ int control_policy(struct proxy *p, const char *text, size_t len, const char *ph
         resolve_forget();
         names_forget();
         listen_forget();
+        look_forget();
         p->policy = next;
         p->arena = other;
         madvise(p->arenas[!other], POLICY_ARENA, MADV_DONTNEED);
@@ -104,6 +107,19 @@ static int take_policy(struct proxy *p, const struct msg *m, int fd)
         return r;
 }
 
+/* Over the values, if it is a memfd: what the agent gets in their place, then NULs. */
+static int give_placeholders(int fd, size_t len)
+{
+        struct wr w = wr_of(policy_text, len);
+
+        if (lseek(fd, 0, SEEK_SET) < 0)
+                return 0;
+        look_put_placeholders(&w);
+        memset(policy_text + w.len, 0, len - w.len);
+        (void)!write_full(fd, policy_text, len);
+        return 0;
+}
+
 static int take_secrets(int fd)
 {
         ssize_t n;
@@ -117,7 +133,36 @@ static int take_secrets(int fd)
         }
         secrets[n] = '\0';
         secrets_len = (size_t)n;
-        return 0;
+        n = look_secrets(secrets, secrets_len);
+        return n < 0 ? (int)n : give_placeholders(fd, secrets_len);
+}
+
+/* One character for another: lines and NULs. */
+static void swap(char *text, size_t len, char from, char to)
+{
+        for (size_t i = 0; i < len; i++)
+                if (text[i] == from)
+                        text[i] = to;
+}
+
+int control_secrets_file(const char *path, const char *out)
+{
+        struct wr w = wr_of(policy_text, sizeof(policy_text));
+        ssize_t n = read_file(AT_FDCWD, path, secrets, sizeof(secrets));
+        int r;
+
+        if (n < 0)
+                return (int)n;
+        swap(secrets, (size_t)n, '\n', '\0');
+        secrets_len = (size_t)n;
+        r = look_secrets(secrets, secrets_len);
+        if (r < 0 || !out)
+                return r;
+        look_put_placeholders(&w);
+        swap(policy_text, w.len, '\0', '\n');
+        AUTO_CLOSE int fd = open(out, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
+
+        return fd < 0 ? -errno : write_full(fd, policy_text, w.len);
 }
 
 const char *control_secret(const char *name)

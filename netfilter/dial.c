@@ -62,6 +62,12 @@ static void dial_parent(struct proxy *p, struct conn *c)
 
 void conn_reach(struct proxy *p, struct conn *c)
 {
+        /* Whoever is looked into is dialled when a request of his was allowed. */
+        if (!c->look && !c->told && c->verdict.needs_inspection && c->verdict.port != 80 &&
+            (c->door == DOOR_CONNECT || c->door == DOOR_SOCKS)) {
+                conn_reached(p, c);
+                return;
+        }
         if (c->reached_port && same_target(c) && !c->server.eof) {
                 conn_reached(p, c);
                 return;
@@ -239,7 +245,7 @@ static void put_base64(struct wr *w, const char *text)
                 uint32_t word = a << 16 | b << 8 | d;
 
                 for (size_t i = 0; i < 4; i++)
-                        wr_char(w, i <= n ? digits[word >> (18 - 6 * i) & 63] : '=');
+                        wr_bytes(w, i <= n ? &digits[word >> (18 - 6 * i) & 63] : "=", 1);
         }
 }
 

@@ -8,6 +8,7 @@
 #include "netfilter/conn.h"
 
 #include "base/rd.h"
+#include "netfilter/look.h"
 #include "netfilter/names.h"
 #include "netfilter/sni.h"
 
@@ -54,8 +55,7 @@ static int socks_greeting(struct conn *c)
                 return 0;
         /* curl offers more than one; "none" has to be among them. */
         if (!count || !memchr(methods, 0, count)) {
-                if (!conn_put(&c->down_out, "\5\377", 2))
-                        return -1;
+                (void)conn_put(&c->down_out, "\5\377", 2);
                 return -1;
         }
         buf_used(c->up_in, 2 + count);
@@ -64,12 +64,14 @@ static int socks_greeting(struct conn *c)
 
 static int socks_host(struct rd *r, struct host *h, enum name_status *s)
 {
-        uint8_t type;
+        uint8_t version, command, type;
         const uint8_t *b;
 
         if (rd_left(r) < 4)
                 return 0;
-        if (rd_u8(r) != 5 || rd_u8(r) != 1) /* CONNECT alone */
+        version = rd_u8(r);
+        command = rd_u8(r);
+        if (version != 5 || command != 1) /* CONNECT alone */
                 return -1;
         rd_u8(r);
         type = rd_u8(r);
@@ -260,13 +262,6 @@ static bool sni_agrees(struct proxy *p, struct conn *c, const struct sni *s,
         return policy_host(&p->policy, &h, c->verdict.port).reason == POLICY_ALLOWED;
 }
 
-/* The seam to netfilter/inspect.h: a rule wants to see the requests. */
-static void look_inside(struct proxy *p, struct conn *c)
-{
-        conn_refuse(p, c, POLICY_DENY_TLS_UPSTREAM,
-                    "a rule looks into this host's requests, and this proxy can't open TLS");
-}
-
 void door_peek(struct proxy *p, struct conn *c)
 {
         enum policy_reason reason = POLICY_DENY_NOT_TLS;
@@ -309,7 +304,7 @@ void door_peek(struct proxy *p, struct conn *c)
         }
         c->peeked = true;
         if (c->verdict.needs_inspection) {
-                look_inside(p, c);
+                look_begin(p, c);
                 return;
         }
         conn_no_deadline(c);
@@ -333,6 +328,10 @@ static bool say_yes(struct conn *c)
 void conn_reached(struct proxy *p, struct conn *c)
 {
         conn_no_deadline(c);
+        if (c->look) {
+                look_reached(p, c);
+                return;
+        }
         if (c->fixed || c->door == DOOR_HTTP) {
                 conn_go(c, CONN_EXCHANGE);
                 exchange_pump(p, c);

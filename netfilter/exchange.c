@@ -9,6 +9,8 @@
 #include "netfilter/conn.h"
 
 #include "netfilter/git.h"
+#include "netfilter/inspect_head.h"
+#include "netfilter/look.h"
 
 #include <errno.h>
 #include <string.h>
@@ -16,7 +18,7 @@
 #include <sys/socket.h>
 
 #define PUSHES 16       /* at a time, with refs to check */
-#define CHUNK_FRAME 24  /* a chunk's size line and what follows its data, at most */
+#define CHUNK_FRAME ((size_t)24)  /* a chunk's size line and what follows its data, at most */
 
 /* Heads are dead when their handler returns. */
 static struct http1 head LARGE_BUFFER;
@@ -225,10 +227,6 @@ static bool judge_request(struct proxy *p, struct conn *c)
         struct http1_text path = head.form == HTTP1_ASTERISK ? root : head.path;
         struct policy_request_verdict v;
 
-        if (head.overrides_method && c->verdict.needs_inspection) {
-                conn_refuse(p, c, POLICY_DENY_METHOD, "a header that names another method");
-                return false;
-        }
         v = policy_request(&p->policy, &c->verdict, head.method.at, head.method.len, path.at,
                            path.len, head.query.at, head.query.len);
         c->x.rule = v.rule;
@@ -236,8 +234,18 @@ static bool judge_request(struct proxy *p, struct conn *c)
                 conn_refuse(p, c, v.reason, NULL);
                 return false;
         }
+        if (inspect_carries(&head) &&
+            policy_request(&p->policy, &c->verdict, "POST", 4, path.at, path.len, head.query.at,
+                           head.query.len).reason != POLICY_ALLOWED) {
+                conn_refuse(p, c, POLICY_DENY_METHOD, inspect_carries(&head));
+                return false;
+        }
         if (v.rule >= 0 && p->policy.rules[v.rule].inject) {
                 conn_refuse(p, c, POLICY_DENY_INJECT, "a secret goes over verified TLS only");
+                return false;
+        }
+        if (look_foreign(&head)) {
+                conn_refuse(p, c, POLICY_DENY_INJECT, "a secret's placeholder over plain HTTP");
                 return false;
         }
         if (!v.check_refs)

@@ -50,7 +50,7 @@ void inspect_wipe(struct inspect *in)
 {
         mask_wipe(&in->mask);
         tls_wipe(&in->client);
-        if (in->has_upstream || in->kept || in->dial_asked)
+        if (in->has_upstream || in->last_words || in->dial_asked)
                 tls_wipe(&in->upstream);
         explicit_bzero(in->in.bytes, in->in.len);
         explicit_bzero(in->back.bytes, in->back.len);
@@ -247,7 +247,7 @@ static void drop_upstream(struct inspect *in)
 {
         if (!in->has_upstream)
                 return;
-        tls_wipe(&in->upstream);
+        tls_close(&in->upstream); /* or the host would forget the session */
         in->has_upstream = false;
         in->upstream_eof = false;
         in->reused = false;
@@ -457,7 +457,8 @@ static bool listing(struct inspect *in, struct inspect_world *w)
                 struct http1_text piece;
 
                 len = len < room ? len : room;
-                if (!len || !body_next(&in->request, in->in.bytes + in->in.at, len, &used, &piece)) {
+                if (!len ||
+                    !body_next(&in->request, in->in.bytes + in->in.at, len, &used, &piece)) {
                         in->client_keeps = false;
                         in->decision.why = "the push's body is malformed";
                         refuse(in, w, 400, POLICY_DENY_REQUEST);
@@ -895,8 +896,13 @@ enum inspect_event inspect_run(struct inspect *in, struct inspect_world *w)
                         in->decided = false;
                         return INSPECT_DECIDED;
                 }
+                if (in->last_words) {
+                        in->last_words = false;
+                        tls_wipe(&in->upstream);
+                }
                 if (in->hang_up) {
                         in->hang_up = false;
+                        in->last_words = true;
                         return INSPECT_HANG_UP;
                 }
                 if (in->phase == INSPECT_ENDED)

@@ -66,7 +66,7 @@ struct inspect_world {
 enum inspect_event {
         INSPECT_WAIT,    /* for bytes, room, or an answer of the caller's */
         INSPECT_DIAL,    /* connect to the host; answer by inspect_dialled or _undialled */
-        INSPECT_HANG_UP, /* close the upstream socket; the connection goes on */
+        INSPECT_HANG_UP, /* write what tls_out(&in->upstream) has, once, and close its socket */
         INSPECT_DECIDED, /* in->decision is to be journalled */
         INSPECT_OVER,    /* close both sockets, then inspect_wipe */
 };
@@ -121,6 +121,7 @@ struct inspect {
         bool has_upstream; /* the engine below is in use */
         bool reused;       /* … for more than one request */
         bool dial_asked, hang_up, decided;
+        bool last_words; /* the engine still holds a goodbye */
         bool kept; /* the session of this upstream connection is remembered */
 
         struct inspect_body request, response, hidden; /* hidden: what is left to drain */

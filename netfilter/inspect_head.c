@@ -24,10 +24,24 @@ static bool reads_only(const struct http1 *h)
         return false;
 }
 
+const char *inspect_carries(const struct http1 *h)
+{
+        if (h->overrides_method)
+                return "a method override needs a rule that allows POST";
+        if (h->websocket)
+                return "a WebSocket needs a rule that allows POST";
+        if (reads_only(h) && h->body != HTTP1_NONE)
+                return "a body here needs a rule that allows POST";
+        return NULL;
+}
+
 static struct policy_request_verdict ask(const struct inspect *in, const struct inspect_world *w,
                                          const struct http1 *h, const char *method, size_t len)
 {
-        return policy_request(w->policy, &in->verdict, method, len, h->path.at, h->path.len,
+        static const struct http1_text root = { "/", 1 };
+        struct http1_text path = h->form == HTTP1_ASTERISK ? root : h->path;
+
+        return policy_request(w->policy, &in->verdict, method, len, path.at, path.len,
                               h->query.at, h->query.len);
 }
 
@@ -37,7 +51,7 @@ static bool same_host(const struct inspect *in, const struct http1 *h)
         const struct host *ours = &in->verdict.host;
         struct host asked;
 
-        if (host_parse(&asked, h->host.at, h->host.len) != NAME_OK)
+        if (!h->host.len || host_parse(&asked, h->host.at, h->host.len) != NAME_OK)
                 return false;
         if (h->port && h->port != in->verdict.port)
                 return false;
@@ -66,14 +80,10 @@ static enum policy_reason judge(struct inspect *in, struct inspect_world *w,
         d->rule = v->rule;
         if (v->reason != POLICY_ALLOWED)
                 return v->reason;
-        if ((reads_only(h) && (h->body != HTTP1_NONE || h->websocket)) || h->overrides_method)
-                if (ask(in, w, h, "POST", 4).reason != POLICY_ALLOWED) {
-                        d->why = h->websocket ? "a WebSocket needs a rule that allows POST"
-                                 : h->overrides_method
-                                         ? "a method override needs a rule that allows POST"
-                                         : "a body here needs a rule that allows POST";
-                        return POLICY_DENY_METHOD;
-                }
+        if (inspect_carries(h) && ask(in, w, h, "POST", 4).reason != POLICY_ALLOWED) {
+                d->why = inspect_carries(h);
+                return POLICY_DENY_METHOD;
+        }
         if (v->check_refs && http1_header(h, "content-encoding").at) {
                 d->why = "the refs of a compressed push can't be read";
                 return POLICY_DENY_GIT;
@@ -120,7 +130,8 @@ static enum inject_status put_injected(struct inspect *in, struct inspect_world 
                 if (http1_ends_here(h, at->name) || dropped(at->name))
                         continue;
                 /* Where it may go, others still may not. */
-                if (inject_foreign(w->inject, here ? rule->value : NULL, at->value.at,
+                if (inject_foreign(w->inject, NULL, at->name.at, at->name.len) ||
+                    inject_foreign(w->inject, here ? rule->value : NULL, at->value.at,
                                    at->value.len))
                         return INJECT_FOREIGN;
                 if (here && at->value.len < sizeof(value)) {
@@ -158,24 +169,36 @@ static enum inject_status put_injected(struct inspect *in, struct inspect_world 
         return INJECT_OK;
 }
 
-static bool foreign_anywhere(const struct inspect_world *w)
+bool inspect_foreign(const struct inject *i, const struct http1 *h)
 {
-        const struct http1 *h = &w->head;
-
-        if (inject_foreign(w->inject, NULL, h->target.at, h->target.len))
+        /* The whole head as it came, names and all; then what Basic hides. */
+        if (inject_foreign(i, NULL, h->method.at, h->head_len))
                 return true;
-        for (size_t i = 0; i < h->count; i++)
-                if (inject_foreign(w->inject, NULL, h->headers[i].value.at,
-                                   h->headers[i].value.len))
+        for (size_t k = 0; k < h->count; k++)
+                if (inject_foreign(i, NULL, h->headers[k].value.at, h->headers[k].value.len))
                         return true;
         return false;
 }
 
 /* --- requests --------------------------------------------------------------------------- */
 
+/* The host in its one spelling, whatever the client's was. */
+static void put_authority(const struct inspect *in, struct wr *w)
+{
+        bool v6 = in->verdict.host.literal && in->verdict.host.address.family == 6;
+
+        wr_str(w, v6 ? "[" : "");
+        wr_str(w, in->name);
+        wr_str(w, v6 ? "]" : "");
+        if (in->verdict.port != (in->tls ? 443 : 80))
+                wr_fmt(w, ":%u", (unsigned)in->verdict.port);
+}
+
 enum policy_reason inspect_request(struct inspect *in, struct inspect_world *w, bool *check_refs)
 {
         struct wr out = wr_of(in->up.bytes, sizeof(in->up.bytes));
+        char authority[TLS_NAME + 16];
+        struct wr a = wr_of(authority, sizeof(authority) - 1);
         struct policy_request_verdict v = { .rule = -1 };
         const struct policy_rule *rule;
         enum policy_reason reason;
@@ -207,7 +230,8 @@ enum policy_reason inspect_request(struct inspect *in, struct inspect_world *w, 
         rule = v.rule < 0 ? NULL : &w->policy->rules[v.rule];
         if (*check_refs)
                 h->expect_continue = false; /* we need the body first, and say so ourselves */
-        http1_put_request_line(&out, h, false, NULL);
+        put_authority(in, &a);
+        http1_put_request_line(&out, h, false, wr_cstr(&a));
         if (rule && rule->inject) {
                 enum inject_status s = INJECT_FOREIGN;
 
@@ -224,7 +248,7 @@ enum policy_reason inspect_request(struct inspect *in, struct inspect_world *w, 
                 }
                 in->masked = in->decision.injected;
         } else {
-                if (foreign_anywhere(w)) {
+                if (inspect_foreign(w->inject, h)) {
                         in->decision.why = inject_status_str(INJECT_FOREIGN);
                         return POLICY_DENY_INJECT;
                 }
@@ -250,7 +274,7 @@ enum policy_reason inspect_response(struct inspect *in, struct inspect_world *w,
         struct http1_text coding = http1_header(h, "content-encoding");
 
         if (in->masked && coding.at && !http1_text_is(coding, "identity")) {
-                in->decision.why = "the response is compressed, so the secret can't be masked in it";
+                in->decision.why = "a compressed response, in which the secret can't be masked";
                 return POLICY_DENY_INJECT;
         }
         if (in->masked)

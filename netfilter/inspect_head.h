@@ -9,6 +9,15 @@
 #include "netfilter/inspect.h"
 
 /*
+ * What a request carries out although its method only asks, as a sentence: such a thing
+ * needs a rule that lets POST through. NULL: nothing.
+ */
+const char *inspect_carries(const struct http1 *h);
+
+/* A placeholder is anywhere in the head, of whatever secret. */
+bool inspect_foreign(const struct inject *i, const struct http1 *h);
+
+/*
  * Judges the request in w->head. POLICY_ALLOWED: its head for the host is in in->up, its
  * body is in->request, and in->mask hides what was injected; *@check_refs as policy_request
  * says. Otherwise the reason, and in->decision.why may say more.

@@ -25,6 +25,8 @@ static uint64_t the_start_ms;
 static char the_phase[JOURNAL_PHASE] = "start";
 static char pending[LINE];
 static size_t pending_len;
+static uint64_t pending_ms; /* when the first of them came */
+static bool urgent;         /* one of them is a refusal */
 static uint64_t lost;
 static struct total totals[JOURNAL_HOSTS] LARGE_BUFFER;
 static size_t total_count;
@@ -53,9 +55,22 @@ void journal_flush(void)
         if (the_fd >= 0 && write(the_fd, pending, pending_len) != (ssize_t)pending_len)
                 lost++;
         pending_len = 0;
+        urgent = false;
 }
 
-static void put_line(const struct wr *w)
+int journal_tick(uint64_t now, int at_most)
+{
+        uint64_t due = pending_ms + JOURNAL_MS;
+
+        if (!pending_len)
+                return at_most;
+        if (!urgent && now < due)
+                return at_most < 0 || (uint64_t)at_most > due - now ? (int)(due - now) : at_most;
+        journal_flush();
+        return at_most;
+}
+
+static void put_line(const struct wr *w, uint64_t now)
 {
         if (w->full || the_fd < 0) {
                 lost += w->full;
@@ -63,6 +78,8 @@ static void put_line(const struct wr *w)
         }
         if (pending_len + w->len > sizeof(pending))
                 journal_flush();
+        if (!pending_len)
+                pending_ms = now;
         memcpy(pending + pending_len, w->buf, w->len);
         pending_len += w->len;
 }
@@ -212,7 +229,8 @@ void journal_net(const struct net_event *e, const struct policy *p, uint64_t now
                 journal_net(&less, p, now);
                 return;
         }
-        put_line(&w);
+        urgent |= e->reason != POLICY_ALLOWED;
+        put_line(&w, now);
 }
 
 static void put_total(struct wr *w, const struct total *t, const char *host)
@@ -250,7 +268,7 @@ void journal_totals(uint64_t now)
                         others = (struct total){ 0 };
                 }
                 wr_str(&w, "]}\n");
-                put_line(&w);
+                put_line(&w, now);
         } while (i < total_count);
         journal_flush();
 }

@@ -5,9 +5,10 @@
  *     {"time":"…","ms":1432,"phase":"work","event":"net","verdict":"deny",
  *      "reason":"not-allowed","door":"connect","name":"evil.org","port":443,…}
  *
- * Lines are collected for one turn of the loop and written by journal_flush, whole lines
- * only, at most 4096 bytes a write, to a descriptor opened with O_APPEND: several
- * processes may write one file. A line that the disk has no room for is lost and counted.
+ * Lines are collected and written whole, at most 4096 bytes a write: a refusal at the end
+ * of its turn of the loop, the rest within JOURNAL_MS. The descriptor is opened with
+ * O_APPEND: several processes may write one file. A line that the disk has no room for is
+ * lost and counted.
  * Values hold what was asked for: queries, headers and bodies are never written.
  */
 #ifndef NETFILTER_JOURNAL_H
@@ -17,6 +18,7 @@
 #include "netfilter/policy.h"
 #include "netfilter/sock.h"
 
+#define JOURNAL_MS 20
 #define JOURNAL_PHASE 32
 #define JOURNAL_HOSTS 256 /* totals; later hosts are counted together */
 
@@ -44,6 +46,8 @@ void journal_open(int fd, uint64_t start_ms);
 void journal_phase(const char *phase);
 void journal_net(const struct net_event *e, const struct policy *p, uint64_t now_ms);
 void journal_flush(void);
+/* Writes what is due; the milliseconds until more will be, or @at_most. */
+int journal_tick(uint64_t now_ms, int at_most);
 
 /* Writes the totals as events "net_totals", as many lines as they need. */
 void journal_totals(uint64_t now_ms);

@@ -206,7 +206,10 @@ static void begin(struct proxy *p, const struct listener_slot *l, int fd)
 
 static void accept_some(struct proxy *p, struct listener_slot *l)
 {
-        for (int i = 0; i < ACCEPTS && p->accepting; i++) {
+        int most = l->busy ? ACCEPTS : 1;
+        int taken = 0;
+
+        for (; taken < most && p->accepting; taken++) {
                 int fd = accept4(l->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
                 if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
@@ -217,10 +220,13 @@ static void accept_some(struct proxy *p, struct listener_slot *l)
                         return;
                 }
                 if (fd < 0 && errno == EAGAIN)
-                        return;
+                        break;
                 if (fd >= 0) /* else: that one is gone already */
                         begin(p, l, fd);
         }
+        /* One at a time is one call each; when more wait, the next turn takes them all. */
+        l->busy = taken > 1 || (taken && p->now_ms == l->last_ms);
+        l->last_ms = p->now_ms;
 }
 
 void listen_event(struct proxy *p, struct ev_ref ref, uint32_t events)

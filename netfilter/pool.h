@@ -9,7 +9,7 @@
 
 #include "base/base.h"
 
-#define BUF_LEN (36 * 1024) /* a head of 32 KiB, and what we add to it */
+#define BUF_LEN ((size_t)36 * 1024) /* a head of 32 KiB, and what we add to it */
 #define BUF_COUNT 1024
 
 struct buf {

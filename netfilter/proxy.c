@@ -11,6 +11,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "netfilter/conn.h"
+#include "netfilter/look.h"
 #include "netfilter/names.h"
 #include "netfilter/proxy_options.h"
 
@@ -29,7 +30,7 @@
 #include <sys/syscall.h>
 
 #define EVENTS 64
-#define TEXT_MAX (64 * 1024) /* of resolv.conf and of hosts */
+#define TEXT_MAX ((size_t)64 * 1024) /* of resolv.conf and of hosts */
 #define OTHER_FDS 128        /* epoll, channels, resolver, warm pipes */
 
 static struct proxy the_proxy LARGE_BUFFER;
@@ -91,6 +92,7 @@ static void client_turn(struct proxy *p, struct conn *c)
                 answer_tcp(p, c);
                 break;
         case CONN_TUNNEL:
+        case CONN_LOOK:
         case CONN_FREE:
         case CONN_STATES:
                 break;
@@ -106,6 +108,10 @@ static void client_event(struct proxy *p, struct conn *c, uint32_t events)
                 return;
         if (c->state == CONN_TUNNEL) {
                 tunnel_event(p, c, true, events);
+                return;
+        }
+        if (c->state == CONN_LOOK) {
+                look_event(p, c, true, events);
                 return;
         }
         if (c->client.armed & EPOLLIN && events & (EPOLLIN | EPOLLHUP | EPOLLERR))
@@ -135,6 +141,8 @@ static void server_event(struct proxy *p, struct conn *c, uint32_t events)
                 return;
         else if (c->state == CONN_TUNNEL)
                 tunnel_event(p, c, false, events);
+        else if (c->state == CONN_LOOK)
+                look_event(p, c, false, events);
         else if (c->state == CONN_HEAD)
                 conn_drop_server(c); /* an idle connection that speaks or ends */
         else if (c->state == CONN_EXCHANGE) {
@@ -214,6 +222,9 @@ static void late(struct proxy *p, struct conn *c)
         case CONN_EXCHANGE:
                 conn_refuse(p, c, POLICY_DENY_UPSTREAM, "nothing moved for ten minutes");
                 return;
+        case CONN_LOOK:
+                look_late(p, c);
+                return;
         case CONN_TUNNEL:
         case CONN_LINGER:
         case CONN_GREET:
@@ -250,7 +261,8 @@ static int wait_ms(struct proxy *p)
 
         for (size_t i = 0; i < WAIT_COUNT; i++)
                 ms = ev_wait_ms(&p->waits[i], p->now_ms, ms);
-        return resolve_tick(p->now_ms, ms);
+        ms = resolve_tick(p->now_ms, ms);
+        return journal_tick(p->now_ms, ms);
 }
 
 static void serve(struct proxy *p)
@@ -260,7 +272,6 @@ static void serve(struct proxy *p)
         while (!p->ended) {
                 int n;
 
-                journal_flush();
                 n = epoll_wait(p->ev, events, EVENTS, wait_ms(p));
                 p->now_ms = now_ms();
                 for (int i = 0; i < n; i++)
@@ -497,6 +508,7 @@ int main(int argc, char **argv)
         must(pool_open(), "buffers");
         must(conn_open_table(p), "table of connections");
         must(control_open(p), "policy tables");
+        look_open(&o);
         names_init();
         open_signals(p);
         open_journal(&o, o.start_ms ? o.start_ms : p->now_ms);
@@ -509,6 +521,8 @@ int main(int argc, char **argv)
                 open_control(p, &o);
         } else {
                 own_policy(p, &o);
+                if (o.secrets)
+                        must(control_secrets_file(o.secrets, o.placeholders), o.secrets);
                 open_listeners(p, &o);
         }
         become_role(&o);

@@ -29,6 +29,8 @@ static const char usage[] =
         "  --resolv FILE           name servers (/etc/resolv.conf)\n"
         "  --hosts FILE            names that need no server (/etc/hosts)\n"
         "  --ca-bundle FILE        certificates that a server may have (may be given again)\n"
+        "  --secrets FILE          NAME=VALUE lines that rules may inject\n"
+        "  --placeholders FILE     where NAME=PLACEHOLDER lines go: what clients get instead\n"
         "  --ca-out FILE           where the certificate goes that clients have to trust\n"
         "  --mark N                SO_MARK of everything that goes out\n"
         "  --uid N --gid N         become that user\n"
@@ -173,6 +175,10 @@ static int take(struct proxy_options *o, const char *option, const char *value)
                 o->resolv = value;
         else if (!strcmp(option, "--hosts"))
                 o->hosts = value;
+        else if (!strcmp(option, "--secrets"))
+                o->secrets = value;
+        else if (!strcmp(option, "--placeholders"))
+                o->placeholders = value;
         else if (!strcmp(option, "--ca-out"))
                 o->ca_out = value;
         else
@@ -184,7 +190,7 @@ static int check(struct proxy_options *o, bool mode)
 {
         if (o->policy.full)
                 return wrong("--rules", "the policy is too long");
-        if (o->control >= 0 && (o->policy.len || o->learn || o->listen_count || o->dns_count))
+        if (o->control >= 0 && (o->policy.len || o->secrets || o->placeholders || o->learn || o->listen_count || o->dns_count))
                 return wrong("--control", "policy and listeners come through it");
         if (o->control < 0 && !mode)
                 wr_str(&o->policy, o->learn ? "mode full\n" : "mode limited\n");

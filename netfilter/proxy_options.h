@@ -20,6 +20,7 @@ struct proxy_options {
         const char *resolv, *hosts;
         const char *bundles[OPTIONS_BUNDLES]; /* --ca-bundle */
         size_t bundle_count;
+        const char *secrets, *placeholders; /* files, by itself only */
         const char *ca_out;  /* a path; --ca-out-fd is a number */
         int ca_out_fd;
         bool set_ids;

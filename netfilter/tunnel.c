@@ -13,7 +13,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define ONE_MOVE (256 * 1024) /* bytes, then others have their turn */
+#define ONE_MOVE ((size_t)256 * 1024) /* bytes, then others have their turn */
 
 struct way {
         struct side *from, *to;

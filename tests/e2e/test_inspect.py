@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """What looks into TLS: real clients, real TLS servers, and what really arrived at them.
 
-A probe (tests/probe/inspect.c) puts the machine of netfilter/inspect.h between a port and
-one origin here. Every case reads at the origin what came through, not only what the
-client was told.
+Most cases run twice: through a probe (tests/probe/inspect.c) that has the machine of
+netfilter/inspect.h and little else, and through airlock-proxy. Every case reads at the
+origin what came through, not only what the client was told.
 """
 import base64
 import json
@@ -19,11 +19,35 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import ROOT, case, main, skip, start, until  # noqa: E402
+from lib import ROOT, main, skip, start, until  # noqa: E402
+from lib import case as register  # noqa: E402
 
 PROBE = os.environ.get("PROBE_INSPECT", ROOT + "/build/release/probe_inspect")
+PROXY = ROOT + "/build/release/airlock-proxy"
 TRUST = ROOT + "/build/release/airlock-trust"
 SECRET = "ghp_Zz91aXc77QpLmN0oRsTuVwXyZ23456789AbC"
+
+backend = "probe"
+
+
+def case(function):
+    """Once in front of the probe, once through the proxy."""
+    def through_the_proxy():
+        global backend
+        backend = "proxy"
+        try:
+            function()
+        finally:
+            backend = "probe"
+    register(function)
+    through_the_proxy.__name__ = function.__name__ + "_through_the_proxy"
+    register(through_the_proxy)
+    return function
+
+
+def probe_only(function):
+    return register(function)
+
 
 _dir = tempfile.TemporaryDirectory()
 D = _dir.name
@@ -188,26 +212,51 @@ def free_port():
 
 
 class Probe:
-    """The machine in front of an origin; rules are for host=a.example and its port."""
+    """What is in front of an origin; rules are for host=a.example and its port."""
 
     def __init__(self, origin, *rules, mode="tls", name="a.example", secrets="", dead=False):
-        if not os.path.exists(PROBE):
-            skip("build/release/probe_inspect is not built")
         pki()
-        self.port, self.name = free_port(), name
         self.dir = tempfile.mkdtemp(dir=D)
+        self.ca = self.dir + "/ca.pem"
+        self.name, self.proxied = name, backend == "proxy"
+        self.placeholders, self.lines = {}, []
+        there = free_port() if dead else origin.port
+        self.port = there if self.proxied else free_port()
+        self.door = free_port()
         with open(self.dir + "/policy", "w") as f:
-            f.write("mode limited\n")
+            f.write("" if self.proxied else "mode limited\n")
             for rule in rules:
                 f.write("rule host=%s ports=%d %s\n" % (name, self.port, rule))
+            if self.proxied and name != "127.0.0.1":
+                f.write("rule host=127.0.0.1 ports=%d raw=1\n" % self.port)
         with open(self.dir + "/secrets", "w") as f:
-            f.write(secrets)
-        self.ca = self.dir + "/ca.pem"
-        self.process = start([PROBE, str(self.port), str(free_port() if dead else origin.port),
-                              name, str(self.port), self.dir + "/policy", self.ca,
-                              D + "/root.pem", self.dir + "/secrets", mode],
+            f.write(secrets.replace("\0", "\n") if self.proxied else secrets)
+        (self.start_proxy if self.proxied else self.start_probe)(mode, there)
+
+    def start_proxy(self, mode, there):
+        if not os.path.exists(PROXY):
+            skip("build/release/airlock-proxy is not built")
+        with open(self.dir + "/hosts", "w") as f:
+            f.write("127.0.0.1 %s\n" % self.name)
+        self.process = start([PROXY, "--listen", "127.0.0.1:%d" % self.door, "--rules",
+                              self.dir + "/policy", "--hosts", self.dir + "/hosts", "--ca-out",
+                              self.ca, "--ca-bundle", D + "/root.pem", "--journal",
+                              self.dir + "/journal", "--secrets", self.dir + "/secrets",
+                              "--placeholders", self.dir + "/placeholders"],
                              stderr=subprocess.STDOUT)
-        self.placeholders, self.lines = {}, []
+        line = self.process.stdout.readline().decode()
+        assert "listening" in line, line
+        with open(self.dir + "/placeholders") as f:
+            self.placeholders = dict(line.rstrip("\n").split("=", 1) for line in f)
+        self.env = {"https_proxy": "http://127.0.0.1:%d" % self.door, "no_proxy": ""}
+
+    def start_probe(self, mode, there):
+        if not os.path.exists(PROBE):
+            skip("build/release/probe_inspect is not built")
+        self.env = {}
+        self.process = start([PROBE, str(self.port), str(there), self.name, str(self.port),
+                              self.dir + "/policy", self.ca, D + "/root.pem",
+                              self.dir + "/secrets", mode], stderr=subprocess.STDOUT)
         while True:
             line = self.process.stdout.readline().decode()
             assert line, "the probe ended"
@@ -219,24 +268,56 @@ class Probe:
         threading.Thread(target=self.collect, daemon=True).start()
 
     def collect(self):
-        for line in self.process.stdout:
-            self.lines.append(line.decode().strip())
+        try:
+            for line in self.process.stdout:
+                self.lines.append(line.decode().strip())
+        except ValueError:
+            pass  # the case is over
+
+    def decisions(self):
+        if not self.proxied:
+            return self.lines
+        with open(self.dir + "/journal") as f:
+            events = [json.loads(line) for line in f]
+        return ["%s %s %s %s %s" % (e.get("reason", "allowed"), e.get("status", 0),
+                                    e.get("method", "-"), e.get("path", "-"), e.get("detail", ""))
+                for e in events if e["event"] == "net"]
 
     def said(self, start_of_line):
-        return until(lambda: [x for x in self.lines if x.startswith(start_of_line)],
+        return until(lambda: [x for x in self.decisions() if x.startswith(start_of_line)],
                      "a decision %r among %r" % (start_of_line, self.lines))
 
     def url(self, path="/"):
         return "https://%s:%d%s" % (self.name, self.port, path)
 
+    def way(self, ca=None):
+        """curl's options for the way there."""
+        there = (["-x", self.env["https_proxy"]] if self.proxied else
+                 ["--resolve", "%s:%d:127.0.0.1" % (self.name, self.port)])
+        return ["-sS", "--max-time", "10", "--cacert", ca or self.ca, *there]
+
     def curl(self, *arguments, path="/", ca=None):
         """(status, headers and body as text)"""
-        r = subprocess.run(["curl", "-sS", "-i", "--max-time", "10", "--cacert", ca or self.ca,
-                            "--resolve", "%s:%d:127.0.0.1" % (self.name, self.port),
-                            "-w", "\n%{http_code}", *arguments, self.url(path)],
+        r = subprocess.run(["curl", *self.way(ca), "-i", "--suppress-connect-headers", "-w",
+                            "\n%{http_code}", *arguments, self.url(path)],
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         text = r.stdout.decode("utf-8", "replace")
         return int(text.rsplit("\n", 1)[1] or 0), text
+
+    def socket(self):
+        s = socket.create_connection(("127.0.0.1", self.door if self.proxied else self.port),
+                                     timeout=10)
+        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self.proxied:
+            s.sendall(b"CONNECT %s:%d HTTP/1.1\r\nHost: x\r\n\r\n" %
+                      (self.name.encode(), self.port))
+            head = b""
+            while not head.endswith(b"\r\n\r\n"):
+                piece = s.recv(1)
+                assert piece, head
+                head += piece
+            assert b" 200 " in head, head
+        return s
 
     def connect(self, alpn=None, sni=None):
         c = ssl.create_default_context(cafile=self.ca)
@@ -244,9 +325,7 @@ class Probe:
             c.set_alpn_protocols(alpn)
         if sni:
             c.check_hostname = False
-        s = socket.create_connection(("127.0.0.1", self.port), timeout=10)
-        s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return c.wrap_socket(s, server_hostname=sni or self.name)
+        return c.wrap_socket(self.socket(), server_hostname=sni or self.name)
 
     def raw(self, data, step=0):
         """Sends bytes inside of TLS and reads to the end."""
@@ -274,14 +353,20 @@ def host(p):
     return b"Host: a.example:%d\r\n" % p.port
 
 
+def s_client(p):
+    if p.proxied:
+        return ["-proxy", "127.0.0.1:%d" % p.door, "-connect", "%s:%d" % (p.name, p.port)]
+    return ["-connect", "127.0.0.1:%d" % p.port]
+
+
 # --- certificates ----------------------------------------------------------------------------
 
 
 @case
 def openssl_finds_nothing_wrong_with_authority_and_leaf():
     p = Probe(Origin(), "methods=GET")
-    leaf = subprocess.run(["openssl", "s_client", "-connect", "127.0.0.1:%d" % p.port,
-                           "-servername", "a.example", "-CAfile", p.ca, "-verify_return_error"],
+    leaf = subprocess.run(["openssl", "s_client", *s_client(p), "-servername", "a.example",
+                           "-CAfile", p.ca, "-verify_return_error"],
                           input=b"", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
     assert b"Verify return code: 0 (ok)" in leaf, leaf
     with open(p.dir + "/leaf.pem", "wb") as f:
@@ -302,7 +387,7 @@ def openssl_finds_nothing_wrong_with_authority_and_leaf():
 @case
 def an_address_has_its_leaf_too():
     p = Probe(Origin(), "methods=GET", name="127.0.0.1")
-    s = subprocess.run(["openssl", "s_client", "-connect", "127.0.0.1:%d" % p.port, "-noservername",
+    s = subprocess.run(["openssl", "s_client", *s_client(p), "-noservername",
                         "-CAfile", p.ca, "-verify_return_error", "-verify_ip", "127.0.0.1"],
                        input=b"", stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
     assert b"Verify return code: 0 (ok)" in s, s
@@ -316,8 +401,7 @@ def sessions_are_resumed_on_both_sides():
     c = ssl.create_default_context(cafile=p.ca)
     session = None
     for i in range(2):
-        s = c.wrap_socket(socket.create_connection(("127.0.0.1", p.port), timeout=5),
-                          server_hostname="a.example", session=session)
+        s = c.wrap_socket(p.socket(), server_hostname="a.example", session=session)
         s.sendall(b"GET / HTTP/1.1\r\n" + host(p) + b"Connection: close\r\n\r\n")
         assert b"200 OK" in read_all(s)
         assert s.session_reused == bool(i)
@@ -370,7 +454,7 @@ def curl_keeps_its_connection_across_a_refusal():
     origin = Origin()
     p = Probe(origin, "methods=GET,HEAD")
     url = p.url("/x")
-    each = ["-sSi", "--cacert", p.ca, "--resolve", "a.example:%d:127.0.0.1" % p.port]
+    each = [*p.way(), "-i"]
     text = subprocess.run(["curl", *each, "-d", "a=b", url, "--next", *each, "-w",
                            "\n%{num_connects} %{http_code}", p.url("/y")],
                           stdout=subprocess.PIPE).stdout.decode()
@@ -393,7 +477,7 @@ socket.getaddrinfo = lambda h, *a, **k: real("127.0.0.1", *a, **k)
 print(len(urllib.request.urlopen(sys.argv[1], timeout=10).read()))
 """
     r = subprocess.run([sys.executable, "-c", code, p.url()], stdout=subprocess.PIPE,
-                       stderr=subprocess.STDOUT, env={**os.environ, "SSL_CERT_FILE": p.ca})
+                       stderr=subprocess.STDOUT, env={**os.environ, **p.env, "SSL_CERT_FILE": p.ca})
     assert r.stdout == b"100000\n", r.stdout
 
 
@@ -401,6 +485,8 @@ print(len(urllib.request.urlopen(sys.argv[1], timeout=10).read()))
 def node_fetch_works_and_reuses_its_connection():
     if not shutil.which("node"):
         skip("no node")
+    if backend == "proxy":
+        skip("this node's fetch knows no proxy: transparent mode is for it")
     origin = Origin()
     p = Probe(origin, "methods=GET")
     code = """
@@ -436,8 +522,10 @@ def java_works_with_the_trust_store_that_airlock_writes():
             System.out.println(c.getResponseCode()); } }""")
     with open(p.dir + "/env") as f:
         env = dict(line.rstrip("\n").split("=", 1) for line in f)
-    r = subprocess.run(["java", "-Djdk.net.hosts.file=" + p.dir + "/hosts", p.dir + "/G.java",
-                        p.url()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+    way = (["-Dhttps.proxyHost=127.0.0.1", "-Dhttps.proxyPort=%d" % p.door] if p.proxied else
+           ["-Djdk.net.hosts.file=" + p.dir + "/hosts"])
+    r = subprocess.run(["java", *way, p.dir + "/G.java", p.url()], timeout=60,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                        env={**os.environ, **env})
     assert r.stdout == b"200\n", (r.stdout, r.stderr)
 
@@ -470,28 +558,30 @@ def what_two_readers_could_read_in_two_ways_is_refused():
     origin = Origin(answer=lambda r: r.reply(b"ok"))
     p = Probe(origin, "methods=GET,POST")
     h = host(p)
+    post, get = b"POST /x HTTP/1.1\r\n" + h, b"GET /x HTTP/1.1\r\n" + h
     second = b"GET /smuggled HTTP/1.1\r\n" + h + b"\r\n"
     rows = {
-        "CL.TE": b"POST /x HTTP/1.1\r\n" + h + b"Content-Length: 6\r\n"
+        "CL.TE": post + b"Content-Length: 6\r\n"
                  b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + second,
-        "TE.CL": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding: chunked\r\n"
+        "TE.CL": post + b"Transfer-Encoding: chunked\r\n"
                  b"Content-Length: 4\r\n\r\n5c\r\n" + second,
-        "two lengths": b"POST /x HTTP/1.1\r\n" + h + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
-        "a list of lengths": b"POST /x HTTP/1.1\r\n" + h + b"Content-Length: 0, 44\r\n\r\n",
-        "a plus": b"POST /x HTTP/1.1\r\n" + h + b"Content-Length: +5\r\n\r\nhello",
-        "space before colon": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-        "tab": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n",
-        "vertical tab": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
-        "folded": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
-        "xchunked": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        "chunked twice": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+        "two lengths": post + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
+        "a list of lengths": post + b"Content-Length: 0, 44\r\n\r\n",
+        "a plus": post + b"Content-Length: +5\r\n\r\nhello",
+        "space before colon": post + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        "tab": post + b"Transfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n",
+        "vertical tab": post + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+        "folded": post + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+        "xchunked": post + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "chunked twice": post + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
         "bare LF": b"GET /x HTTP/1.1\n" + h + b"\r\n",
-        "bare LF in a header": b"GET /x HTTP/1.1\r\n" + h + b"X: a\nContent-Length: 5\r\n\r\n",
-        "bare CR": b"GET /x HTTP/1.1\r\n" + h + b"X: a\rContent-Length: 5\r\n\r\n",
-        "NUL": b"GET /x HTTP/1.1\r\n" + h + b"X: a\0b\r\n\r\n",
+        "bare LF in a header": get + b"X: a\nContent-Length: 5\r\n\r\n",
+        "bare CR": get + b"X: a\rContent-Length: 5\r\n\r\n",
+        "NUL": get + b"X: a\0b\r\n\r\n",
         "Connection: Content-Length": b"POST /x HTTP/1.1\r\n" + h +
-                                      b"Connection: Content-Length\r\nContent-Length: 5\r\n\r\nhello",
-        "two hosts": b"GET /x HTTP/1.1\r\n" + h + b"Host: evil.example\r\n\r\n",
+                                      b"Connection: Content-Length\r\nContent-Length: 5"
+                                      b"\r\n\r\nhello",
+        "two hosts": get + b"Host: evil.example\r\n\r\n",
         "no host": b"GET /x HTTP/1.1\r\n\r\n",
         "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "user info": b"GET http://a.example@evil.example/x HTTP/1.1\r\n" + h + b"\r\n",
@@ -502,11 +592,13 @@ def what_two_readers_could_read_in_two_ways_is_refused():
     for why, data in rows.items():
         for step in (0, 1):
             out = p.raw(data, step)
-            assert out.startswith(b"HTTP/1.1 400 ") and b"x-airlock-denied: request" in out, (why, out)
+            assert out.startswith(b"HTTP/1.1 400 "), (why, out)
+            assert b"x-airlock-denied: request" in out, (why, out)
             assert out.count(b"HTTP/1.1 400") == 1 and b"200 OK" not in out, (why, out)
     assert not origin.requests, [r.path for r in origin.requests]
     # A chunk that lies about its size ends the connection; what the host got is cut short.
-    p.raw(b"POST /cut HTTP/1.1\r\n" + h + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n")
+    p.raw(b"POST /cut HTTP/1.1\r\n" + h +
+          b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n")
     assert not [r for r in origin.requests if r.path == "/cut"]
 
 
@@ -533,9 +625,12 @@ def a_request_for_another_host_is_refused_also_as_the_second():
 def a_tls_name_other_than_the_connections_is_refused():
     origin = Origin()
     p = Probe(origin, "methods=GET")
-    s = p.connect(sni="evil.example")
-    s.sendall(b"GET / HTTP/1.1\r\nHost: a.example:%d\r\n\r\n" % p.port)
-    assert read_all(s) == b""
+    try:
+        s = p.connect(sni="evil.example")
+        s.sendall(b"GET / HTTP/1.1\r\nHost: a.example:%d\r\n\r\n" % p.port)
+        assert read_all(s) == b""
+    except ConnectionResetError:
+        pass  # the proxy read the hello before it answered
     p.said("sni 0 -")
     assert not origin.connections
 
@@ -577,12 +672,12 @@ def bodies_go_both_ways_in_every_framing():
         f.write(body)
     for path in ("/length", "/chunked"):
         for headers in ([], ["-H", "Transfer-Encoding: chunked"], ["-H", "Expect: 100-continue"]):
-            r = subprocess.run(["curl", "-sS", "--max-time", "10", "--cacert", p.ca, "--resolve",
-                                "a.example:%d:127.0.0.1" % p.port, *headers, "--data-binary",
+            r = subprocess.run(["curl", *p.way(), *headers, "--data-binary",
                                 "@" + p.dir + "/body", p.url(path)], stdout=subprocess.PIPE)
             assert r.stdout == body, (path, headers, len(r.stdout))
     out = p.raw(b"POST /chunked HTTP/1.0\r\n" + host(p) + b"Content-Length: 5\r\n\r\nhello")
-    assert out.endswith(b"\r\n\r\nhello") and b"chunked" not in out.split(b"\r\n\r\n")[0].lower(), out
+    assert out.endswith(b"\r\n\r\nhello"), out
+    assert b"chunked" not in out.split(b"\r\n\r\n")[0].lower(), out
 
 
 @case
@@ -624,8 +719,9 @@ def a_websocket_goes_through_where_post_may():
             r.s.sendall(data.upper())
     p = Probe(Origin(answer=answer), "methods=GET,POST")
     with p.connect() as s:
-        s.sendall(b"GET /ws HTTP/1.1\r\n" + host(p) + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-                  b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+        s.sendall(b"GET /ws HTTP/1.1\r\n" + host(p) + b"Connection: Upgrade\r\n"
+                  b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                  b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
         got = b""
         while b"hello" not in got:
             got += s.recv(4096)
@@ -650,7 +746,7 @@ def large_heads_are_bounded():
     assert code == 502 and "x-airlock-denied: upstream" in text, text
 
 
-@case
+@probe_only
 def without_tls_the_same_checks_hold_and_nothing_is_injected():
     origin = Origin(tls=False)
     p = Probe(origin, "methods=GET", mode="clear")
@@ -684,7 +780,8 @@ def a_secret_arrives_at_its_host_and_comes_back_masked():
     fake = p.placeholders["TOKEN"]
     assert len(fake) == len(SECRET) and fake != SECRET and fake.startswith("ghp_")
     for path in ("/length", "/chunked", "/slow"):
-        for headers in ([], ["-H", "Authorization: other"], ["-H", "Authorization: Bearer " + fake]):
+        for headers in ([], ["-H", "Authorization: other"],
+                        ["-H", "Authorization: Bearer " + fake]):
             code, text = p.curl(*headers, path=path)
             assert code == 200, text
             assert origin.requests[-1].headers["authorization"] == "Bearer " + SECRET
@@ -743,6 +840,8 @@ def a_missing_secret_is_a_refusal_and_plain_http_gets_none():
     p = Probe(origin, INJECT)
     code, text = p.curl()
     assert code == 403 and "x-airlock-denied: inject" in text and not origin.requests, text
+    if backend == "proxy":
+        return
     plain = Origin(tls=False)
     p = Probe(plain, INJECT, mode="clear", secrets="TOKEN=%s\0" % SECRET)
     with socket.create_connection(("127.0.0.1", p.port)) as s:
@@ -760,7 +859,7 @@ def a_secret_is_not_given_to_a_host_that_cannot_prove_itself():
     assert not origin.requests and SECRET.encode() not in origin.raw
 
 
-# --- git -------------------------------------------------------------------------------------------
+# --- git ---------------------------------------------------------------------------------
 
 
 def git_answer(directory):
@@ -788,7 +887,8 @@ def git_answer(directory):
 
 def repository():
     d = tempfile.mkdtemp(dir=D)
-    subprocess.run("git init -q --bare -b main app.git && git -C app.git config http.receivepack true"
+    subprocess.run("git init -q --bare -b main app.git && "
+                   "git -C app.git config http.receivepack true"
                    " && git init -q -b main w && cd w && git config user.email a@b && "
                    "git config user.name a && seq 20000 > f && git add f && git commit -qm one && "
                    "git push -q ../app.git main", shell=True, check=True, cwd=d)
@@ -797,12 +897,13 @@ def repository():
 
 def git(p, d, *arguments):
     return subprocess.run(
-        ["git", "-c",
-         "http.curloptResolve=a.example:%d:127.0.0.1" % p.port, "-c", "protocol.version=2",
+        ["git", *([] if p.proxied else
+                   ["-c", "http.curloptResolve=a.example:%d:127.0.0.1" % p.port]),
+         "-c", "protocol.version=2",
          "-c", "user.email=a@b", "-c", "user.name=a", *arguments],
         cwd=d, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
         env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "HOME": d,
-             "GIT_SSL_CAINFO": p.ca})
+             "GIT_SSL_CAINFO": p.ca, **p.env})
 
 
 @case
@@ -855,7 +956,7 @@ def git_pushes_to_the_branch_that_the_rule_names_and_to_no_other():
 # --- trust stores --------------------------------------------------------------------------------
 
 
-@case
+@probe_only
 def the_authority_reaches_bundle_environment_and_trust_store():
     p = Probe(Origin(), "methods=GET")
     # A private copy of the stores, in a mount namespace of its own.
@@ -874,7 +975,8 @@ openssl verify -CAfile trust/ca-bundle.pem ca.pem
 test -e /usr/local/share/ca-certificates/airlock.crt
 curl -sS -o /dev/null -w '%{http_code}\n' --resolve a.example:$3:127.0.0.1 https://a.example:$3/
 """
-    r = subprocess.run(["unshare", "-m", *([] if os.getuid() == 0 else ["-r"]), "bash", "-c", script,
+    r = subprocess.run(["unshare", "-m", *([] if os.getuid() == 0 else ["-r"]), "bash", "-c",
+                        script,
                         "x", p.dir, TRUST, str(p.port)], stdout=subprocess.PIPE,
                        stderr=subprocess.STDOUT)
     if r.returncode and b"unshare" in r.stdout:

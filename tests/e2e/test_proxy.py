@@ -13,8 +13,9 @@ import threading  # noqa: E402
 import time  # noqa: E402
 
 from lib import case, main, skip, status, until  # noqa: E402
-from netlab import (ALLOWED, ALLOWED6, EVIL, OTHER, TMP, Child, Nameserver, Proxy, Server,  # noqa: E402
-                    ask, ask_dns, banner, certificate, client_context, drain, echo, http,
+from netlab import (ALLOWED, ALLOWED6, EVIL, OTHER, TMP, Child,  # noqa: E402
+                    Nameserver, Proxy, Server, ask, ask_dns, banner, client_context,
+                    drain, echo, http,
                     is_reset, memfd, parsed, query, read_response, socks, text_file, tunnel)
 
 web = Server(ALLOWED, 80, http)
@@ -286,6 +287,7 @@ def a_reset_on_one_side_is_one_on_the_other():
 def a_unix_socket_is_a_door_too():
     path = TMP + "/proxy.sock"
     proxy = allowing("--listen", "unix:" + path)
+    until(lambda: os.path.exists(path), "the socket")
     s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     s.settimeout(5)
     s.connect(path)
@@ -559,6 +561,8 @@ def a_new_policy_resets_everything_at_once():
     assert c.event(name="allowed.example", verdict="deny")["phase"] == "agent"
     assert c.event(name="allowed.example", port=22)["phase"] == "work"
     # The old address means nothing now, nor does another name get it.
+    back = ".".join(reversed(address.split("."))) + ".in-addr.arpa"
+    assert ask_dns(dns, back, 12) == (3, [])
     assert ask_dns(dns, "other.example")[1][0] != address
     assert port == c.port
 
@@ -642,8 +646,10 @@ def everything_goes_through_the_upstream_proxy_after_our_checks():
     c.listen(netlab.LISTEN_PROXY)
     reply = ask(c, get("http://allowed.example/", b"Connection: close\r\n"))
     assert b"x-airlock-denied: upstream" in reply  # the secret is not there yet
-    fd = memfd(b"OTHER=x\0PROXY_LOGIN=me:pass\0")
+    fd = memfd(b"OTHER=x\0PROXY_LOGIN=me:pass\0TOKEN=0123456789abcdef\0")
     assert c.send(netlab.SECRETS, fd=fd) == 0
+    given = os.pread(fd, 100, 0)  # placeholders; what is too short to be told has none
+    assert re.fullmatch(rb"TOKEN=[0-9]{10}[a-z]{6}\0+", given) and b"0123456" not in given, given
     os.close(fd)
     reply = ask(c, get("http://allowed.example/up", b"Connection: close\r\n"))
     assert b"GET /up 0\n" in reply, reply

@@ -8,7 +8,7 @@ import socket  # noqa: E402
 import subprocess  # noqa: E402
 import threading  # noqa: E402
 
-from lib import case, main, skip  # noqa: E402
+from lib import case, main, skip, until  # noqa: E402
 from netlab import (ALLOWED, TMP, Nameserver, Proxy, Server, certificate, have, http,  # noqa: E402
                     text_file)
 
@@ -70,6 +70,7 @@ def curl_by_socks():
 @case
 def curl_through_a_unix_socket():
     proxy = allowing("--listen", "unix:" + TMP + "/p.sock")
+    until(lambda: os.path.exists(TMP + "/p.sock"), "the socket")
     assert run(proxy, "curl", "-sS", "--noproxy", "*", "--unix-socket", TMP + "/p.sock",
                "--request-target", "http://allowed.example/unix", "http://allowed.example/unix"
                ) == b"GET /unix 0\n"
@@ -104,7 +105,8 @@ def node_by_connect():
         const r = http.request({host, port, method: 'CONNECT', path: 'allowed.example:443'});
         r.on('connect', (_, socket) => {
             const t = tls.connect({socket, servername: 'allowed.example'}, () =>
-                t.write('GET /node HTTP/1.1\\r\\nHost: allowed.example\\r\\nConnection: close\\r\\n\\r\\n'));
+                t.write('GET /node HTTP/1.1\\r\\nHost: allowed.example\\r\\n' +
+                        'Connection: close\\r\\n\\r\\n'));
             t.on('data', d => process.stdout.write(d));
         });
         r.end();""" % proxy.port

@@ -4,6 +4,7 @@ import netlab
 netlab.enter()
 
 import os  # noqa: E402
+import random  # noqa: E402
 import resource  # noqa: E402
 import socket  # noqa: E402
 import subprocess  # noqa: E402
@@ -252,7 +253,7 @@ def bytes_are_whole_in_many_parallel_tunnels():
     def one(seed):
         try:
             s = tunnel(proxy, "allowed.example:7")
-            data = (bytes([seed]) * 1000 + bytes(range(256))) * 800
+            data = (bytes([seed]) * 1000 + bytes(range(256))) * 400
             sender = threading.Thread(target=s.sendall, args=(data,))
             sender.start()
             got = b""
@@ -268,7 +269,7 @@ def bytes_are_whole_in_many_parallel_tunnels():
             s.close()
         except OSError as e:
             failures.append((seed, e))
-    threads = [threading.Thread(target=one, args=(i,)) for i in range(24)]
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(6)]
     for t in threads:
         t.start()
     for t in threads:
@@ -292,6 +293,99 @@ def clients_that_vanish_leave_nothing_behind():
     until(lambda: len(os.listdir("/proc/%d/fd" % proxy.pid)) <= before + 70, "all closed", 10)
     assert proxy.memory() < SMALL_KB + 700, proxy.memory()
     alive(proxy)
+
+
+ANSWERS = [b"HTTP/1.1 200 OK\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n",
+           b"\r\n", b"hello", b"5\r\nhello\r\n", b"0\r\n\r\n", b"HTTP/1.1 100 Continue\r\n\r\n",
+           b"HTTP/1.1 101 X\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", b"\0",
+           b"Connection: close\r\n", b"x" * 5000, b"HTTP/1.1 204 No\r\n\r\n"]
+QUESTIONS = [get("/"), get("/ws", b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
+                           b"Sec-WebSocket-Key: eA==\r\n"), b"5\r\nhello\r\n", b"0\r\n\r\n",
+             get("/").replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nContent-Length: 5"
+                                                       b"\r\n\r\nhello"),
+             get("/").replace(b"GET", b"POST").replace(b"\r\n\r\n", b"\r\nTransfer-Encoding: "
+                                                       b"chunked\r\n\r\n"),
+             b"CONNECT allowed.example:80 HTTP/1.1\r\nHost: a\r\n\r\n",
+             b"CONNECT allowed.example:443 HTTP/1.1\r\nHost: a\r\n\r\n",
+             b"CONNECT allowed.example:12 HTTP/1.1\r\nHost: a\r\n\r\n", b"X" * 40000,
+             b"GET / HTTP/1.1\r\nHost: allowed.example\r\n\r\n", b"\5\1\0",
+             b"\5\1\0\3\x0fallowed.example\0\x50", b"\5\1\0\3\x0fallowed.example\0\x0c",
+             b"\x16\x03\x01\x00\x80\x01\x00\x00\x7c\x03\x03" + b"r" * 32]
+
+
+def any_answer(server, connection):
+    connection.settimeout(0.5)
+    for _ in range(random.randrange(1, 6)):
+        if random.random() < 0.6:
+            connection.recv(65536)
+        for _ in range(random.randrange(5)):
+            connection.sendall(random.choice(ANSWERS))
+
+
+def any_question(proxy, stop):
+    while time.monotonic() < stop:
+        try:
+            with proxy.connect(1) as s:
+                for _ in range(random.randrange(1, 7)):
+                    data = bytearray(random.choice(QUESTIONS))
+                    if random.random() < 0.2:
+                        data[random.randrange(len(data))] = random.randrange(256)
+                    s.sendall(data[:random.randrange(len(data) + 1)]
+                              if random.random() < 0.2 else data)
+                if random.random() < 0.3:
+                    s.shutdown(socket.SHUT_WR)
+                    s.recv(65536)
+        except OSError:
+            pass
+
+
+@case
+def rubbish_from_both_sides_ends_nothing():
+    seed = int(time.time())
+    random.seed(seed)
+    servers = [Server("93.184.216.11", port, any_answer) for port in (12, 80, 443)]
+    names.zone["allowed.example"] = (["93.184.216.11"], [])
+    try:
+        rules = text_file("rules3", "rule host=allowed.example ports=12,80,443\n")
+        proxy = Proxy("--rules", rules, "--allow", "other.example")
+        stop = time.monotonic() + 4
+        threads = [threading.Thread(target=any_question, args=(proxy, stop)) for _ in range(6)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(10)
+        assert proxy.process.poll() is None, "seed %d" % seed
+        until(lambda: len(os.listdir("/proc/%d/fd" % proxy.pid)) < 90, "all closed", 10)
+        assert len(proxy.journal()) > 100
+    finally:
+        names.zone["allowed.example"] = ([ALLOWED], [])
+        for s in servers:
+            s.close()
+
+
+@case
+def tunnels_work_where_splice_does_not():
+    script = text_file("no-splice", "#!/bin/sh\nexec strace -qq -o /dev/null -e trace=splice "
+                       "-e inject=splice:error=EINVAL %s \"$@\"\n" % netlab.PROXY)
+    os.chmod(script, 0o755)
+    if subprocess.run(["strace", "true"], capture_output=True).returncode:
+        skip("no strace here")
+    rules = text_file("rules", "rule host=allowed.example ports=7,9\n")
+    proxy = Proxy("--rules", rules, program=script)
+    s = tunnel(proxy, "allowed.example:7")
+    data = os.urandom(2000000)
+    sender = threading.Thread(target=s.sendall, args=(data,))
+    sender.start()
+    got = bytearray()
+    while len(got) < len(data):
+        piece = s.recv(65536)
+        assert piece, len(got)
+        got += piece
+    sender.join()
+    assert got == data
+    s.shutdown(socket.SHUT_WR)
+    assert drain(s) == b""
+    s.close()
 
 
 @case

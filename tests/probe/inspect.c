@@ -113,8 +113,14 @@ static void line_run(struct line *l)
                         l->connecting = l->upstream >= 0;
                         break;
                 case INSPECT_HANG_UP:
-                        if (l->upstream >= 0)
+                        if (l->upstream >= 0) {
+                                size_t len;
+                                const uint8_t *out = tls_out(&l->in.upstream, &len);
+
+                                (void)!write(l->upstream, out ? out : (const uint8_t *)"",
+                                             out ? len : 0);
                                 close(l->upstream);
+                        }
                         l->upstream = -1;
                         break;
                 case INSPECT_DECIDED:
@@ -219,7 +225,8 @@ static void prepare(char **argv)
         int fd;
 
         n = read_file(AT_FDCWD, argv[5], text, sizeof(text));
-        if (n < 0 || policy_parse(&policy, arena, sizeof(arena), text, (size_t)n, &e) != POLICY_OK) {
+        if (n < 0 ||
+            policy_parse(&policy, arena, sizeof(arena), text, (size_t)n, &e) != POLICY_OK) {
                 fprintf(stderr, "%s:%u: expected %s\n", argv[5], e.line, e.expected);
                 exit(1);
         }
