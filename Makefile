@@ -260,7 +260,8 @@ build/lint/%.analyzed: %.c Makefile | $(GENERATED)
 	@touch $@
 build/lint/%.tidied: %.c .clang-tidy Makefile | $(GENERATED)
 	@mkdir -p $(@D)
-	clang-tidy --quiet $< -- $(LANG_FLAGS) -isystem build/generated -isystem $(BEARSSL_INC)
+	clang-tidy --quiet $< -- $(LANG_FLAGS) -isystem build/generated \
+	        -isystem $(BEARSSL_INC)
 	@touch $@
 # The cleanup attribute is unknown to it (resourceLeak; the unit runner counts open
 # descriptors instead), and it sees neither the system's headers nor every caller.
@@ -326,9 +327,10 @@ $(BEARSSL_HOST): | build/bearssl/src
 	$(MAKE) -s -C build/bearssl/src lib CC=gcc CFLAGS='-std=gnu99 -W -Wall -g -O2 -fPIC' \
 	        BUILD=$(CURDIR)/$(@D)
 # Whoever includes <bearssl.h>; an order, so that an unpacked source rebuilds nothing.
-TLS_USER := $(SRC_airlock-proxy) init/trust.c tests/probe/bearssl.c tests/probe/inspect.c $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
+TLS_USER := $(SRC_airlock-proxy) init/trust.c tests/probe/bearssl.c tests/probe/inspect.c \
+        $(wildcard tests/unit/test_*.c tests/fuzz/*.c)
 $(foreach k,release asan cov,$(TLS_USER:%.c=build/$(k)/%.o)): | build/bearssl/src
-$(TLS:%.c=build/lint/%.analyzed) $(TLS:%.c=build/lint/%.tidied): | build/bearssl/src
+$(TLS_USER:%.c=build/lint/%.analyzed) $(TLS_USER:%.c=build/lint/%.tidied): | build/bearssl/src
 
 # --- what a fresh Debian machine lacks ----------------------------------------------------
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.

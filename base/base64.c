@@ -3,7 +3,10 @@
 
 static char digit(unsigned n)
 {
-        return "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"[n & 63];
+        static const char digits[] =
+                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+        return digits[n & 63];
 }
 
 void base64_put(struct wr *w, const void *bytes, size_t len)
@@ -20,8 +23,12 @@ void base64_put(struct wr *w, const void *bytes, size_t len)
                         n |= b[i + 2];
                 text[0] = digit(n >> 18);
                 text[1] = digit(n >> 12);
-                text[2] = i + 1 < len ? digit(n >> 6) : '=';
-                text[3] = i + 2 < len ? digit(n) : '=';
+                text[2] = '=';
+                if (i + 1 < len)
+                        text[2] = digit(n >> 6);
+                text[3] = '=';
+                if (i + 2 < len)
+                        text[3] = digit(n);
                 wr_bytes(w, text, sizeof(text));
         }
 }

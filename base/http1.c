@@ -201,6 +201,7 @@ bool http1_ends_here(const struct http1 *h, struct http1_text name)
         static const char *const ends[] = {
                 "connection", "keep-alive", "te",     "trailer", "transfer-encoding",
                 "upgrade",    "host",       "expect", "content-length", "http2-settings",
+                "close", /* no header, but our own Connection: close would name it */
         };
 
         for (size_t i = 0; i < COUNT(ends); i++) {
@@ -575,6 +576,7 @@ static enum http1_status read_response(struct http1 *h, struct http1_text head,
 {
         enum http1_status s = read_status_line(h, next_line(&head));
         bool connected = http1_text_is(method, "connect") && h->code / 100 == 2;
+        bool claims_body;
 
         if (!s)
                 s = read_headers(h, head);
@@ -582,6 +584,9 @@ static enum http1_status read_response(struct http1 *h, struct http1_text head,
                 s = read_framing(h);
         if (s)
                 return s;
+        claims_body = h->body != HTTP1_NONE;
+        if (h->code < 200 && h->code != 101 && claims_body)
+                return HTTP1_LENGTHS; /* what follows: a body, or the real response? */
         if (h->code == 101 || connected) {
                 h->body = HTTP1_TUNNEL;
                 h->websocket = h->code == 101 && upgrades_to_websocket(h);
@@ -591,7 +596,8 @@ static enum http1_status read_response(struct http1 *h, struct http1_text head,
         } else if (h->body == HTTP1_NONE && !h->has_length) {
                 h->body = HTTP1_UNTIL_CLOSE;
         }
-        if (h->body == HTTP1_TUNNEL || h->body == HTTP1_UNTIL_CLOSE)
+        if (h->body == HTTP1_TUNNEL || h->body == HTTP1_UNTIL_CLOSE ||
+            (h->code == 204 && claims_body))
                 h->keep_alive = false;
         return HTTP1_OK;
 }

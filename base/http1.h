@@ -111,7 +111,8 @@ MUST_USE enum http1_status http1_parse_request(struct http1 *h, const char *buf,
 
 /*
  * The same for the response to a request of @method ("HEAD" and "CONNECT" matter). A
- * 1xx but 101 is a message of its own without a body: the real one follows.
+ * 1xx but 101 is a message of its own without a body: the real one follows. A 204 that
+ * claims a body is not to be followed by another response (keep_alive is false).
  */
 MUST_USE enum http1_status http1_parse_response(struct http1 *h, const char *buf, size_t len,
                                                 size_t *scanned, const char *method,

@@ -120,6 +120,17 @@ static void line_end(struct anchors_reader *r)
         r->line_len = 0;
 }
 
+/* BearSSL's decoder must not be given a byte after an error: it would run on from there. */
+static void push(struct anchors_reader *r, const uint8_t *der, size_t len)
+{
+        if (!r->inside || !len || r->decoder.err)
+                return;
+        if (r->decoder.decoded)
+                r->base64.bad = true; /* something behind the certificate */
+        else
+                br_x509_decoder_push(&r->decoder, der, len);
+}
+
 void anchors_feed(struct anchors_reader *r, const void *bytes, size_t len)
 {
         const char *text = bytes;
@@ -130,8 +141,7 @@ void anchors_feed(struct anchors_reader *r, const void *bytes, size_t len)
                 char c = text[i];
 
                 if (c == '\n') {
-                        if (r->inside && n)
-                                br_x509_decoder_push(&r->decoder, der, n);
+                        push(r, der, n);
                         n = 0;
                         line_end(r);
                         continue;
@@ -142,12 +152,11 @@ void anchors_feed(struct anchors_reader *r, const void *bytes, size_t len)
                         continue;
                 n += base64_take(&r->base64, c, der + n);
                 if (n > sizeof(der) - 3) {
-                        br_x509_decoder_push(&r->decoder, der, n);
+                        push(r, der, n);
                         n = 0;
                 }
         }
-        if (r->inside && n)
-                br_x509_decoder_push(&r->decoder, der, n);
+        push(r, der, n);
 }
 
 void anchors_end(struct anchors_reader *r)

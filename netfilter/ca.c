@@ -8,7 +8,7 @@
 #include <string.h>
 
 #define BACKDATED_S 3600 /* clocks in containers are late or early by a little */
-#define RENEW_S (6 * 3600)
+#define RENEW_S UINT64_C(21600)
 
 /* Object identifiers, as DER says them without tag and length. */
 static const uint8_t oid_organization[] = { 0x55, 0x04, 0x0a };

@@ -16,8 +16,8 @@
 
 #define CA_CERTIFICATE 1024 /* bytes at most: a name of 253 in subject and SAN fits */
 #define CA_LEAVES 64
-#define CA_LEAF_S (24 * 3600)
-#define CA_SELF_S (30 * 24 * 3600)
+#define CA_LEAF_S UINT64_C(86400)
+#define CA_SELF_S (30 * UINT64_C(86400))
 
 struct ca_key {
         br_ec_private_key secret;

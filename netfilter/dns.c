@@ -318,7 +318,9 @@ bool dns_ptr_address(const struct dns_query *q, struct address *a)
 
 static char with_case(char c, bool upper)
 {
-        return upper && c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
+        if (upper && c >= 'a' && c <= 'z')
+                return (char)(c - 'a' + 'A');
+        return c;
 }
 
 void dns_put_query(struct wr *w, uint16_t id, const struct name *name, uint16_t type,

@@ -297,7 +297,7 @@ static bool basic(const char *text, size_t len, struct wr *w)
 {
         struct base64 b = { 0 };
 
-        if (len < 6 || strncasecmp(text, "basic", 5) || (text[5] != ' ' && text[5] != '\t'))
+        if (len < 6 || strncasecmp(text, "basic", 5) != 0 || (text[5] != ' ' && text[5] != '\t'))
                 return false;
         for (size_t i = 6; i < len; i++) {
                 uint8_t bytes[3];

@@ -457,7 +457,8 @@ static bool listing(struct inspect *in, struct inspect_world *w)
                 struct http1_text piece;
 
                 len = len < room ? len : room;
-                if (!len || !body_next(&in->request, in->in.bytes + in->in.at, len, &used, &piece)) {
+                if (!len ||
+                    !body_next(&in->request, in->in.bytes + in->in.at, len, &used, &piece)) {
                         in->client_keeps = false;
                         in->decision.why = "the push's body is malformed";
                         refuse(in, w, 400, POLICY_DENY_REQUEST);

@@ -182,9 +182,23 @@ bool inspect_foreign(const struct inject *i, const struct http1 *h)
 
 /* --- requests --------------------------------------------------------------------------- */
 
+/* The host in its one spelling, whatever the client's was. */
+static void put_authority(const struct inspect *in, struct wr *w)
+{
+        bool v6 = in->verdict.host.literal && in->verdict.host.address.family == 6;
+
+        wr_str(w, v6 ? "[" : "");
+        wr_str(w, in->name);
+        wr_str(w, v6 ? "]" : "");
+        if (in->verdict.port != (in->tls ? 443 : 80))
+                wr_fmt(w, ":%u", (unsigned)in->verdict.port);
+}
+
 enum policy_reason inspect_request(struct inspect *in, struct inspect_world *w, bool *check_refs)
 {
         struct wr out = wr_of(in->up.bytes, sizeof(in->up.bytes));
+        char authority[TLS_NAME + 16];
+        struct wr a = wr_of(authority, sizeof(authority) - 1);
         struct policy_request_verdict v = { .rule = -1 };
         const struct policy_rule *rule;
         enum policy_reason reason;
@@ -216,7 +230,8 @@ enum policy_reason inspect_request(struct inspect *in, struct inspect_world *w, 
         rule = v.rule < 0 ? NULL : &w->policy->rules[v.rule];
         if (*check_refs)
                 h->expect_continue = false; /* we need the body first, and say so ourselves */
-        http1_put_request_line(&out, h, false, NULL);
+        put_authority(in, &a);
+        http1_put_request_line(&out, h, false, wr_cstr(&a));
         if (rule && rule->inject) {
                 enum inject_status s = INJECT_FOREIGN;
 
@@ -259,7 +274,7 @@ enum policy_reason inspect_response(struct inspect *in, struct inspect_world *w,
         struct http1_text coding = http1_header(h, "content-encoding");
 
         if (in->masked && coding.at && !http1_text_is(coding, "identity")) {
-                in->decision.why = "the response is compressed, so the secret can't be masked in it";
+                in->decision.why = "a compressed response, in which the secret can't be masked";
                 return POLICY_DENY_INJECT;
         }
         if (in->masked)

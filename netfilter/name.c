@@ -81,7 +81,9 @@ static uint32_t map(uint32_t c)
 
 static char lower(char c)
 {
-        return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        if (c >= 'A' && c <= 'Z')
+                return (char)(c - 'A' + 'a');
+        return c;
 }
 
 static bool is_name_byte(char c)
@@ -205,7 +207,7 @@ static void puny_encode(struct wr *w, const uint32_t *points, uint32_t count)
 
 static enum name_status put_unicode(struct wr *w, const char *s, size_t len)
 {
-        uint32_t points[NAME_LABEL_LEN];
+        uint32_t points[NAME_LABEL_LEN] = { 0 };
         size_t count = map_label(points, s, len);
         size_t start = w->len;
 

@@ -350,7 +350,6 @@ static bool is_ambiguous(unsigned c)
 static size_t put_path_byte(struct wr *w, const char *s, size_t len)
 {
         unsigned c = (unsigned char)s[0];
-        unsigned again;
 
         if (c == '%') {
                 if (!policy_unescape(s, len, &c) || is_ambiguous(c))
@@ -359,12 +358,6 @@ static size_t put_path_byte(struct wr *w, const char *s, size_t len)
                         wr_char(w, (char)c);
                 else
                         policy_put_escape(w, c);
-                /* "%252e": a server that decodes twice sees a dot */
-                if (c == '%' && len >= 5 && hex_value(s[3]) >= 0 && hex_value(s[4]) >= 0) {
-                        again = (unsigned)(hex_value(s[3]) << 4 | hex_value(s[4]));
-                        if (is_ambiguous(again) || again == '.' || again == '%')
-                                return 0;
-                }
                 return 3;
         }
         if (c <= ' ' || c == 0x7f || c == '\\' || c == '?' || c == '#' || c == 0xc0 || c == 0xc1)
@@ -386,6 +379,22 @@ static bool is_dots(const char *segment, size_t len)
         return (n == 1 && segment[0] == '.') || (n == 2 && segment[0] == '.' && segment[1] == '.');
 }
 
+/* "%252e" in a normal path: a server that decodes twice sees a dot. */
+static bool is_escaped_twice(const char *path, size_t len)
+{
+        for (size_t i = 0; i + 5 <= len; i++) {
+                unsigned c;
+
+                if (memcmp(path + i, "%25", 3) != 0 || hex_value(path[i + 3]) < 0 ||
+                    hex_value(path[i + 4]) < 0)
+                        continue;
+                c = (unsigned)(hex_value(path[i + 3]) << 4 | hex_value(path[i + 4]));
+                if (is_ambiguous(c) || c == '.' || c == '%')
+                        return true;
+        }
+        return false;
+}
+
 bool policy_path(char out[static POLICY_PATH_MAX], size_t *out_len, const char *path,
                  size_t len)
 {
@@ -405,14 +414,14 @@ bool policy_path(char out[static POLICY_PATH_MAX], size_t *out_len, const char *
                 if (!n || w.full)
                         return false;
         }
-        if (is_dots(out + start, w.len - start))
+        if (is_dots(out + start, w.len - start) || is_escaped_twice(out, w.len))
                 return false;
         out[w.len] = '\0';
         *out_len = w.len;
         return true;
 }
 
-/* --- may this request be sent? ----------------------------------------------------------------- */
+/* --- may this request be sent? ------------------------------------------------------------ */
 
 struct request {
         const char *method;

@@ -2,46 +2,52 @@
  * netfilter/policy.h - may the task reach this host, send this request, dial this address?
  * Text in, yes or no out. Pure: no I/O, no clock, no allocation.
  *
- * The text. Lines of words that one space separates; '#' begins a comment line; empty lines are
- * skipped. Values are percent-encoded: all but A-Z a-z 0-9 / * ? : , . - _ ~ @ [ ] is %XX.
- * A comma in a list separates, %2C is a comma.
+ * The text. Lines of words with one space between them; '#' begins a comment line; empty
+ * lines are skipped. Values are percent-encoded: all but A-Z a-z 0-9 / * ? : , . - _ ~ @ [ ]
+ * is %XX. In a list a comma separates, and %2C is a comma.
  *
- *     mode off|limited|full                    must be there, once
- *     preset none|common-dependencies|all      once at most
- *     methods GET,HEAD,OPTIONS                 for all hosts on 443 and 80, unless a rule says more
+ *     mode off|limited|full                  must be there, once
+ *     preset none|common-dependencies|all
+ *     methods GET,HEAD,OPTIONS               for every host on 443 and 80
  *     allow PATTERN
  *     deny PATTERN
- *     rule host=PATTERN [ports=443,80] [methods=GET,POST] [paths=/a/STAR,/b] [git=read|push]
- *          [branch=PATTERN] [raw=1] [inject=HEADER value=TEMPLATE] [name=N]      (one line)
- *     upstream http://HOST:PORT
+ *     rule host=PATTERN [ports=443,80] [methods=GET,POST] [paths=GLOB,GLOB]
+ *          [git=read|push] [branch=PATTERN] [raw=1] [inject=HEADER value=TEMPLATE]
+ *          [name=N]                          in one line
+ *     upstream http://HOST[:PORT]            the proxy to go through
  *     upstream-auth SECRETNAME
  *
  * PATTERN: a host name d (itself and its subdomains), *.d (its subdomains alone), an address
  * or a CIDR. The first line that is wrong makes the whole text wrong, and the policy that
  * is left allows nothing.
  *
- * Which hosts (limited). Deny wins: a deny pattern that matches the name, or an address
- * on the way, refuses. Else the patterns with the longest matching name (address: prefix)
- * decide, and they alone: rules on "api.a.org" hide all of "a.org" for that host. Among them, the rules
- * whose ports include the port come first, those of *.d before those of d, then in the
- * text's order; if there are none, an allow or the preset lets through 443 and 80. A rule's
- * ports are 443 and 80 unless it names its own.
- * full: the same, but what no rule takes is let through too: any public host, any port.
- * off: nothing. `preset all`: as if each name were allowed, on 443 and 80.
+ * Which hosts.
+ *   off       none.
+ *   limited   Deny wins: a deny pattern that matches the name, or an address on the way,
+ *             refuses. Otherwise the patterns with the longest matching name (for an
+ *             address: prefix) decide, and they alone: a rule on api.a.org hides for that
+ *             host all that is said about a.org. Among them the rules that take the port come
+ *             first, those of *.d before those of d, then in the text's order. Where
+ *             there is none, an allow or the preset lets 443 and 80 through.
+ *             `preset all`: as if each name were allowed, on 443 and 80.
+ *   full      as limited, but what no rule takes is let through too: any public host and port.
+ * A rule takes 443 and 80 unless it names its ports.
  *
  * What may be sent there. Port 443 has to be TLS with the name as its SNI and port 80 HTTP,
- * unless the rule is raw; on other ports anything goes that a rule lets through there, unless it
- * looks into requests. A rule looks inside if it has methods, paths, git or inject, or if `methods`
- * applies: on 443 and 80, without raw=1. raw=1 together with one that looks inside is an error.
- * A request is let through by the first rule for that host and port that agrees
- * with it. A rule without methods takes the text's `methods` (on 443 and 80); if there are none
- * either, a rule with git takes GET, HEAD and OPTIONS, and another one any. git=read lets upload-pack through, by POST too, and refuses receive-pack;
- * git=push lets both through, and with a branch the proxy checks each ref (git.h).
- * Paths match the normal form (policy_path) without query, by glob.h. A rule's path counts for its git requests too.
+ * unless the rule is raw. On other ports anything goes, unless the rule looks inside. A
+ * rule looks inside if it has methods, paths, git or inject, or if `methods` applies to it (on
+ * 443 and 80). raw=1 and such keys in one rule are an error; `methods` does not bind raw.
+ * A request is let through by the first rule for its host and port that agrees with it:
+ *   methods   the rule's; else `methods` (443 and 80); else, with git, GET, HEAD and OPTIONS;
+ *             else any.
+ *   paths     the normal form (policy_path), without query, by glob.h; git's requests too.
+ *   git       read lets upload-pack through, by POST too, and refuses receive-pack; push lets
+ *             both through, and the proxy checks the refs against branch (git.h). Requests
+ *             that are not git's go by methods.
  *
  * Which addresses. Special ones (address_special) are refused in every mode, whatever name
- * led there, unless a pattern of an allow or a rule that takes the port opens it (cidr_opens).
- * Address literals need such a pattern in limited mode; full lets public ones through.
+ * led there, unless a pattern of an allow, or of a rule that takes the port, opens them
+ * (cidr_opens). Address literals need a pattern in limited mode; full lets public ones through.
  */
 #ifndef NETFILTER_POLICY_H
 #define NETFILTER_POLICY_H
@@ -75,12 +81,13 @@ enum policy_reason {
         POLICY_DENY_ADDRESS,       /* "address": a special range */
         POLICY_DENY_LITERAL,       /* "literal": an address that no pattern names */
         POLICY_DENY_NAME,          /* "name": no valid host name */
-        POLICY_DENY_SNI,           /* "sni": SNI or inner Host is another name (from here on */
-        POLICY_DENY_NO_SNI,        /* "no-sni"                    the proxy gives the reasons) */
+        /* What follows is the proxy's to find; the words are kept together here. */
+        POLICY_DENY_SNI,           /* "sni": SNI or inner Host is another name */
+        POLICY_DENY_NO_SNI,        /* "no-sni" */
         POLICY_DENY_ECH,           /* "ech": the real name is encrypted */
         POLICY_DENY_NOT_TLS,       /* "not-tls": 443 without TLS */
         POLICY_DENY_REQUEST,       /* "request": not one clear HTTP request */
-        POLICY_DENY_INJECT,        /* "inject": a placeholder used elsewhere, or a secret is missing */
+        POLICY_DENY_INJECT,        /* "inject": a placeholder elsewhere, or no such secret */
         POLICY_DENY_RESOLVE,       /* "resolve": no address for the name */
         POLICY_DENY_UPSTREAM,      /* "upstream": nobody answers there */
         POLICY_DENY_TLS_UPSTREAM,  /* "tls-upstream": its certificate or TLS version */
@@ -172,17 +179,17 @@ enum policy_reason policy_address(const struct policy *p, const struct policy_ve
  * A path in its normal form, with a NUL: unreserved characters decoded, other
  * escapes in upper case, bytes over 0x7f escaped. False (POLICY_DENY_PATH) where servers
  * disagree: a dot segment (escaped, or with ;parameters), an empty segment but the last, a
- * backslash, an escaped slash, backslash, NUL or control, a broken escape, a double-escaped one of these,
- * too long. @path begins with '/' and has no query.
+ * backslash, an escaped slash, backslash or control byte, one of these or a dot escaped twice,
+ * a broken escape; and what is too long. @path begins with '/' and has no query.
  */
 MUST_USE bool policy_path(char out[static POLICY_PATH_MAX], size_t *out_len, const char *path,
                           size_t len);
 
 /*
  * May this request go to the host and port of @v (a policy_host that said POLICY_ALLOWED)?
- * @path as it came, without query; @query .. without '?', NULL: none. The result's rule is the one
- * that let it through: its inject applies and no other's. check_refs: the request is a push whose
- * refs have to be checked against the rule's branch.
+ * @path as it came, without query; @query without its '?', NULL: none. The result's rule is
+ * the one that let it through: its inject applies and no other's. check_refs: the request is
+ * a push whose refs have to be checked against the rule's branch.
  */
 struct policy_request_verdict {
         enum policy_reason reason;

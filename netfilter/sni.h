@@ -5,6 +5,10 @@
  * caller collects the bytes from the start of the stream and asks again. TLS 1.0 to 1.3
  * in their record format; SSL 2 hellos are SNI_NOT_TLS. The hello must be the first
  * message, and the only one up to its last record's end.
+ *
+ * Browsers send a made-up encrypted_client_hello (GREASE) that nobody can tell from a real
+ * one. A hello with ech may be answered by a TLS server of our own, which ignores
+ * it; passed through, its name proves nothing.
  */
 #ifndef NETFILTER_SNI_H
 #define NETFILTER_SNI_H

@@ -298,7 +298,8 @@ class Probe:
 
     def curl(self, *arguments, path="/", ca=None):
         """(status, headers and body as text)"""
-        r = subprocess.run(["curl", *self.way(ca), "-i", "--suppress-connect-headers", "-w", "\n%{http_code}", *arguments, self.url(path)],
+        r = subprocess.run(["curl", *self.way(ca), "-i", "--suppress-connect-headers", "-w",
+                            "\n%{http_code}", *arguments, self.url(path)],
                            stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         text = r.stdout.decode("utf-8", "replace")
         return int(text.rsplit("\n", 1)[1] or 0), text
@@ -364,7 +365,8 @@ def s_client(p):
 @case
 def openssl_finds_nothing_wrong_with_authority_and_leaf():
     p = Probe(Origin(), "methods=GET")
-    leaf = subprocess.run(["openssl", "s_client", *s_client(p), "-servername", "a.example", "-CAfile", p.ca, "-verify_return_error"],
+    leaf = subprocess.run(["openssl", "s_client", *s_client(p), "-servername", "a.example",
+                           "-CAfile", p.ca, "-verify_return_error"],
                           input=b"", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
     assert b"Verify return code: 0 (ok)" in leaf, leaf
     with open(p.dir + "/leaf.pem", "wb") as f:
@@ -522,7 +524,8 @@ def java_works_with_the_trust_store_that_airlock_writes():
         env = dict(line.rstrip("\n").split("=", 1) for line in f)
     way = (["-Dhttps.proxyHost=127.0.0.1", "-Dhttps.proxyPort=%d" % p.door] if p.proxied else
            ["-Djdk.net.hosts.file=" + p.dir + "/hosts"])
-    r = subprocess.run(["java", *way, p.dir + "/G.java", p.url()], stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=60,
+    r = subprocess.run(["java", *way, p.dir + "/G.java", p.url()], timeout=60,
+                       stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                        env={**os.environ, **env})
     assert r.stdout == b"200\n", (r.stdout, r.stderr)
 
@@ -555,28 +558,30 @@ def what_two_readers_could_read_in_two_ways_is_refused():
     origin = Origin(answer=lambda r: r.reply(b"ok"))
     p = Probe(origin, "methods=GET,POST")
     h = host(p)
+    post, get = b"POST /x HTTP/1.1\r\n" + h, b"GET /x HTTP/1.1\r\n" + h
     second = b"GET /smuggled HTTP/1.1\r\n" + h + b"\r\n"
     rows = {
-        "CL.TE": b"POST /x HTTP/1.1\r\n" + h + b"Content-Length: 6\r\n"
+        "CL.TE": post + b"Content-Length: 6\r\n"
                  b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + second,
-        "TE.CL": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding: chunked\r\n"
+        "TE.CL": post + b"Transfer-Encoding: chunked\r\n"
                  b"Content-Length: 4\r\n\r\n5c\r\n" + second,
-        "two lengths": b"POST /x HTTP/1.1\r\n" + h + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
-        "a list of lengths": b"POST /x HTTP/1.1\r\n" + h + b"Content-Length: 0, 44\r\n\r\n",
-        "a plus": b"POST /x HTTP/1.1\r\n" + h + b"Content-Length: +5\r\n\r\nhello",
-        "space before colon": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-        "tab": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n",
-        "vertical tab": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
-        "folded": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
-        "xchunked": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-        "chunked twice": b"POST /x HTTP/1.1\r\n" + h + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
+        "two lengths": post + b"Content-Length: 0\r\nContent-Length: 44\r\n\r\n",
+        "a list of lengths": post + b"Content-Length: 0, 44\r\n\r\n",
+        "a plus": post + b"Content-Length: +5\r\n\r\nhello",
+        "space before colon": post + b"Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
+        "tab": post + b"Transfer-Encoding:\tchunked\r\n\r\n0\r\n\r\n",
+        "vertical tab": post + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+        "folded": post + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+        "xchunked": post + b"Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
+        "chunked twice": post + b"Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
         "bare LF": b"GET /x HTTP/1.1\n" + h + b"\r\n",
-        "bare LF in a header": b"GET /x HTTP/1.1\r\n" + h + b"X: a\nContent-Length: 5\r\n\r\n",
-        "bare CR": b"GET /x HTTP/1.1\r\n" + h + b"X: a\rContent-Length: 5\r\n\r\n",
-        "NUL": b"GET /x HTTP/1.1\r\n" + h + b"X: a\0b\r\n\r\n",
+        "bare LF in a header": get + b"X: a\nContent-Length: 5\r\n\r\n",
+        "bare CR": get + b"X: a\rContent-Length: 5\r\n\r\n",
+        "NUL": get + b"X: a\0b\r\n\r\n",
         "Connection: Content-Length": b"POST /x HTTP/1.1\r\n" + h +
-                                      b"Connection: Content-Length\r\nContent-Length: 5\r\n\r\nhello",
-        "two hosts": b"GET /x HTTP/1.1\r\n" + h + b"Host: evil.example\r\n\r\n",
+                                      b"Connection: Content-Length\r\nContent-Length: 5"
+                                      b"\r\n\r\nhello",
+        "two hosts": get + b"Host: evil.example\r\n\r\n",
         "no host": b"GET /x HTTP/1.1\r\n\r\n",
         "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         "user info": b"GET http://a.example@evil.example/x HTTP/1.1\r\n" + h + b"\r\n",
@@ -587,11 +592,13 @@ def what_two_readers_could_read_in_two_ways_is_refused():
     for why, data in rows.items():
         for step in (0, 1):
             out = p.raw(data, step)
-            assert out.startswith(b"HTTP/1.1 400 ") and b"x-airlock-denied: request" in out, (why, out)
+            assert out.startswith(b"HTTP/1.1 400 "), (why, out)
+            assert b"x-airlock-denied: request" in out, (why, out)
             assert out.count(b"HTTP/1.1 400") == 1 and b"200 OK" not in out, (why, out)
     assert not origin.requests, [r.path for r in origin.requests]
     # A chunk that lies about its size ends the connection; what the host got is cut short.
-    p.raw(b"POST /cut HTTP/1.1\r\n" + h + b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n")
+    p.raw(b"POST /cut HTTP/1.1\r\n" + h +
+          b"Transfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n0\r\n\r\n")
     assert not [r for r in origin.requests if r.path == "/cut"]
 
 
@@ -665,10 +672,12 @@ def bodies_go_both_ways_in_every_framing():
         f.write(body)
     for path in ("/length", "/chunked"):
         for headers in ([], ["-H", "Transfer-Encoding: chunked"], ["-H", "Expect: 100-continue"]):
-            r = subprocess.run(["curl", *p.way(), *headers, "--data-binary", "@" + p.dir + "/body", p.url(path)], stdout=subprocess.PIPE)
+            r = subprocess.run(["curl", *p.way(), *headers, "--data-binary",
+                                "@" + p.dir + "/body", p.url(path)], stdout=subprocess.PIPE)
             assert r.stdout == body, (path, headers, len(r.stdout))
     out = p.raw(b"POST /chunked HTTP/1.0\r\n" + host(p) + b"Content-Length: 5\r\n\r\nhello")
-    assert out.endswith(b"\r\n\r\nhello") and b"chunked" not in out.split(b"\r\n\r\n")[0].lower(), out
+    assert out.endswith(b"\r\n\r\nhello"), out
+    assert b"chunked" not in out.split(b"\r\n\r\n")[0].lower(), out
 
 
 @case
@@ -710,8 +719,9 @@ def a_websocket_goes_through_where_post_may():
             r.s.sendall(data.upper())
     p = Probe(Origin(answer=answer), "methods=GET,POST")
     with p.connect() as s:
-        s.sendall(b"GET /ws HTTP/1.1\r\n" + host(p) + b"Connection: Upgrade\r\nUpgrade: websocket\r\n"
-                  b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
+        s.sendall(b"GET /ws HTTP/1.1\r\n" + host(p) + b"Connection: Upgrade\r\n"
+                  b"Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+                  b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n")
         got = b""
         while b"hello" not in got:
             got += s.recv(4096)
@@ -770,7 +780,8 @@ def a_secret_arrives_at_its_host_and_comes_back_masked():
     fake = p.placeholders["TOKEN"]
     assert len(fake) == len(SECRET) and fake != SECRET and fake.startswith("ghp_")
     for path in ("/length", "/chunked", "/slow"):
-        for headers in ([], ["-H", "Authorization: other"], ["-H", "Authorization: Bearer " + fake]):
+        for headers in ([], ["-H", "Authorization: other"],
+                        ["-H", "Authorization: Bearer " + fake]):
             code, text = p.curl(*headers, path=path)
             assert code == 200, text
             assert origin.requests[-1].headers["authorization"] == "Bearer " + SECRET
@@ -848,7 +859,7 @@ def a_secret_is_not_given_to_a_host_that_cannot_prove_itself():
     assert not origin.requests and SECRET.encode() not in origin.raw
 
 
-# --- git -------------------------------------------------------------------------------------------
+# --- git ---------------------------------------------------------------------------------
 
 
 def git_answer(directory):
@@ -876,7 +887,8 @@ def git_answer(directory):
 
 def repository():
     d = tempfile.mkdtemp(dir=D)
-    subprocess.run("git init -q --bare -b main app.git && git -C app.git config http.receivepack true"
+    subprocess.run("git init -q --bare -b main app.git && "
+                   "git -C app.git config http.receivepack true"
                    " && git init -q -b main w && cd w && git config user.email a@b && "
                    "git config user.name a && seq 20000 > f && git add f && git commit -qm one && "
                    "git push -q ../app.git main", shell=True, check=True, cwd=d)
@@ -886,7 +898,8 @@ def repository():
 def git(p, d, *arguments):
     return subprocess.run(
         ["git", *([] if p.proxied else
-                  ["-c", "http.curloptResolve=a.example:%d:127.0.0.1" % p.port]), "-c", "protocol.version=2",
+                   ["-c", "http.curloptResolve=a.example:%d:127.0.0.1" % p.port]),
+         "-c", "protocol.version=2",
          "-c", "user.email=a@b", "-c", "user.name=a", *arguments],
         cwd=d, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60,
         env={**os.environ, "GIT_TERMINAL_PROMPT": "0", "HOME": d,
@@ -962,7 +975,8 @@ openssl verify -CAfile trust/ca-bundle.pem ca.pem
 test -e /usr/local/share/ca-certificates/airlock.crt
 curl -sS -o /dev/null -w '%{http_code}\n' --resolve a.example:$3:127.0.0.1 https://a.example:$3/
 """
-    r = subprocess.run(["unshare", "-m", *([] if os.getuid() == 0 else ["-r"]), "bash", "-c", script,
+    r = subprocess.run(["unshare", "-m", *([] if os.getuid() == 0 else ["-r"]), "bash", "-c",
+                        script,
                         "x", p.dir, TRUST, str(p.port)], stdout=subprocess.PIPE,
                        stderr=subprocess.STDOUT)
     if r.returncode and b"unshare" in r.stdout:

@@ -646,8 +646,10 @@ def everything_goes_through_the_upstream_proxy_after_our_checks():
     c.listen(netlab.LISTEN_PROXY)
     reply = ask(c, get("http://allowed.example/", b"Connection: close\r\n"))
     assert b"x-airlock-denied: upstream" in reply  # the secret is not there yet
-    fd = memfd(b"OTHER=x\0PROXY_LOGIN=me:pass\0")
+    fd = memfd(b"OTHER=x\0PROXY_LOGIN=me:pass\0TOKEN=0123456789abcdef\0")
     assert c.send(netlab.SECRETS, fd=fd) == 0
+    given = os.pread(fd, 100, 0)  # placeholders; what is too short to be told has none
+    assert re.fullmatch(rb"TOKEN=[0-9]{10}[a-z]{6}\0+", given) and b"0123456" not in given, given
     os.close(fd)
     reply = ask(c, get("http://allowed.example/up", b"Connection: close\r\n"))
     assert b"GET /up 0\n" in reply, reply

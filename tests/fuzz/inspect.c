@@ -39,7 +39,8 @@ static void prepare(void)
 
         if (policy.tables)
                 return;
-        if (policy_parse(&policy, arena, sizeof(arena), rules, sizeof(rules) - 1, &e) != POLICY_OK ||
+        if (policy_parse(&policy, arena, sizeof(arena), rules, sizeof(rules) - 1, &e) !=
+                    POLICY_OK ||
             host_parse(&host, "a.example", 9) != NAME_OK)
                 abort();
         verdict = policy_host(&policy, &host, 80);
@@ -57,7 +58,7 @@ static void check_request(const struct http1 *h)
                                h->path.len, h->query.at, h->query.len);
 
         if (v.reason != POLICY_ALLOWED || h->form == HTTP1_ABSOLUTE ||
-            h->form == HTTP1_AUTHORITY || h->host.len != 9 || strncasecmp(h->host.at, "a.example", 9) ||
+            h->form == HTTP1_AUTHORITY || h->host.len != 9 || memcmp(h->host.at, "a.example", 9) ||
             (h->port && h->port != 80))
                 abort();
         if (memmem(h->method.at, h->head_len, inject.secrets[0].placeholder,

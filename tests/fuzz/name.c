@@ -21,7 +21,8 @@ static void check_name(const char *s, size_t len)
                 abort();
         if (strspn(n.text, "abcdefghijklmnopqrstuvwxyz0123456789-_.") != n.len)
                 abort();
-        if (name_parse(&again, n.text, n.len) || !name_equal(&n, &again) || !name_within(&n, &again))
+        if (name_parse(&again, n.text, n.len) || !name_equal(&n, &again) ||
+            !name_within(&n, &again))
                 abort();
 }
 

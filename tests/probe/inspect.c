@@ -225,7 +225,8 @@ static void prepare(char **argv)
         int fd;
 
         n = read_file(AT_FDCWD, argv[5], text, sizeof(text));
-        if (n < 0 || policy_parse(&policy, arena, sizeof(arena), text, (size_t)n, &e) != POLICY_OK) {
+        if (n < 0 ||
+            policy_parse(&policy, arena, sizeof(arena), text, (size_t)n, &e) != POLICY_OK) {
                 fprintf(stderr, "%s:%u: expected %s\n", argv[5], e.line, e.expected);
                 exit(1);
         }

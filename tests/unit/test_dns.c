@@ -145,7 +145,8 @@ TEST(a_ptr_question_is_about_an_address)
                 { "256.0.18.198.in-addr.arpa", NULL },
                 { "in-addr.arpa", NULL },
                 { "1.0.18.198.in-addr.arpa.evil.org", NULL },
-                { "g.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.e.f.ip6.arpa", NULL },
+                { "g.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.0.8.e.f.ip6.arpa",
+                  NULL },
                 { "0.ip6.arpa", NULL },
         };
         char buf[DNS_MESSAGE];
@@ -162,7 +163,8 @@ TEST(a_ptr_question_is_about_an_address)
                 CHECK_ROW(!t || (!address_parse(&want, t, strlen(t)) && address_equal(&a, &want)),
                           rows[i].name);
         }
-        q = asked(B("\0\1\1\0\0\1\0\0\0\0\0\0\1" "1\1" "0\2" "18\3" "198\7in-addr\4arpa\0\0\x0c\0\1"));
+        q = asked(B("\0\1\1\0\0\1\0\0\0\0\0\0\1" "1\1" "0\2" "18\3" "198\7in-addr"
+                    "\4arpa\0\0\x0c\0\1"));
         CHECK(dns_ptr_address(&q, &a));
         CHECK(!name_parse(&n, "a.org", 5));
         dns_put_ptr(&w, &q, &n, 5);
@@ -232,8 +234,10 @@ TEST(a_reply_is_only_believed_when_it_answers_the_question)
                   DNS_REPLY_OK, 0, 0 },
                 { "another id", B("\x41\x43\x81\x80\0\1\0\0" QUESTION), DNS_REPLY_OTHER, 0, 0 },
                 { "a query", B("\x41\x42\1\0\0\1\0\0" QUESTION), DNS_REPLY_OTHER, 0, 0 },
-                { "another name", B(ASKED "\0\0\0\0\0\1x\1a\3org\0\0\1\0\1"), DNS_REPLY_OTHER, 0, 0 },
-                { "another case", B(ASKED "\0\0\0\0\0\1W\1a\3org\0\0\1\0\1"), DNS_REPLY_OTHER, 0, 0 },
+                { "another name", B(ASKED "\0\0\0\0\0\1x\1a\3org\0\0\1\0\1"), DNS_REPLY_OTHER, 0,
+                  0 },
+                { "another case", B(ASKED "\0\0\0\0\0\1W\1a\3org\0\0\1\0\1"), DNS_REPLY_OTHER, 0,
+                  0 },
                 { "another type", B(ASKED "\0\0\0\0\0\1w\1a\3org\0\0\x1c\0\1"), DNS_REPLY_OTHER, 0,
                   0 },
                 { "no question", B("\x41\x42\x81\x82\0\0\0\0\0\0\0\0"), DNS_REPLY_OTHER, 0, 0 },

@@ -18,7 +18,8 @@ TEST(a_request_is_read_as_the_most_dangerous_thing_it_could_be)
                 { "GET", "/a/b.git/info/refs", "service=git-receive-pack", GIT_WRITE },
                 { "GET", "/a/b.git/info/refs", "", GIT_NONE },
                 { "GET", "/a/b.git/info/refs", "service=git-upload-pack&x=1", GIT_ODD },
-                { "GET", "/info/refs", "service=git-upload-pack&service=git-receive-pack", GIT_ODD },
+                { "GET", "/info/refs", "service=git-upload-pack&service=git-receive-pack",
+                  GIT_ODD },
                 { "GET", "/info/refs", "service=git%2Dreceive-pack", GIT_ODD },
                 { "GET", "/info/refs", "%73ervice=git-receive-pack", GIT_ODD },
                 { "POST", "/info/refs", "service=git-upload-pack", GIT_ODD },
@@ -84,7 +85,8 @@ static enum git_status feed(struct git_push *g, const char *bytes, size_t len, s
                 size_t used;
                 struct git_update u;
 
-                s = git_push_next(g, step > 50 ? at_page_end(bytes + at, n) : bytes + at, n, &used, &u);
+                s = git_push_next(g, step > 50 ? at_page_end(bytes + at, n) : bytes + at, n,
+                                  &used, &u);
                 CHECK(used <= n && (used || s != GIT_MORE));
                 at += used;
                 *rest = len - at;

@@ -240,7 +240,8 @@ TEST(rules_of_one_host_are_asked_in_order)
                     "value=Bearer%20%24%7BT%7D\n"
                     "rule host=*.a.org paths=/sub\n"));
         CHECK(req("a.org", 443, "GET", "/r/1").rule == 0 && !request("a.org", 443, "GET", "/r/1"));
-        CHECK(req("a.org", 443, "POST", "/w?q").rule == 1 && !request("a.org", 443, "POST", "/w?q"));
+        CHECK(req("a.org", 443, "POST", "/w?q").rule == 1);
+        CHECK(!request("a.org", 443, "POST", "/w?q"));
         CHECK(!request("a.org", 80, "POST", "/x,y"));
         CHECK(request("a.org", 443, "POST", "/r/1") == POLICY_DENY_METHOD);
         CHECK(request("a.org", 443, "GET", "/w") == POLICY_DENY_PATH);
@@ -347,6 +348,8 @@ TEST(a_path_has_one_normal_form_or_none)
                 { "/%252e%252e/", NULL },
                 { "/%252f", NULL },
                 { "/%25252e", NULL },
+                { "/%252%65/", NULL },
+                { "/%25%32e/", NULL },
                 { "/%c0%af", NULL },
                 { "/\xc0\xae", NULL },
                 { "/a b", NULL },
@@ -541,7 +544,8 @@ TEST(a_denial_is_explained_in_printable_words)
                 const char *part;
         } rows[] = {
                 { POLICY_DENY_NOT_ALLOWED, 443, "\"allow\": [\"a.org\"]" },
-                { POLICY_DENY_NOT_ALLOWED, 22, "\"rules\": [{\"host\": \"a.org\", \"ports\": [22]}]" },
+                { POLICY_DENY_NOT_ALLOWED, 22,
+                  "\"rules\": [{\"host\": \"a.org\", \"ports\": [22]}]" },
                 { POLICY_DENY_PORT, 22, "\"ports\": [22]" },
                 { POLICY_DENY_METHOD, 443, "\"methods\": [\"PO%22%0AST\"]" },
                 { POLICY_DENY_PATH, 443, "\"paths\": [\"/x%FF\"]" },
@@ -565,7 +569,8 @@ TEST(a_denial_is_explained_in_printable_words)
                 char buf[1024];
                 struct wr w = wr_of(buf, sizeof(buf));
 
-                policy_explain(&w, &p, rows[i].reason, &h, rows[i].port, "PO\"\nST", 6, "/x\xff", 3);
+                policy_explain(&w, &p, rows[i].reason, &h, rows[i].port, "PO\"\nST", 6,
+                               "/x\xff", 3);
                 CHECK_ROW(strstr(wr_cstr(&w), rows[i].part), buf);
         }
 }
@@ -607,7 +612,8 @@ static const char *text_of(struct wr *w, const char *json, enum policy_text_for 
 TEST(a_spec_becomes_a_text_that_means_the_same)
 {
         static const char json[] = SPEC("https://git.org/a/b.git",
-                "\"setup\": \"limited\", \"agent\": \"limited\", \"preset\": \"common-dependencies\","
+                "\"setup\": \"limited\", \"agent\": \"limited\","
+                "\"preset\": \"common-dependencies\","
                 "\"allow\": [\"*.x.org\", \"9.9.9.9\"], \"deny\": [\"evil.x.org\"],"
                 "\"methods\": [\"GET\", \"HEAD\"],"
                 "\"rules\": [{\"host\": \"api.org\", \"methods\": [\"GET\", \"POST\"],"
@@ -623,7 +629,8 @@ TEST(a_spec_becomes_a_text_that_means_the_same)
         CHECK(p.mode == POLICY_LIMITED && p.preset == POLICY_PRESET_COMMON && p.rule_count == 3);
         CHECK(!ask("a.x.org", 443).reason && ask("x.org", 443).reason);
         CHECK(ask("evil.x.org", 443).reason == POLICY_DENY_DENIED && !ask("9.9.9.9", 443).reason);
-        CHECK(!request("api.org", 443, "POST", "/a,b/c") && !request("api.org", 443, "GET", "/c%20d"));
+        CHECK(!request("api.org", 443, "POST", "/a,b/c"));
+        CHECK(!request("api.org", 443, "GET", "/c%20d"));
         CHECK(!strcmp(p.rules[0].inject, "Authorization"));
         CHECK(!strcmp(p.rules[0].value, "Bearer ${T}"));
         CHECK(!ask("ssh.org", 2222).reason && ask("ssh.org", 443).reason);
@@ -694,12 +701,12 @@ TEST(a_decision_is_the_same_each_time)
                 allowed += !policy_host(&p, i & 1 ? &hit : &miss, 443).reason;
         clock_gettime(CLOCK_MONOTONIC, &to);
         CHECK(allowed == 10000);
-        ns = ((double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec)) / 20000;
+        ns = (double)(to.tv_sec - from.tv_sec) * 1e9 + (double)(to.tv_nsec - from.tv_nsec);
         if (getenv("POLICY_BENCH")) {
                 char buf[64];
                 struct wr w = wr_of(buf, sizeof(buf));
 
-                wr_fmt(&w, "policy_host: %u ns\n", (unsigned)ns);
+                wr_fmt(&w, "policy_host: %u ns\n", (unsigned)(ns / 20000));
                 CHECK(write(STDOUT_FILENO, buf, w.len) > 0);
         }
 }

@@ -66,7 +66,8 @@ TEST(a_java_store_counts_its_certificates)
         wr_str(&t, pem);
         wr_str(&t, pem);
         trust_put_jks(&w, two, t.len);
-        CHECK(!w.full && !memcmp(out, "\xfe\xed\xfe\xed\0\0\0\2\0\0\0\2\0\0\0\2\0\x0b" "authority-0", 29));
+        CHECK(!w.full && !memcmp(out, "\xfe\xed\xfe\xed\0\0\0\2\0\0\0\2\0\0\0\2\0\x0b"
+                                      "authority-0", 29));
         w = wr_of(out, 100);
         trust_put_jks(&w, two, t.len);
         CHECK(w.full);
