@@ -140,6 +140,7 @@ struct conn {
         char command[120];
 };
 
+#define ACCEPT_RETRY_MS 100
 #define LISTENERS 1024
 
 struct listener_slot {
@@ -171,6 +172,7 @@ struct proxy {
         uint32_t free_conns[CONN_COUNT];
         uint32_t free_count;
         bool accepting;
+        uint64_t retry_ms; /* not accepting for lack of descriptors: until then */
         bool ended;
         struct listener_slot listeners[LISTENERS];
         uint32_t listener_fresh;

@@ -214,9 +214,9 @@ static void accept_some(struct proxy *p, struct listener_slot *l)
 
                 if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS ||
                                errno == ENOMEM)) {
-                        /* Until somebody ends; the backlog keeps them waiting meanwhile. */
-                        if (p->conn_count)
-                                listen_accepting(p, false);
+                        /* Until somebody ends, or a while; they wait in the backlog. */
+                        listen_accepting(p, false);
+                        p->retry_ms = p->now_ms + ACCEPT_RETRY_MS;
                         return;
                 }
                 if (fd < 0 && errno == EAGAIN)

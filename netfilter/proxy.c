@@ -261,6 +261,8 @@ static int wait_ms(struct proxy *p)
 
         for (size_t i = 0; i < WAIT_COUNT; i++)
                 ms = ev_wait_ms(&p->waits[i], p->now_ms, ms);
+        if (!p->accepting && p->conn_count < p->conn_limit && (ms < 0 || ms > ACCEPT_RETRY_MS))
+                ms = ACCEPT_RETRY_MS;
         ms = resolve_tick(p->now_ms, ms);
         return journal_tick(p->now_ms, ms);
 }
@@ -277,6 +279,8 @@ static void serve(struct proxy *p)
                 for (int i = 0; i < n; i++)
                         dispatch(p, &events[i]);
                 all_late(p);
+                if (!p->accepting && p->conn_count < p->conn_limit && p->now_ms >= p->retry_ms)
+                        listen_accepting(p, true);
         }
 }
 
