@@ -33,6 +33,9 @@ BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_narrow.c \
         init/spec_load.c
 
+# What looks for secrets: pure, and so in the unit tests as well.
+SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c
+
 PROGRAMS := airlock airlock-run airlock-box airlock-explain
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -125,7 +128,7 @@ $(PROGRAMS:%=build/release/%):
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_narrow.c init/env.c $(UNIT)
+        init/spec_narrow.c init/env.c $(SECRET_PURE) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated
