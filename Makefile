@@ -34,7 +34,8 @@ SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_nar
         init/spec_load.c
 
 # What looks for secrets: pure, and so in the unit tests as well.
-SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c
+SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c secrets/vars.c \
+        secrets/inflate.c
 
 PROGRAMS := airlock airlock-run airlock-box airlock-explain
 SRC_airlock := $(BASE) base/confine.c \

@@ -1,0 +1,15 @@
+/*
+ * base/clock.h - the two clocks. Only main loops read them; the rest is told the time.
+ */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include "base/wr.h"
+
+/* CLOCK_MONOTONIC in milliseconds. */
+uint64_t now_ms(void);
+
+/* Writes the UTC time with milliseconds, RFC 3339. */
+void put_time(struct wr *w);
+
+#endif
