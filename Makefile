@@ -36,6 +36,7 @@ SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_nar
 # What looks for secrets: pure, and so in the unit tests as well.
 SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c secrets/vars.c \
         secrets/inflate.c
+LEAK_SRC := secrets/look.c secrets/leak.c
 
 PROGRAMS := airlock airlock-run airlock-box airlock-explain
 SRC_airlock := $(BASE) base/confine.c \
@@ -147,7 +148,10 @@ build/release/unit: $(UNIT_SRC:%.c=build/release/%.o)
 # --- probes: tiny programs with the release flags and link line, for test_build.py -----
 PROBE_relro   := tests/probe/relro.c base/confine.c $(BASE)
 PROBE_bearssl := tests/probe/bearssl.c
+PROBE_leak    := tests/probe/leak.c $(BASE) base/clock.c $(SECRET_PURE) $(LEAK_SRC)
 build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
+build/release/probe_leak: $(PROBE_leak:%.c=build/release/%.o)
 	$(call LINK,$^,_start) -s -o $@
 build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -s -o $@

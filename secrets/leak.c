@@ -20,6 +20,9 @@
 #define MQUEUE_MAGIC 0x19800202
 #define CONFIGFS_MAGIC 0x62656570
 #define XATTR_MAX 65536
+#ifndef MSG_COPY /* musl has no name for it */
+#define MSG_COPY 040000
+#endif
 
 /* One open directory on the way down. */
 struct level {
