@@ -37,8 +37,10 @@ SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_check.c init/spec_nar
 SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c secrets/vars.c \
         secrets/inflate.c
 LEAK_SRC := secrets/look.c secrets/leak.c
+AGE := secrets/base64.c secrets/bech32.c secrets/armor.c secrets/age.c secrets/identity.c \
+        secrets/sealed.c secrets/arena.c secrets/keysource.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain
+PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-secret
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
@@ -51,9 +53,13 @@ SRC_airlock-box := $(BASE) base/confine.c $(SPEC) \
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
         init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 
+SRC_airlock-secret := $(BASE) base/confine.c base/environ.c $(AGE) \
+        secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c
+
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
+BEARSSL_HOST ?= build/bearssl/host/libbearssl.a
 
 # --- release: Debian's musl, by an explicit link line --------------------------------
 # musl-gcc -static-pie links a dynamic PIE and says nothing; -print-file-name=rcrt1.o
@@ -63,7 +69,7 @@ MUSL     ?= /usr/lib/$(ARCH)-linux-musl
 MUSL_GCC ?= musl-gcc
 crtfile   = $(shell gcc -print-file-name=$(1))
 
-LANG_FLAGS := -std=c11 -D_GNU_SOURCE -I. -DAIRLOCK_VERSION='"$(VERSION)"'
+LANG_FLAGS := -std=c11 -D_GNU_SOURCE -I. -isystem $(BEARSSL_INC) -DAIRLOCK_VERSION='"$(VERSION)"'
 SMALL  := -Os -flto=auto -ffunction-sections -fdata-sections \
           -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-plt
 HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
@@ -110,6 +116,11 @@ build/generated/jsmn.h: $(JSMN)
 	@mkdir -p $(@D)
 	cp $< $@
 
+# What includes <bearssl.h>, in every kind of build.
+USES_BEARSSL := secrets/age.c tests/probe/bearssl.c
+$(foreach kind,release asan cov,$(USES_BEARSSL:%.c=build/$(kind)/%.o)) \
+$(foreach kind,analyzed tidied,$(USES_BEARSSL:%.c=build/lint/%.$(kind))): | build/bearssl/src
+
 # The seccomp filters: a generator runs on the build machine, with its libseccomp, and
 # writes BPF for $(ARCH) as C arrays. The shipped programs carry no library.
 build/generated/filter_gen: netfilter/filter_gen.c Makefile
@@ -123,14 +134,16 @@ build/release/airlock: $(call objects,airlock)
 build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
+build/release/airlock-secret: $(call objects,airlock-secret) $(BEARSSL)
+build/release/airlock-secret: START := _start
 $(PROGRAMS:%=build/release/%):
-	$(call LINK,$^,sig_start) -s -o $@
+	$(call LINK,$^,$(or $(START),sig_start)) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 UNIT := $(sort $(wildcard tests/unit/*.c))
 UNIT_SRC := $(BASE) base/json.c init/spec.c init/spec_keys.c init/spec_check.c \
-        init/spec_narrow.c init/env.c $(SECRET_PURE) $(UNIT)
+        init/spec_narrow.c init/env.c base/environ.c $(AGE) $(SECRET_PURE) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated
@@ -140,9 +153,9 @@ build/asan/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	gcc $(ASAN) -MD -MP -c $< -o $@
 .PRECIOUS: build/asan/%.o
-build/asan/unit: $(UNIT_SRC:%.c=build/asan/%.o)
+build/asan/unit: $(UNIT_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
-build/release/unit: $(UNIT_SRC:%.c=build/release/%.o)
+build/release/unit: $(UNIT_SRC:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -o $@
 
 # --- probes: tiny programs with the release flags and link line, for test_build.py -----
@@ -169,13 +182,13 @@ fuzz: build/fuzz/$(T)
 	        build/corpus/$(T) tests/fuzz/corpus/$(T)
 build/fuzz/:
 	@mkdir -p $@
-build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) Makefile | $(GENERATED)
+build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) $(BEARSSL_HOST) Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	clang $(LANG_FLAGS) -g -O1 -isystem build/generated \
 	        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	        $< $(FUZZ_SRC) -o $@
+	        $< $(FUZZ_SRC) $(BEARSSL_HOST) -o $@
 build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
-                   $(FUZZ_SRC:%.c=build/asan/%.o)
+                   $(FUZZ_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
 
 # --- tests -----------------------------------------------------------------------------
@@ -200,7 +213,7 @@ bench: deps deps-bench
 build/cov/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
 	gcc $(HOST) -O0 --coverage -MD -MP -c $< -o $@
-build/cov/unit: $(UNIT_SRC:%.c=build/cov/%.o)
+build/cov/unit: $(UNIT_SRC:%.c=build/cov/%.o) $(BEARSSL_HOST)
 	gcc --coverage $^ -o $@
 .PHONY: cov
 cov: build/cov/unit
@@ -291,8 +304,9 @@ BEARSSL_FLAGS = -std=gnu99 -W -Wall $(SMALL) $(HARDEN) -ffile-prefix-map=$(CURDI
 build/bearssl/libbearssl.a: | build/bearssl/src
 	$(MAKE) -s -C build/bearssl/src lib CC=$(MUSL_GCC) CFLAGS='$(BEARSSL_FLAGS)' AR=gcc-ar
 	cp build/bearssl/src/build/libbearssl.a $@
-build/release/tests/probe/bearssl.o: UAPI += -isystem $(BEARSSL_INC)
-build/release/tests/probe/bearssl.o: | $(BEARSSL)
+# For the tests that are built with glibc and any compiler: no link-time optimisation.
+build/bearssl/host/libbearssl.a: | build/bearssl/src
+	$(MAKE) -s -C build/bearssl/src lib BUILD=../host CC=gcc CFLAGS='-g -O1 -fPIC' AR=ar
 
 # --- what a fresh Debian machine lacks ----------------------------------------------------
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.

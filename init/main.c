@@ -34,6 +34,12 @@ static int explain(int argc, char **argv)
         return program_exec("airlock-explain", argv, sig_inherited);
 }
 
+static int secret(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-secret", argv, sig_inherited);
+}
+
 /*
  * The task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
@@ -58,7 +64,7 @@ static int run(int argc, char **argv)
 
 static const struct command commands[] = {
         { "init", command_init },   { "run", run },             { "check", explain },
-        { "doctor", explain },      { "sandbox", not_here }, { "secret", not_here },
+        { "doctor", explain },      { "sandbox", not_here }, { "secret", secret },
         { "proxy", not_here },      { "exec-server", not_here }, { "agent", not_here },
         { "cache", not_here },      { "report", not_here },
 };
@@ -66,7 +72,10 @@ static const struct command commands[] = {
 int help_show(const char *command)
 {
         char *argv[] = { (char[]){ "help" }, (char *)(uintptr_t)command, NULL };
+        char *own[] = { (char[]){ "secret" }, (char[]){ "--help" }, NULL };
 
+        if (command && !strcmp(command, "secret"))
+                return secret(2, own);
         return program_exec("airlock-explain", argv, sig_inherited);
 }
 
@@ -119,7 +128,7 @@ static bool asks_version(const char *word)
 
 static int run_command(const struct command *c, int argc, char **argv)
 {
-        if (argc > 1 && c->run != not_here &&
+        if (argc > 1 && c->run != not_here && c->run != secret && /* it has its own help */
             (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
                 return help_show(c->name);
         return c->run(argc, argv);

@@ -8,10 +8,16 @@ _airlock()
 
         if ((COMP_CWORD == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W \
-                        'run init check doctor --help --version' -- "$current")
+                        'run init check doctor secret --help --version' -- "$current")
                 return
         fi
         case $previous in
+        -o | --output | -i | --identity | -R | --recipients-file | --file-key)
+                mapfile -t COMPREPLY < <(compgen -f -- "$current")
+                compopt -o filenames 2>/dev/null
+                return
+                ;;
+        -r | --recipient) return ;;
         --box | --out)
                 mapfile -t COMPREPLY < <(compgen -d -- "$current")
                 compopt -o filenames 2>/dev/null
@@ -27,6 +33,22 @@ _airlock()
         run) options='--box --out -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
         check | doctor) options='-h --help' ;;
+        secret)
+                if ((COMP_CWORD == 2)); then
+                        mapfile -t COMPREPLY < <(compgen -W \
+                                'keygen encrypt decrypt --help' -- "$current")
+                        return
+                fi
+                case ${COMP_WORDS[2]} in
+                keygen) options='-o --output --help' ;;
+                encrypt)
+                        options='-r --recipient -R --recipients-file -a --armor
+                                -o --output --help'
+                        ;;
+                decrypt) options='-i --identity --file-key -o --output --help' ;;
+                *) return ;;
+                esac
+                ;;
         *) return ;;
         esac
         if [[ $command == init ]]; then
