@@ -40,7 +40,8 @@ LEAK_SRC := secrets/look.c secrets/leak.c
 AGE := secrets/base64.c secrets/bech32.c secrets/armor.c secrets/age.c secrets/identity.c \
         secrets/sealed.c secrets/arena.c secrets/keysource.c
 
-PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-secret
+PROGRAMS := airlock airlock-run airlock-box airlock-explain airlock-secret \
+        airlock-unseal
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-run := $(BASE) base/confine.c $(SPEC) \
@@ -55,6 +56,10 @@ SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
 
 SRC_airlock-secret := $(BASE) base/confine.c base/environ.c $(AGE) \
         secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c
+
+SRC_airlock-unseal := $(BASE) base/confine.c base/environ.c base/clock.c $(AGE) \
+        $(SECRET_PURE) $(LEAK_SRC) secrets/filter.c secrets/session.c \
+        secrets/unseal_options.c secrets/unseal.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
@@ -117,7 +122,7 @@ build/generated/jsmn.h: $(JSMN)
 	cp $< $@
 
 # What includes <bearssl.h>, in every kind of build.
-USES_BEARSSL := secrets/age.c tests/probe/bearssl.c
+USES_BEARSSL := secrets/age.c secrets/unseal.c tests/probe/bearssl.c
 $(foreach kind,release asan cov,$(USES_BEARSSL:%.c=build/$(kind)/%.o)) \
 $(foreach kind,analyzed tidied,$(USES_BEARSSL:%.c=build/lint/%.$(kind))): | build/bearssl/src
 
@@ -135,7 +140,8 @@ build/release/airlock-run: $(call objects,airlock-run)
 build/release/airlock-box: $(call objects,airlock-box)
 build/release/airlock-explain: $(call objects,airlock-explain)
 build/release/airlock-secret: $(call objects,airlock-secret) $(BEARSSL)
-build/release/airlock-secret: START := _start
+build/release/airlock-unseal: $(call objects,airlock-unseal) $(BEARSSL)
+build/release/airlock-secret build/release/airlock-unseal: START := _start
 $(PROGRAMS:%=build/release/%):
 	$(call LINK,$^,$(or $(START),sig_start)) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
