@@ -145,10 +145,10 @@ static NORETURN void fail(struct unseal *u, enum status status, const char *fmt,
         struct wr w = wr_of(text, sizeof(text) - 1);
         va_list ap;
 
-        close_arenas(u);
         va_start(ap, fmt);
-        wr_vfmt(&w, fmt, ap);
+        wr_vfmt(&w, fmt, ap); /* names in it lie in the arena */
         va_end(ap);
+        close_arenas(u);
         die(status, "%s", wr_cstr(&w));
 }
 
@@ -162,7 +162,7 @@ static void check_digest(struct unseal *u, size_t len)
         br_sha256_context c;
         uint8_t digest[32];
         char hex[65];
-        struct wr w = wr_of(hex, 64);
+        struct wr w = wr_of(hex, sizeof(hex));
 
         if (!u->o.sha256)
                 return;
