@@ -258,27 +258,27 @@ static void enter(struct walk *w, int fd, const struct stat *st)
         w->depth++;
 }
 
-static void directory(struct walk *w, int dir, const char *name, const struct stat *st)
+/* A descriptor of the directory w->path, @st anew; -1: it is not entered. */
+static int open_directory(struct walk *w, int dir, const char *name, struct stat *st)
 {
-        struct stat now;
         int fd;
 
         if (w->depth == LEAK_DEPTH) {
                 skip(w, "too many directories deep", 0);
-                return;
+                return -1;
         }
         fd = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0 && errno == EACCES && !is_recent(w->leak, st))
-                return; /* as closed to setup, which ran with our rights */
-        if (fd < 0 || fstat(fd, &now) < 0) {
+                return -1; /* as closed to setup, which ran with our rights */
+        if (fd < 0 || fstat(fd, st) < 0) {
                 skip(w, "can't be opened", errno);
                 if (fd >= 0)
                         close(fd);
-                return;
+                return -1;
         }
-        if (is_recent(w->leak, &now))
+        if (is_recent(w->leak, st))
                 look_xattrs(w, fd);
-        enter(w, fd, &now);
+        return fd;
 }
 
 /* w->path becomes that of @name in the innermost directory. */
@@ -304,6 +304,7 @@ static void visit(struct walk *w, const char *name)
         struct look *look = w->leak->look;
         int dir = v->fd;
         bool queues = v->queues;
+        int below = -1;
         struct stat st;
 
         if (!set_path(w, name))
@@ -325,11 +326,11 @@ static void visit(struct walk *w, const char *name)
                         other(w, dir, name, &st);
         }
         if (S_ISDIR(st.st_mode))
-                directory(w, dir, name, &st);
-        if (!look->count)
-                return;
-        set_path(w, name);
-        judge(w, dir, name, &st);
+                below = open_directory(w, dir, name, &st);
+        if (look->count)
+                judge(w, dir, name, &st);
+        if (below >= 0)
+                enter(w, below, &st);
 }
 
 /* The next entry's name, or NULL at the end. */
