@@ -7,6 +7,7 @@
 #   make deps       install what a fresh Debian machine lacks (apt; asks for root)
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
 #   make bench      beside tini, dumb-init and catatonit, in one run, as ratios
+#   make bench-leak the leak scan beside grep -F -f and a plain read
 #   make lint       layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
 #   make fuzz T=json S=60    one fuzz target for S seconds
 #   make cov        line coverage of the unit tests
@@ -214,6 +215,9 @@ run: deps deps-run
 bench: deps deps-bench
 	+$(AGAIN) all
 	python3 tests/bench/bench.py
+.PHONY: bench-leak
+bench-leak: build/release/probe_leak
+	python3 tests/bench/bench_leak.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)
