@@ -550,6 +550,7 @@ static void keep_few_rights(struct unseal *u)
                 SYS_ppoll, SYS_wait4, SYS_kill, SYS_sendmsg, SYS_recvmsg, SYS_clock_gettime,
                 SYS_shmctl, SYS_shmat, SYS_shmdt, SYS_msgctl, SYS_msgrcv, SYS_munmap,
                 SYS_exit_group, SYS_exit, SYS_rt_sigreturn, SYS_rt_sigprocmask,
+                SYS_restart_syscall, /* poll goes on with it after a stop */
 #ifdef SYS_open
                 SYS_open, SYS_poll, SYS_unlink, SYS_readlink, SYS_stat, SYS_lstat,
 #endif
@@ -610,9 +611,11 @@ static void run_session(struct unseal *u)
         for (size_t i = 0; i < u->o.pass_count; i++)
                 close(u->o.pass[i]);
         keep_few_rights(u);
-        if (session_watch(s, signals) < 0) {
+        r = session_watch(s, signals);
+        if (r < 0) {
                 kill(-s->pid, SIGKILL);
-                fail(u, STATUS_AGAIN, "PID 1 is gone");
+                fail(u, STATUS_AGAIN, "watch the setup session: %s",
+                     r == -EPIPE ? "PID 1 is gone" : strerror(-r));
         }
         close(u->o.output);
 }

@@ -53,6 +53,18 @@ def a_signal_ends_the_session_and_not_us():
 
 
 @case
+def a_stop_and_a_continue_change_nothing():
+    u = Unsealed({"TOKEN": TOKEN}, "echo up; sleep 1; echo $TOKEN; exit 4")
+    until(lambda: b"up" in u._raw, "the session is up")
+    for _ in range(3):
+        u.process.send_signal(signal.SIGSTOP)
+        until(lambda: status(u.process.pid)["State"].startswith("T"), "stopped")
+        u.process.send_signal(signal.SIGCONT)
+    u.wait()
+    assert u.code == 0 and os.WEXITSTATUS(u.ended) == 4 and u.output == "up\n***\n", vars(u)
+
+
+@case
 def a_session_that_ignores_it_is_killed_in_time():
     u = Unsealed({"TOKEN": TOKEN}, "trap '' TERM; echo up; while :; do sleep 1; done")
     until(lambda: b"up" in u._raw, "the session is up")
