@@ -97,8 +97,8 @@ static bool huffman_build(struct huffman *h, const uint8_t *lengths, unsigned n)
                 if (!len)
                         continue;
                 h->symbol[offset[len]++] = (uint16_t)i;
-                for (unsigned at = reversed(code[len]++, len); len <= FAST_BITS && at < 1U << FAST_BITS;
-                     at += 1U << len)
+                unsigned at = reversed(code[len]++, len);
+                for (; len <= FAST_BITS && at < 1U << FAST_BITS; at += 1U << len)
                         h->fast[at] = (uint16_t)(i << 4 | len);
         }
         return true;

@@ -363,18 +363,25 @@ static bool is_dot(const char *name)
 int leak_walk(struct leak *l, const char *root)
 {
         struct walk *w = &the_walk;
-        int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        size_t len = strlen(root);
+        int fd = -1;
         struct stat st;
 
-        if (fd < 0 || fstat(fd, &st) < 0)
-                return -errno;
+        if (len >= sizeof(w->path))
+                return -ENAMETOOLONG;
+        fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (fd < 0 || fstat(fd, &st) < 0) {
+                int r = -errno;
+
+                if (fd >= 0)
+                        close(fd);
+                return r;
+        }
         w->leak = l;
         w->depth = 0;
         w->link_count = 0;
         memset(w->links, 0, sizeof(w->links));
-        if (strlen(root) >= sizeof(w->path))
-                return -ENAMETOOLONG;
-        strcpy(w->path, root);
+        memcpy(w->path, root, len + 1);
         enter(w, fd, &st);
         while (w->depth) {
                 struct level *v = &w->levels[w->depth - 1];

@@ -103,9 +103,7 @@ static void skip_bytes(struct inflate *z, unsigned n)
 
 static void skip_text(struct inflate *z)
 {
-        int c;
-
-        while ((c = inflate_byte(z)) > 0)
+        while (inflate_byte(z) > 0)
                 ;
 }
 
@@ -117,12 +115,17 @@ static unsigned le16(struct inflate *z)
         return high < 0 ? 0 : (unsigned)(high << 8 | low);
 }
 
+static bool next_is(struct inflate *z, int byte)
+{
+        return inflate_byte(z) == byte;
+}
+
 /* RFC 1952: members follow each other, with nothing between. */
 static void look_gzip(struct look *l)
 {
         struct inflate *z = &l->z;
 
-        while (inflate_byte(z) == 0x1f && inflate_byte(z) == 0x8b && inflate_byte(z) == 8) {
+        while (next_is(z, 0x1f) && next_is(z, 0x8b) && next_is(z, 8)) {
                 int flags = inflate_byte(z);
 
                 skip_bytes(z, 6);

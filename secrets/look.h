@@ -16,7 +16,7 @@
 #include "secrets/search.h"
 
 #define LOOK_FINDINGS 64 /* different ones of one file; of more there is no need */
-#define LOOK_CHUNK (256 * 1024)
+#define LOOK_CHUNK (256UL * 1024)
 
 enum place {
         PLACE_FILE,   /* its bytes as they are */

@@ -436,14 +436,14 @@ static size_t line_len(const uint8_t *v, size_t len)
 /* Each line of a value of several. */
 static bool add_lines(struct needles *n, struct needle d)
 {
-        const uint8_t *v = n->text + d.at;
         uint32_t end = d.at + d.len;
         size_t first = n->count;
         bool added = false;
 
         d.encoding = ENCODING_LINE;
         for (size_t len; d.at < end; d.at += (uint32_t)len + 1) {
-                v = n->text + d.at;
+                const uint8_t *v = n->text + d.at;
+
                 len = line_len(v, end - d.at);
                 d.len = (uint32_t)len;
                 while (d.len && (v[d.len - 1] == '\r' || v[d.len - 1] == ' '))

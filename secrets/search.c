@@ -16,14 +16,14 @@ static uint32_t load(const uint8_t *at)
         return bytes;
 }
 
-static uint32_t hash(uint32_t bytes)
+static uint32_t hash(uint32_t bytes, unsigned shift)
 {
-        return (bytes * UINT32_C(0x9e3779b1)) >> 16;
+        return (bytes * UINT32_C(0x9e3779b1)) >> shift;
 }
 
 static uint64_t bit_of(const struct search *s, uint32_t bytes)
 {
-        uint32_t h = hash(bytes);
+        uint32_t h = hash(bytes, s->shift);
 
         return s->bits[h >> 6] >> (h & 63) & 1;
 }
@@ -37,14 +37,31 @@ static size_t stride_of(const struct needles *n)
                 return 0;
         stride = n->shortest - (GRAM - 1);
         /* Thousands of needles would fill the table, and every look be a hit. */
-        while (stride > NEEDLE_MIN - (GRAM - 1) && stride * n->count > 16384)
+        while (stride > NEEDLE_MIN - (GRAM - 1) && stride * n->count > 65536)
                 stride--;
         return stride < SEARCH_STRIDE_MAX ? stride : SEARCH_STRIDE_MAX;
 }
 
-size_t search_grams(const struct needles *n)
+/* A table of 2^16 to 2^20 bits, of which one in sixteen is set at most, if that will do. */
+static unsigned shift_of(size_t grams)
 {
-        return n->count * stride_of(n);
+        unsigned shift = 16;
+
+        while (shift > 12 && grams << 4 > UINT64_C(1) << (32 - shift))
+                shift--;
+        return shift;
+}
+
+static size_t table_bytes(unsigned shift)
+{
+        return (size_t)1 << (32 - shift - 3);
+}
+
+size_t search_room(const struct needles *n)
+{
+        size_t grams = n->count * stride_of(n);
+
+        return table_bytes(shift_of(grams)) + grams * sizeof(struct gram);
 }
 
 /* Heap sort: in place, no worst case, no copy anywhere else. */
@@ -76,23 +93,27 @@ static void sort(struct gram *g, size_t count)
         }
 }
 
-void search_init(struct search *s, const struct needles *n, struct gram *grams)
+void search_init(struct search *s, const struct needles *n, void *room)
 {
         uint8_t head[SEARCH_STRIDE_MAX + GRAM];
+        size_t stride = stride_of(n);
+        unsigned shift = shift_of(n->count * stride);
 
-        *s = (struct search){ .needles = n, .grams = grams, .stride = stride_of(n) };
+        *s = (struct search){ .needles = n, .bits = room, .shift = shift, .stride = stride };
+        s->grams = (struct gram *)(void *)((char *)room + table_bytes(shift));
+        memset(s->bits, 0, table_bytes(shift));
         for (size_t i = 0; i < n->count; i++) {
                 needle_spell(n, &n->list[i], head, sizeof(head));
                 s->first[head[0] >> 6] |= UINT64_C(1) << (head[0] & 63);
                 for (size_t o = 0; o < s->stride; o++) {
                         uint32_t bytes = load(head + o);
-                        uint32_t h = hash(bytes);
+                        uint32_t h = hash(bytes, shift);
 
                         s->bits[h >> 6] |= UINT64_C(1) << (h & 63);
-                        grams[s->count++] = (struct gram){ bytes, (uint16_t)i, (uint8_t)o, 0 };
+                        s->grams[s->count++] = (struct gram){ bytes, (uint16_t)i, (uint8_t)o, 0 };
                 }
         }
-        sort(grams, s->count);
+        sort(s->grams, s->count);
         explicit_bzero(head, sizeof(head));
 }
 

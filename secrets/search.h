@@ -3,8 +3,8 @@
  *
  * Every needle's first bytes are indexed four at a time, so a text is only looked at every
  * `stride` bytes: no needle fits between two looks. A look is a load, a multiplication and
- * one bit of an 8 KiB table, independent of the look before; only where the bit is set does
- * a binary search ask which needles have these four bytes, and where.
+ * one bit of a table (8 KiB for a few secrets), independent of the look before; only where
+ * the bit is set does a binary search ask which needles have these four bytes, and where.
  *
  * Pure. The index is made of secrets' bytes: its memory is the caller's (the arena).
  */
@@ -27,15 +27,16 @@ struct search {
         struct gram *grams;
         size_t count;
         size_t stride; /* 0: there is nothing to find */
-        uint64_t bits[1024];
+        uint64_t *bits;
+        unsigned shift; /* of a hash, to a bit's number */
         uint64_t first[4]; /* the bytes that needles begin with */
 };
 
-/* How many grams search_init() asks for at most. */
-size_t search_grams(const struct needles *n);
+/* The bytes of memory that search_init() asks for. */
+size_t search_room(const struct needles *n);
 
-/* The index of @n, in @grams of at least search_grams(n). @n and its list must stay. */
-void search_init(struct search *s, const struct needles *n, struct gram *grams);
+/* The index of @n, in @room of search_room(n) bytes, aligned to 8. @n and its list must stay. */
+void search_init(struct search *s, const struct needles *n, void *room);
 
 struct hit {
         size_t at, len;

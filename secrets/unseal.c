@@ -73,7 +73,7 @@
 
 #define UNSEAL_PLACEHOLDER "injected-by-airlock"
 #define SEALED_MAX (1600UL * 1024) /* armored, for many recipients, of 256 KiB */
-#define PIPE_MAX (64 * 1024)
+#define KEY_ROOM ((size_t)KEY_MAX)
 #define PROXY_MS 10000
 #define SCAN_MS 120000 /* from ENDED to SCAN */
 #define LINE_MAX_BYTES 400
@@ -81,7 +81,7 @@
 
 struct unseal {
         struct unseal_options o;
-        struct arena arena, index; /* index: what the search is made of */
+        struct arena arena, list, index; /* list: the needles; index: what finds them */
         struct sealed sealed;
         struct vars *vars;         /* in the arena, like everything they point to */
         char *text;
@@ -100,8 +100,6 @@ struct unseal {
 static LARGE_BUFFER struct unseal unseal;
 static LARGE_BUFFER uint8_t sealed_bytes[SEALED_MAX + 1]; /* ciphertext */
 static LARGE_BUFFER struct look look;
-
-extern char **environ;
 
 /* --- the journal -------------------------------------------------------------------------- */
 
@@ -134,6 +132,7 @@ static void put_string(struct wr *w, const char *key, const char *text, size_t l
 static void close_arenas(struct unseal *u)
 {
         arena_close(&u->index);
+        arena_close(&u->list);
         arena_close(&u->arena);
 }
 
@@ -237,7 +236,7 @@ static void read_key(struct unseal *u, uint8_t *buf)
         if (!u->o.key_given && !key_source_find(KEY_FROM_STDIN, s))
                 fail(u, STATUS_SPEC, "no key: pipe it into stdin (docker run -i), or put a FIFO, "
                      "socket or file at " KEY_PATH);
-        status = key_read(&k, s, buf, KEY_MAX, u->o.key_ms, u->o.leftover_ok);
+        status = key_read(&k, s, buf, KEY_ROOM, u->o.key_ms, u->o.leftover_ok);
         if (status != KEY_OK)
                 fail(u, status == KEY_LATE || (status == KEY_SYSTEM && k.error != ENOENT)
                                 ? STATUS_AGAIN : STATUS_SPEC,
@@ -267,13 +266,13 @@ static void read_all(struct unseal *u)
                 vars++;
         u->text_cap = len + 1 < VARS_TEXT + 1 ? len + 1 : VARS_TEXT + 1;
         /* The sum of what is taken below; each may be rounded up by 16. */
-        open_arena(u, &u->arena, len + KEY_MAX + u->text_cap + sizeof(*u->vars) +
+        open_arena(u, &u->arena, len + KEY_ROOM + u->text_cap + sizeof(*u->vars) +
                    sizeof(*u->search) + sizeof(*u->mask) + SESSION_CHUNK +
                    (vars + VARS_MAX + 1) * sizeof(char *) + 16UL * 16);
         u->sealed.buf = take(u, &u->arena, len);
         u->sealed.len = len;
         memcpy(u->sealed.buf, sealed_bytes, len);
-        key = take(u, &u->arena, KEY_MAX);
+        key = take(u, &u->arena, KEY_ROOM);
         u->text = take(u, &u->arena, u->text_cap);
         u->vars = take(u, &u->arena, sizeof(*u->vars));
         u->search = take(u, &u->arena, sizeof(*u->search));
@@ -296,7 +295,7 @@ static void open_in_arena(void *arg)
         if (!u->confined)
                 return;
         sealed_open(s);
-        explicit_bzero((void *)(uintptr_t)s->key, KEY_MAX);
+        explicit_bzero((void *)(uintptr_t)s->key, KEY_ROOM);
         if (s->status != SEALED_OK)
                 return;
         u->vars_status = vars_parse(u->vars, s->plain, s->plain_len, u->text, u->text_cap);
@@ -376,16 +375,11 @@ static size_t needle_room(const struct vars *v)
 static void make_search(struct unseal *u)
 {
         size_t room = needle_room(u->vars);
-        size_t grams = room * 5 > 16384 ? room * 5 : 16384;
         const struct vars *v = u->vars;
         struct needle *list;
-        struct gram *at;
 
-        if (grams > room * SEARCH_STRIDE_MAX)
-                grams = room * SEARCH_STRIDE_MAX;
-        open_arena(u, &u->index, room * sizeof(*list) + grams * sizeof(*at) + 64);
-        list = take(u, &u->index, room * sizeof(*list));
-        at = take(u, &u->index, grams * sizeof(*at));
+        open_arena(u, &u->list, room * sizeof(*list) + 16);
+        list = take(u, &u->list, room * sizeof(*list));
         needles_init(&u->needles, u->text, list, room);
         for (uint16_t i = 0; i < v->count; i++) {
                 const struct var *e = &v->list[i];
@@ -399,7 +393,9 @@ static void make_search(struct unseal *u)
         if (u->needles.full)
                 log_line(LOG_WARN, "secrets of so many lines: not every line is masked and "
                          "searched for by itself");
-        search_init(u->search, &u->needles, at);
+        room = search_room(&u->needles);
+        open_arena(u, &u->index, room + 16);
+        search_init(u->search, &u->needles, take(u, &u->index, room));
         mask_init(u->mask, u->search);
 }
 

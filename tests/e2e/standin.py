@@ -2,8 +2,9 @@
 
     standin.py UNSEAL OPTION… -- COMMAND…
 
-Our stdin is the key. Prints "session" when the session has printed a line, and after the
-scan, with everybody else dead, "agent STATUS"; then sleeps for a minute. What the session prints goes to stderr, but for the first of it.
+Our stdin is the key. Prints "session" when the session has printed something, and after the
+scan, with everybody else dead, "agent STATUS"; then sleeps for a minute. What else the
+session prints goes to stderr.
 """
 import os
 import signal

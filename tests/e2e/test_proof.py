@@ -175,11 +175,13 @@ def task(script, options=(), wrap=(), secret=TOKEN):
     p.stdin.write(identity)
     p.stdin.close()
     p.stdin = None
-    return p, d, {"TOKEN": secret, "OTHER": "other-" + secret[::-1], "KEY": [  # less its prefix, which is no secret
-        l for l in identity.decode().split("\n") if l.startswith("AGE-SECRET")][0][16:]}
+    key = [l for l in identity.decode().split("\n") if l.startswith("AGE-SECRET")][0]
+    # Less its beginning, which is no secret.
+    return p, d, {"TOKEN": secret, "OTHER": "other-" + secret[::-1], "KEY": key[16:]}
 
 
-SCRIPT = """echo up $TOKEN; (sleep 40; echo $TOKEN) & sleep 50 & T2=$TOKEN$OTHER; printf %s "$T2" | base64;
+SCRIPT = """echo up $TOKEN; (sleep 40; echo $TOKEN) & sleep 50 &
+            T2=$TOKEN$OTHER; printf %s "$T2" | base64
             until [ -e ../go ]; do sleep 0.1; done; exit 0"""
 
 

@@ -182,7 +182,8 @@ def the_line_that_failed_is_masked_and_its_file_is_gone():
 
 @case
 def short_and_common_values_are_told_of():
-    u = Unsealed({"PIN": "1234", "MODE": "production", "TOKEN": TOKEN}, "echo 1234 production").wait()
+    u = Unsealed({"PIN": "1234", "MODE": "production", "TOKEN": TOKEN},
+                 "echo 1234 production").wait()
     assert u.output == "1234 production\n", u.output
     assert "PIN is too short" in u.err and "MODE is too short or too common" in u.err, u.err
 

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct needle list[LIST];
 static struct needles needles;
-static struct gram grams[LIST * SEARCH_STRIDE_MAX];
+static uint64_t room[131072];
 static struct search search;
 static struct mask mask;
 static uint8_t text[TEXT + NEEDLE_TEXT_MAX];
@@ -133,7 +133,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 needles_add(&needles, secrets++, (uint32_t)at, (uint32_t)value);
                 at += value + 1;
         }
-        search_init(&search, &needles, grams);
+        search_init(&search, &needles, room);
         len = make_text(data + at, size - at);
         n = naive(len);
         if (n > len)

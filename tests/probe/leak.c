@@ -16,13 +16,13 @@
 #include <string.h>
 #include <fcntl.h>
 
-#define LIST 4096
+#define LIST NEEDLE_MAX_COUNT
 
 static struct vars vars;
 static char source[VARS_TEXT], text[VARS_TEXT + 1];
 static struct needle list[LIST];
 static struct needles needles;
-static struct gram grams[16384];
+static uint64_t room[131072];
 static struct search search;
 static struct look look;
 
@@ -73,7 +73,7 @@ int main(int argc, char **argv)
         for (uint16_t i = 0; i < vars.count; i++)
                 needles_add(&needles, i, vars.list[i].at + vars.list[i].name_len + 1,
                             vars.list[i].value_len);
-        search_init(&search, &needles, grams);
+        search_init(&search, &needles, room);
         look_init(&look, &search);
         l.since_s = argc > 3 ? strtoll(argv[3], NULL, 10) : 0;
         l.act = argc > 4 && !strcmp(argv[4], "remove") ? LEAK_REMOVE : LEAK_REPORT;

@@ -42,10 +42,12 @@ TEST(json_and_dotenv_give_names_and_values)
                 { "object", "{\"A\":\"1\", \"b_2\" : \"\"}", "A=1|b_2=", VARS_OK },
                 { "escapes", "{\"A\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\u20AC\\ud83d\\ude00\"}",
                   "A=\"\\/\b\f\n\r\t\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", VARS_OK },
-                { "lines", "A=1\nB=two words  \r\n\n# no\n  export C=3", "A=1|B=two words|C=3", VARS_OK },
+                { "lines", "A=1\nB=two words  \r\n\n# no\n  export C=3",
+                  "A=1|B=two words|C=3", VARS_OK },
                 { "plain text stays", "A=a=b#c \"d\" $e", "A=a=b#c \"d\" $e", VARS_OK },
                 { "single quotes", "A='x\ny \\n' # why\nB=2", "A=x\ny \\n|B=2", VARS_OK },
-                { "double quotes", "A=\"x\ny\\n\\\"\\\\\\$\\z\"\r\nB=''", "A=x\ny\n\"\\$\\z|B=", VARS_OK },
+                { "double quotes", "A=\"x\ny\\n\\\"\\\\\\$\\z\"\r\nB=''",
+                  "A=x\ny\n\"\\$\\z|B=", VARS_OK },
                 { "no equals sign", "A=1\nB\n", NULL, VARS_SYNTAX },
                 { "no end", "{\"A\":\"1\"", NULL, VARS_SYNTAX },
                 { "a tail", "{\"A\":\"1\"} x", NULL, VARS_SYNTAX },
@@ -68,11 +70,11 @@ TEST(json_and_dotenv_give_names_and_values)
                 { "a loader's variable", "LD_PRELOAD=/x", NULL, VARS_REFUSED },
         };
 
-        for (size_t i = 0; i < COUNT(rows); i++)
-                CHECK_ROW(!strcmp(parsed(rows[i].source), rows[i].want
-                                                                  ? rows[i].want
-                                                                  : vars_status_str(rows[i].status)),
-                          rows[i].why);
+        for (size_t i = 0; i < COUNT(rows); i++) {
+                const char *want = rows[i].want ? rows[i].want : vars_status_str(rows[i].status);
+
+                CHECK_ROW(!strcmp(parsed(rows[i].source), want), rows[i].why);
+        }
 }
 
 TEST(names_that_run_something_are_refused)
