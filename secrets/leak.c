@@ -387,7 +387,12 @@ int leak_walk(struct leak *l, const char *root)
                 struct level *v = &w->levels[w->depth - 1];
                 const char *name = next_entry(w, v);
 
-                if (name && !is_dot(name)) {
+                if (look_is_late(l->look)) {
+                        w->path[v->path_len] = '\0';
+                        skip(w, "the time limit: from here on nothing was searched", 0);
+                        while (w->depth)
+                                close(w->levels[--w->depth].fd);
+                } else if (name && !is_dot(name)) {
                         visit(w, name);
                 } else if (!name) {
                         close(v->fd);

@@ -59,7 +59,7 @@ void look_bytes(struct look *l, const void *bytes, size_t len, enum place place)
         }
 }
 
-static bool out_of_time(const struct look *l)
+bool look_is_late(const struct look *l)
 {
         return l->deadline_ms && now_ms() > l->deadline_ms;
 }
@@ -89,7 +89,7 @@ static bool emit(struct inflate *z, const uint8_t *out, size_t kept, size_t fres
         look_bytes(l, out + kept - overlap, overlap + fresh, l->place);
         l->unpacked += fresh;
         l->bytes += fresh;
-        if (l->unpacked < l->unpacked_max && !out_of_time(l))
+        if (l->unpacked < l->unpacked_max && !look_is_late(l))
                 return true;
         l->cut = true;
         return false;
@@ -266,7 +266,7 @@ static int look_data(struct look *l, uint64_t *at, uint64_t end)
                 l->bytes += (uint64_t)n;
                 kept = kept + (size_t)n < NEEDLE_TEXT_MAX ? kept + (size_t)n : NEEDLE_TEXT_MAX;
                 memmove(fresh - kept, fresh + n - kept, kept);
-                if (out_of_time(l)) {
+                if (look_is_late(l)) {
                         l->cut = true;
                         *at = UINT64_MAX;
                         return 0;

@@ -59,6 +59,9 @@ struct look {
 
 void look_init(struct look *l, const struct search *s);
 
+/* The deadline is over. */
+bool look_is_late(const struct look *l);
+
 /* Forgets the findings of the file before. */
 void look_clear(struct look *l);
 

@@ -38,6 +38,14 @@
  * what is injected, as $AIRLOCK_ENV has them: programs that refuse to start without a
  * token start, and the proxy writes the real one into their requests.
  *
+ * No user of its own: a setup session of root may become any user and end any process, so
+ * one would keep nothing out; and the scan must read what everyone wrote. What keeps others
+ * out is that the process is not dumpable, and that setup has no CAP_SYS_PTRACE. Ended by
+ * setup, it takes the task with it.
+ *
+ * A scan that could not see everything (--scan-timeout-s, files that can't be opened) says so,
+ * file by file, in the log and the journal; it does not fail for that.
+ *
  * Masking in the agent's phase: nobody but the proxy holds a value then, so only an answer
  * that repeats an injected one could bring it in; that is the proxy's to refuse. Setup's
  * leftovers are what the scan is for.
@@ -252,6 +260,7 @@ static void read_key(struct unseal *u, uint8_t *buf)
         else if (k.on_disk)
                 log_line(LOG_WARN, "the key lay on a disk at %s, which may keep its blocks; a "
                          "tmpfs would not", s->name);
+        environ_wipe(environ, ENVIRON_KEY); /* should it be there as well */
         u->sealed.key = buf;
         u->sealed.key_len = k.len;
 }
@@ -477,6 +486,22 @@ static char *placeholder(struct unseal *u, const struct var *e)
         return text + used - w.len;
 }
 
+/* A variable that held a key, or says where one was. */
+static bool is_about_the_key(const struct unseal *u, const char *var)
+{
+        const char *const names[] = {
+                KEY_FD_ENV, ENVIRON_KEY, u->o.key.from == KEY_FROM_ENV ? u->o.key.name : "",
+        };
+
+        for (size_t i = 0; i < COUNT(names); i++) {
+                size_t len = strlen(names[i]);
+
+                if (len && !strncmp(var, names[i], len) && var[len] == '=')
+                        return true;
+        }
+        return false;
+}
+
 /* Our own environment, and the secrets over it. */
 static void make_environment(struct unseal *u)
 {
@@ -484,8 +509,7 @@ static void make_environment(struct unseal *u)
         size_t n = 0;
 
         for (char **e = environ; *e; e++) {
-                if (!vars_find(v, *e, strcspn(*e, "=")) &&
-                    strncmp(*e, KEY_FD_ENV "=", sizeof(KEY_FD_ENV)) != 0)
+                if (!vars_find(v, *e, strcspn(*e, "=")) && !is_about_the_key(u, *e))
                         u->envp[n++] = *e;
         }
         for (size_t i = 0; i < v->count; i++) {

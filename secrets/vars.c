@@ -57,8 +57,8 @@ bool vars_name_refused(const char *name, size_t len)
                 "GIT_*COMMAND", "GIT_SSH*", "GIT_*ASKPASS", "GIT_EXTERNAL_DIFF", "GIT_EXEC_PATH",
                 "GIT_TEMPLATE_DIR", "GIT_CONFIG*", "GIT_*PAGER", "GIT_*EDITOR", "GIT_DIR",
                 "GIT_WORK_TREE", "GIT_TRACE*", "GIT_PROXY*", "SSH_ASKPASS*", "SUDO_ASKPASS",
-                "EDITOR", "VISUAL", "PAGER", "MANPAGER", "BROWSER", "LESSOPEN", "LESSCLOSE", "MAKEFLAGS",
-                "MAKEFILES", "GNUMAKEFLAGS", "RUSTC*", "CARGO_BUILD_*",
+                "EDITOR", "VISUAL", "PAGER", "MANPAGER", "BROWSER", "LESSOPEN", "LESSCLOSE",
+                "MAKEFLAGS", "MAKEFILES", "GNUMAKEFLAGS", "RUSTC*", "CARGO_BUILD_*",
                 /* languages' load paths and options */
                 "PERL5*", "PERLLIB", "PYTHON*", "NODE_OPTIONS", "NODE_PATH", "RUBYOPT", "RUBYLIB",
                 "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JDK_JAVA_OPTIONS", "CLASSPATH",

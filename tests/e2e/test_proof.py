@@ -13,7 +13,8 @@ from lib import ROOT, case, children, main, skip, start, until
 from unsealed import UNSEAL, _directories, keys, seal
 
 # Another one each time: nothing that was here before knows it.
-TOKEN = "tok_" + base64.urlsafe_b64encode(os.urandom(27)).decode().replace("-", "x")
+TOKEN, OURS = ("tok_" + base64.urlsafe_b64encode(os.urandom(27)).decode().replace("-", "x")
+               for _ in range(2))
 SECRETS = {"TOKEN": TOKEN}
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -156,7 +157,7 @@ def a_clean_process_is_clean():
 
 # --- ours ----------------------------------------------------------------------------------------
 
-def task(script, options=(), wrap=(), secret=TOKEN):
+def task(script, options=(), wrap=(), secret=OURS):
     if os.getuid():
         skip("needs root")
     d = tempfile.mkdtemp(prefix="airlock-proof-")
@@ -169,7 +170,7 @@ def task(script, options=(), wrap=(), secret=TOKEN):
         f.write(seal(json.dumps({"TOKEN": secret, "OTHER": "other-" + secret[::-1]}).encode(),
                      recipient))
     os.chmod(d + "/secrets.age", 0o644)
-    p = namespaced([*wrap, "python3", HERE + "/standin.py", UNSEAL, "--sealed",
+    p = namespaced([*wrap, "/usr/bin/python3", HERE + "/standin.py", UNSEAL, "--sealed",
                     d + "/secrets.age", "--scan-root", d + "/root", *options, "--", "bash", "-c",
                     "cd %s/root; " % d + script], env={"PATH": os.environ["PATH"]})
     p.stdin.write(identity)

@@ -22,7 +22,8 @@ static const char *parsed(const char *source)
                 const struct var *e = &vars.list[i];
                 size_t all = e->name_len + 1 + e->value_len;
 
-                n += n ? (shown[n] = '|', 1) : 0;
+                if (n)
+                        shown[n++] = '|';
                 memcpy(shown + n, vars_name(&vars, e), all);
                 n += all;
                 CHECK(vars_value(&vars, e)[e->value_len] == '\0');
