@@ -274,7 +274,7 @@ build/compile_commands.json: Makefile
 	        printf '%s\n{"directory": "%s", "file": "%s", "arguments": ["gcc"' \
 	                "$$sep" '$(CURDIR)' "$$f"; \
 	        for a in -std=c11 -D_GNU_SOURCE -I. '-DAIRLOCK_VERSION=\"$(VERSION)\"' \
-	                -isystem build/generated -c "$$f"; do printf ', "%s"' "$$a"; done; \
+	                -isystem $(BEARSSL_INC) -isystem build/generated -c "$$f"; do printf ', "%s"' "$$a"; done; \
 	        printf ']}'; sep=','; done; printf '\n]\n'; } > $@
 
 # --- reproducible: other directories, other times, other numbers of jobs -----------------
@@ -322,7 +322,7 @@ build/bearssl/host/libbearssl.a: | build/bearssl/src
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.
 DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjsmn-dev \
         libseccomp-dev git:git
-DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc \
+DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc age:age \
         strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
         /usr/sbin/sshd:openssh-server ssh:openssh-client
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \

@@ -21,9 +21,9 @@
 #include "base/wr.h"
 
 #define AGE_KEY_LEN 32      /* an identity or a recipient */
-#define AGE_FILE_KEY_LEN 16
+#define AGE_FILE_KEY_LEN 16UL
 #define AGE_NONCE_LEN 16    /* between header and chunks; part of neither */
-#define AGE_CHUNK (64 * 1024)
+#define AGE_CHUNK (64UL * 1024)
 #define AGE_TAG_LEN 16      /* each chunk is that much longer than its plaintext */
 #define AGE_STANZA_LEN 108  /* what age_put_stanza appends, at most */
 #define AGE_HEADER_LEN 80   /* age_put_start and age_put_end together, at most */

@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -13,7 +14,7 @@
 #define SYS_memfd_secret 447 /* the same everywhere; Linux 5.14 */
 #endif
 
-#define STACK (32UL * 1024) /* BearSSL's deepest call of ours takes a sixth of it */
+#define STACK (32UL * 1024) /* sealed_open takes 3 KiB of it */
 #define GUARD 4096UL
 
 /* Over the reserved range, behind its guard page. 0 or -errno. */
@@ -55,7 +56,7 @@ static int map_kind(uint8_t *at, size_t len, enum arena_kind kind)
 
 int arena_open(struct arena *a, size_t room, enum arena_kind best, enum arena_kind worst)
 {
-        size_t page = (size_t)sysconf(_SC_PAGESIZE);
+        size_t page = getauxval(AT_PAGESZ);
         size_t guard = (GUARD + page - 1) / page * page;
         size_t body = (STACK + room + page - 1) / page * page;
         void *map = mmap(NULL, guard + body, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -128,7 +129,7 @@ void arena_close(struct arena *a)
 {
         if (a->map) {
                 uint8_t *body = a->map;
-                size_t page = (size_t)sysconf(_SC_PAGESIZE);
+                size_t page = getauxval(AT_PAGESZ);
                 size_t guard = (GUARD + page - 1) / page * page;
 
                 explicit_bzero(body + guard, a->map_len - guard);

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-#define LINE 64
+#define LINE 64UL
 #define LINE_BYTES (LINE / 4 * 3)
 
 static const char begin[] = "-----BEGIN AGE ENCRYPTED FILE-----";
@@ -58,6 +58,22 @@ static struct rd take_line(struct rd *r)
         return line;
 }
 
+/* Skips lines of white space, but none before a word on its own line; returns how much. */
+static size_t skip_blank_lines(struct rd *r)
+{
+        const uint8_t *from = r->at;
+
+        for (;;) {
+                struct rd next = *r;
+                struct rd line = take_line(&next);
+
+                skip_space(&line);
+                if (rd_left(&line) || !rd_left(r))
+                        return (size_t)(r->at - from);
+                *r = next;
+        }
+}
+
 static bool line_is(const struct rd *line, const char *text)
 {
         size_t len = strlen(text);
@@ -90,17 +106,15 @@ enum armor_status armor_parse(const void *text, size_t len, uint8_t *out, size_t
 {
         struct rd r = rd_of(text, len);
         struct rd line;
-        size_t total = 0;
+        size_t total = 0, n;
         bool more = true; /* the last line was full: another may follow */
 
-        if (skip_space(&r) > ARMOR_SPACE_MAX)
+        if (skip_blank_lines(&r) > ARMOR_SPACE_MAX)
                 return ARMOR_BEGIN;
         line = take_line(&r);
         if (!line_is(&line, begin))
                 return ARMOR_BEGIN;
         for (;;) {
-                size_t n;
-
                 if (!rd_left(&r))
                         return ARMOR_END;
                 line = take_line(&r);
@@ -114,7 +128,7 @@ enum armor_status armor_parse(const void *text, size_t len, uint8_t *out, size_t
         }
         if (!line_is(&line, end))
                 return ARMOR_END;
-        if (skip_space(&r) > ARMOR_SPACE_MAX || rd_left(&r))
+        if (skip_space(&r) >= ARMOR_SPACE_MAX || rd_left(&r))
                 return ARMOR_AFTER;
         *out_len = total;
         return ARMOR_OK;

@@ -2,7 +2,7 @@
  * secrets/armor.h - an age file as text: strict PEM. Pure.
  *
  * A BEGIN line, base64 in lines of 64 characters of which only the last may be shorter,
- * an END line. Lines end in LF or CRLF; white space may stand before and after. Anything
+ * an END line. Lines end in LF or CRLF; white space may stand on lines before and after. Anything
  * else is refused, so that a file has one meaning.
  */
 #ifndef SECRETS_ARMOR_H
@@ -10,7 +10,7 @@
 
 #include "base/wr.h"
 
-#define ARMOR_SPACE_MAX 1024 /* bytes of white space before, and after */
+#define ARMOR_SPACE_MAX 1024 /* bytes of white space before; one less after */
 
 /* Bytes of the armor around @len bytes, at most. */
 #define ARMOR_LEN(len) (((len) + 2) / 3 * 4 + (len) / 48 + 80)

@@ -41,7 +41,9 @@ static bool is_lower(char c)
 
 static char lower(char c)
 {
-        return is_upper(c) ? (char)(c - 'A' + 'a') : c;
+        if (is_upper(c))
+                c |= 0x20;
+        return c;
 }
 
 /* The BCH code over GF(32): one more symbol. */
@@ -178,7 +180,9 @@ static void put_symbol(struct wr *w, unsigned symbol, bool upper)
 {
         char c = alphabet[symbol];
 
-        wr_char(w, upper && is_lower(c) ? (char)(c - 'a' + 'A') : c);
+        if (upper && is_lower(c))
+                c ^= 0x20;
+        wr_char(w, c);
 }
 
 void bech32_put(struct wr *w, const char *prefix, const uint8_t bytes[static BECH32_BYTES])

@@ -3,6 +3,7 @@
 
 #include "base/environ.h"
 #include "base/io.h"
+#include "base/wr.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -276,13 +277,13 @@ static enum key_status read_fifo(struct key *k, const char *path, uint8_t *buf, 
 static enum key_status read_inherited(struct key *k, int number, uint8_t *buf, size_t cap,
                                       int ms)
 {
-        AUTO_CLOSE int fd = number;
+        enum key_status s;
 
-        if (fcntl(fd, F_GETFD) < 0) {
-                fd = -1;
-                return failed(k, EBADF);
-        }
-        return read_until(k, fd, buf, cap, ms);
+        if (fcntl(number, F_GETFD) < 0)
+                return failed(k, errno);
+        s = read_until(k, number, buf, cap, ms);
+        close(number);
+        return s;
 }
 
 static enum key_status read_socket(struct key *k, const char *path, uint8_t *buf, size_t cap,
@@ -353,16 +354,14 @@ static enum key_status read_file_once(struct key *k, const char *path, uint8_t *
 static enum key_status read_variable(struct key *k, const char *name, uint8_t *buf, size_t cap)
 {
         const char *value = getenv(name);
-        size_t len = value ? strlen(value) : 0;
+        struct wr w = wr_of(buf, cap);
 
-        if (!len)
+        if (!value || !*value)
                 return KEY_NONE;
-        if (len <= cap) {
-                memcpy(buf, value, len);
-                k->len = len;
-        }
+        wr_str(&w, value);
+        k->len = w.len;
         environ_wipe(environ, name);
-        return len <= cap ? KEY_OK : KEY_LONG;
+        return w.full ? KEY_LONG : KEY_OK;
 }
 
 enum key_status key_read(struct key *k, const struct key_source *s, void *buf, size_t cap,

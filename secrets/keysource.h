@@ -14,7 +14,7 @@
 
 #include "base/base.h"
 
-#define KEY_MAX (16 * 1024)       /* of identity text, comments included */
+#define KEY_MAX (16UL * 1024)      /* of identity text, comments included */
 #define KEY_PATH "/airlock/key"   /* a FIFO, a socket or a file: looked at by key_source_find */
 #define KEY_FD_ENV "AIRLOCK_KEY_FD" /* the number of an inherited descriptor */
 

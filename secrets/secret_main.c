@@ -23,14 +23,14 @@
 #include <time.h>
 
 #define PLAIN_MAX (1024UL * 1024)
-#define RECIPIENTS 256
+#define RECIPIENTS 256UL
 #define HEADER_MAX (AGE_HEADER_LEN + RECIPIENTS * AGE_STANZA_LEN)
 /* A full file for some hundred recipients, armored with CRLF. */
 #define FILE_MAX (1600UL * 1024)
 #define TEXT_MAX (64UL * 1024) /* of a file of recipients */
-#define KEY_TEXT 80            /* AGE-SECRET-KEY-1… takes 74 */
+#define KEY_TEXT 80UL           /* AGE-SECRET-KEY-1… takes 74 */
 
-static const char too_long[] = "more than 1 MiB: seal large data with a key that is the secret";
+static const char too_long[] = "more than 1 MiB, which is all we take: `age` does large files";
 
 static void open_arena(struct arena *a, size_t room)
 {
@@ -153,7 +153,7 @@ static void add_recipients(const char *name, const void *text, size_t len, bool 
                 if (s != IDENTITY_OK)
                         die(STATUS_USAGE, "-r %s: %s", name, identity_status_str(s));
                 if (recipient_count == RECIPIENTS)
-                        die(STATUS_SPEC, "more than %u recipients", RECIPIENTS);
+                        die(STATUS_SPEC, "more than %zu recipients", RECIPIENTS);
                 memcpy(recipients[recipient_count++], key, AGE_KEY_LEN);
         }
 }
@@ -349,7 +349,7 @@ int main(int argc, char **argv)
         if (r)
                 return r < 0 ? (int)STATUS_OK : r;
         /* Neither a core nor a neighbour of the same user gets to see our memory. */
-        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || setrlimit(RLIMIT_CORE, &none) < 0)
+        if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prlimit(0, RLIMIT_CORE, &none, NULL) < 0)
                 die_errno(STATUS_AGAIN, errno, "keep out of core files");
         switch (o.command) {
         case SECRET_KEYGEN:

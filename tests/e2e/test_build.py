@@ -159,6 +159,7 @@ def install_lays_out_the_files_and_nothing_else():
                  for d, _, files in os.walk(tree) for f in files}
         assert found == {"usr/bin/airlock", "usr/libexec/airlock/airlock-box",
                          "usr/libexec/airlock/airlock-explain", "usr/libexec/airlock/airlock-run",
+                         "usr/libexec/airlock/airlock-secret",
                          "usr/share/man/man1/airlock.1",
                          "usr/share/bash-completion/completions/airlock",
                          "usr/share/airlock/task.schema.json"}, found

@@ -26,6 +26,25 @@ TEST(every_length_survives_the_way_there_and_back)
         }
 }
 
+TEST(white_space_around_has_a_limit)
+{
+        static const char armor[] = BEGIN "YWdl\n" END;
+        static char text[sizeof(armor) + ARMOR_SPACE_MAX + 1];
+        uint8_t out[sizeof(text)];
+        size_t n;
+
+        for (size_t space = ARMOR_SPACE_MAX - 1; space <= ARMOR_SPACE_MAX + 1; space++) {
+                size_t len = sizeof(armor) - 1 + space;
+
+                memset(text, '\n', len);
+                memcpy(text + space, armor, sizeof(armor) - 1);
+                CHECK((armor_parse(text, len, out, &n) == ARMOR_OK) == (space <= ARMOR_SPACE_MAX));
+                memset(text, '\n', len);
+                memcpy(text, armor, sizeof(armor) - 1);
+                CHECK((armor_parse(text, len, out, &n) == ARMOR_OK) == (space < ARMOR_SPACE_MAX));
+        }
+}
+
 TEST(armor_has_one_shape)
 {
         static const struct {
@@ -38,6 +57,10 @@ TEST(armor_has_one_shape)
                           "-----END AGE ENCRYPTED FILE-----\r\n", ARMOR_OK },
                 { "no newline at the end", BEGIN "YWdl\n-----END AGE ENCRYPTED FILE-----",
                   ARMOR_OK },
+                { "space before BEGIN", " " BEGIN "YWdl\n" END, ARMOR_BEGIN },
+                { "CR before BEGIN", "\n\r" BEGIN "YWdl\n" END, ARMOR_BEGIN },
+                { "space before END", BEGIN "YWdl\n " END, ARMOR_LINE },
+                { "white space only", " \n\n ", ARMOR_BEGIN },
                 { "no BEGIN", "YWdl\n" END, ARMOR_BEGIN },
                 { "space behind BEGIN", "-----BEGIN AGE ENCRYPTED FILE----- \nYWdl\n" END,
                   ARMOR_BEGIN },

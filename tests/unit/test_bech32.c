@@ -46,11 +46,14 @@ TEST(a_wrong_key_has_a_reason)
                 const char *why, *text;
                 enum bech32_status status;
         } rows[] = {
-                { "another prefix", "agf1cy0su9fwf3gf9mw868g5yut09p6nytfmmnktexz2ya5uqg9vl9sss4euqm",
+                { "another prefix",
+                  "agf1cy0su9fwf3gf9mw868g5yut09p6nytfmmnktexz2ya5uqg9vl9sss4euqm",
                   BECH32_PREFIX },
-                { "both cases", "age1Cy0su9fwf3gf9mw868g5yut09p6nytfmmnktexz2ya5uqg9vl9sss4euqm",
+                { "both cases",
+                  "age1Cy0su9fwf3gf9mw868g5yut09p6nytfmmnktexz2ya5uqg9vl9sss4euqm",
                   BECH32_CASE },
-                { "b is no character", "age1by0su9fwf3gf9mw868g5yut09p6nytfmmnktexz2ya5uqg9vl9sss4euqm",
+                { "b is no character",
+                  "age1by0su9fwf3gf9mw868g5yut09p6nytfmmnktexz2ya5uqg9vl9sss4euqm",
                   BECH32_CHARACTER },
                 { "one short", "age1cy0su9fwf3gf9mw868g5yut09p6nytfmmnktexz2ya5uqg9vl9sss4euq",
                   BECH32_LENGTH },
