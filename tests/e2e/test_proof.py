@@ -203,7 +203,7 @@ def proves(options=(), wrap=()):
         proof.look_process(look, process)
     proof.look_ipc(look, inner(p))
     proof.look_keys(look)
-    for top in (d, "/tmp", "/run", "/var/tmp", "/dev/shm"):
+    for top in (d, "/run", "/var/tmp", "/dev/shm"):
         proof.look_files(look, inner(p), since, top=top)
     ours = [f for f in look.findings if f[1]]
     assert not ours, ours
