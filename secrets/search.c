@@ -105,6 +105,7 @@ void search_init(struct search *s, const struct needles *n, void *room)
         for (size_t i = 0; i < n->count; i++) {
                 needle_spell(n, &n->list[i], head, sizeof(head));
                 s->first[head[0] >> 6] |= UINT64_C(1) << (head[0] & 63);
+                s->pairs[head[0] << 2 | head[1] >> 6] |= UINT64_C(1) << (head[1] & 63);
                 for (size_t o = 0; o < s->stride; o++) {
                         uint32_t bytes = load(head + o);
                         uint32_t h = hash(bytes, shift);
@@ -172,6 +173,13 @@ static void look(const struct search *s, const uint8_t *text, size_t len, size_t
         }
 }
 
+static bool may_begin(const struct search *s, const uint8_t *at, size_t have)
+{
+        if (have == 1)
+                return s->first[at[0] >> 6] >> (at[0] & 63) & 1;
+        return s->pairs[at[0] << 2 | at[1] >> 6] >> (at[1] & 63) & 1;
+}
+
 /* Starts so near the end that no look behind them fits: begun needles, none whole. */
 static void near_end(const struct search *s, const uint8_t *text, size_t len, size_t from,
                      struct best *b)
@@ -179,7 +187,7 @@ static void near_end(const struct search *s, const uint8_t *text, size_t len, si
         for (size_t at = from; at < len && b->match == MATCH_NO; at++) {
                 size_t have = len - at < GRAM ? len - at : GRAM;
 
-                if (!(s->first[text[at] >> 6] >> (text[at] & 63) & 1))
+                if (!may_begin(s, text + at, have))
                         continue;
                 for (size_t i = 0; i < s->needles->count; i++) {
                         if (!memcmp(s->needles->list[i].head, text + at, have))

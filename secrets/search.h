@@ -29,7 +29,8 @@ struct search {
         size_t stride; /* 0: there is nothing to find */
         uint64_t *bits;
         unsigned shift; /* of a hash, to a bit's number */
-        uint64_t first[4]; /* the bytes that needles begin with */
+        uint64_t first[4];    /* the bytes that needles begin with */
+        uint64_t pairs[1024]; /* the two bytes: most ends of a text are told by these */
 };
 
 /* The bytes of memory that search_init() asks for. */

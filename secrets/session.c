@@ -226,7 +226,7 @@ int session_watch(struct session *s, int signals)
 {
         struct pump *p = &the_pump;
 
-        *p = (struct pump){ .s = s };
+        p->s = s;
         fcntl(s->to, F_SETFL, O_NONBLOCK);
         while (!p->ended) {
                 struct pollfd fds[] = {
@@ -249,7 +249,8 @@ int session_watch(struct session *s, int signals)
                 }
                 if (fds[2].revents)
                         pull(p);
-                hear(p, signals);
+                if (fds[0].revents)
+                        hear(p, signals);
         }
         finish(p);
         return 0;

@@ -66,7 +66,7 @@ def message(kind, error=0):
 
 class Unsealed:
     def __init__(self, secrets, script="true", options=(), key=None, sealed=None, env=None,
-                 wrap=(), proxy=False, root=None, journal=None, popen=None):
+                 wrap=(), proxy=False, root=None, journal=None, popen=None, pass_fds=()):
         """secrets: a dict (as JSON) or bytes. key: other bytes for stdin; False: none at all."""
         self.dir = tempfile.mkdtemp(prefix="airlock-unseal-")
         _directories.append(self.dir)
@@ -81,7 +81,7 @@ class Unsealed:
         self.read, write = os.pipe()
         self.env_read, env_write = os.pipe()
         journal = os.open(journal or self.dir + "/events", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        fds = [control.fileno(), write, env_write, journal]
+        fds = [control.fileno(), write, env_write, journal, *pass_fds]
         argv = [UNSEAL, "--sealed", self.sealed, "--control", str(fds[0]), "--output",
                 str(write), "--env", str(env_write), "--journal", str(journal),
                 "--scan-root", self.root]
