@@ -160,7 +160,8 @@ def rootfs():
         shutil.copy(AIRLOCK, merged + "/usr/bin/airlock")
         os.chmod(merged + "/usr/bin/airlock", 0o755)
         os.makedirs(merged + "/usr/libexec/airlock", exist_ok=True)
-        for name in ("airlock-run", "airlock-box", "airlock-explain", "airlock-secret"):
+        for name in ("airlock-run", "airlock-box", "airlock-explain", "airlock-secret",
+                     "airlock-unseal"):
             shutil.copy(os.path.join(os.path.dirname(AIRLOCK), name),
                         merged + "/usr/libexec/airlock")
     return merged

@@ -160,6 +160,7 @@ def install_lays_out_the_files_and_nothing_else():
         assert found == {"usr/bin/airlock", "usr/libexec/airlock/airlock-box",
                          "usr/libexec/airlock/airlock-explain", "usr/libexec/airlock/airlock-run",
                          "usr/libexec/airlock/airlock-secret",
+                         "usr/libexec/airlock/airlock-unseal",
                          "usr/share/man/man1/airlock.1",
                          "usr/share/bash-completion/completions/airlock",
                          "usr/share/airlock/task.schema.json"}, found
