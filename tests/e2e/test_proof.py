@@ -9,14 +9,13 @@ import tempfile
 import time
 
 import proof
-from lib import ROOT, case, children, main, skip, start, until
+from lib import case, children, compiled, main, skip, start, until
 from unsealed import UNSEAL, _directories, keys, seal
 
 # Another one each time: nothing that was here before knows it.
 TOKEN, OURS = ("tok_" + base64.urlsafe_b64encode(os.urandom(27)).decode().replace("-", "x")
                for _ in range(2))
 SECRETS = {"TOKEN": TOKEN}
-HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def namespaced(argv, **options):
@@ -157,6 +156,13 @@ def a_clean_process_is_clean():
 
 # --- ours ----------------------------------------------------------------------------------------
 
+def standin():
+    """Where a user without rights may run it, too."""
+    path = compiled("standin.c")
+    os.chmod(os.path.dirname(path), 0o755)
+    return path
+
+
 def task(script, options=(), wrap=(), secret=OURS):
     if os.getuid():
         skip("needs root")
@@ -170,7 +176,7 @@ def task(script, options=(), wrap=(), secret=OURS):
         f.write(seal(json.dumps({"TOKEN": secret, "OTHER": "other-" + secret[::-1]}).encode(),
                      recipient))
     os.chmod(d + "/secrets.age", 0o644)
-    p = namespaced([*wrap, "/usr/bin/python3", HERE + "/standin.py", UNSEAL, "--sealed",
+    p = namespaced([*wrap, standin(), UNSEAL, "--sealed",
                     d + "/secrets.age", "--scan-root", d + "/root", *options, "--", "bash", "-c",
                     "cd %s/root; " % d + script], env={"PATH": os.environ["PATH"]})
     p.stdin.write(identity)
