@@ -64,7 +64,7 @@ static enum match next(const struct mask *m, size_t at, struct hit *hit)
 
         if (m->masked && m->expect != NEEDLE_NONE) {
                 *hit = (struct hit){ .at = at, .needle = m->expect };
-                r = needle_match(n, &n->list[m->expect], m->buf + at, m->len - at, &hit->len);
+                r = needle_follows(n, &n->list[m->expect], m->buf + at, m->len - at, &hit->len);
                 if (r == MATCH_FULL || (r == MATCH_PARTIAL && at < m->len))
                         return r;
         }

@@ -233,8 +233,9 @@ static bool may_wrap(const struct spelling *s)
                s->encoding == ENCODING_HEX;
 }
 
-enum match needle_match(const struct needles *n, const struct needle *needle, const void *text,
-                        size_t len, size_t *matched)
+/* Wraps are passed over from the @head-th byte of the text on. */
+static enum match match(const struct needles *n, const struct needle *needle, const void *text,
+                        size_t len, size_t head, size_t *matched)
 {
         struct spelling s = spelling_of(n, needle);
         const uint8_t *t = text;
@@ -242,7 +243,7 @@ enum match needle_match(const struct needles *n, const struct needle *needle, co
         size_t i = 0;
 
         for (int c; (c = spell_next(&s)) >= 0; i++) {
-                if (i >= NEEDLE_HEAD && may_wrap(&s)) {
+                if (i >= head && may_wrap(&s)) {
                         for (unsigned w = 0; i < bound && w < NEEDLE_WRAP && is_white(t[i]); w++)
                                 i++;
                 }
@@ -253,6 +254,18 @@ enum match needle_match(const struct needles *n, const struct needle *needle, co
         }
         *matched = i;
         return MATCH_FULL;
+}
+
+enum match needle_match(const struct needles *n, const struct needle *needle, const void *text,
+                        size_t len, size_t *matched)
+{
+        return match(n, needle, text, len, NEEDLE_HEAD, matched);
+}
+
+enum match needle_follows(const struct needles *n, const struct needle *needle,
+                          const void *text, size_t len, size_t *matched)
+{
+        return match(n, needle, text, len, 0, matched);
 }
 
 /* --- which needles a value has --------------------------------------------------------- */

@@ -28,7 +28,7 @@
 #include "base/base.h"
 
 #define NEEDLE_MIN 8          /* bytes of a value, a line, a needle */
-#define NEEDLE_MAX_COUNT 16384
+#define NEEDLE_MAX_COUNT 65535 /* a thousand secrets have some sixty each */
 #define NEEDLE_TEXT_MAX 8192  /* bytes of text that a match may cover */
 #define NEEDLE_WRAP 16
 #define NEEDLE_HEAD 19
@@ -84,6 +84,10 @@ enum match {
 /* Is the needle at the start of @text? MATCH_FULL: it is the first *@matched bytes. */
 enum match needle_match(const struct needles *n, const struct needle *needle, const void *text,
                         size_t len, size_t *matched);
+
+/* The same for a piece right behind the one before: it may be wrapped anywhere. */
+enum match needle_follows(const struct needles *n, const struct needle *needle,
+                          const void *text, size_t len, size_t *matched);
 
 /* Spells the needle into @out; returns its length, of which at most @cap were written. */
 size_t needle_spell(const struct needles *n, const struct needle *needle, void *out, size_t cap);

@@ -82,6 +82,7 @@
 #define UNSEAL_PLACEHOLDER "injected-by-airlock"
 #define SEALED_MAX (1600UL * 1024) /* armored, for many recipients, of 256 KiB */
 #define KEY_ROOM ((size_t)KEY_MAX)
+#define EXEC_STRING (128UL * 1024) /* execve(2)'s bound for one variable */
 #define PROXY_MS 10000
 #define SCAN_MS 120000 /* from ENDED to SCAN */
 #define LINE_MAX_BYTES 400
@@ -361,6 +362,10 @@ static void check_names(struct unseal *u)
                 if (u->o.names && !unseal_lists(u->o.names, name, e->name_len))
                         fail(u, STATUS_SPEC, "%s: %.*s is not in secrets.names", sealed_name(u),
                              (int)e->name_len, name);
+                if (e->name_len + e->value_len + 2 > EXEC_STRING &&
+                    !unseal_lists(u->o.withhold, name, e->name_len))
+                        fail(u, STATUS_SPEC, "%s: %.*s is longer than the 128 KiB that a variable "
+                             "may have", sealed_name(u), (int)e->name_len, name);
         }
         check_list(u, u->o.inject, "a rule injects");
 }
@@ -400,8 +405,8 @@ static void make_search(struct unseal *u)
                                  (int)e->name_len, vars_name(v, e));
         }
         if (u->needles.full)
-                log_line(LOG_WARN, "secrets of so many lines: not every line is masked and "
-                         "searched for by itself");
+                fail(u, STATUS_SPEC, "%s: too many secrets, or lines of secrets, to be masked and "
+                     "searched for", sealed_name(u));
         room = search_room(&u->needles);
         open_arena(u, &u->index, room + 16);
         search_init(u->search, &u->needles, take(u, &u->index, room));

@@ -212,6 +212,20 @@ def content_that_is_none_is_refused_without_showing_it():
 
 
 @case
+def many_and_long_secrets_are_masked_as_well():
+    many = {"T%d" % i: base64.b64encode(os.urandom(30)).decode() for i in range(1000)}
+    u = Unsealed(many, "echo $T0 $T500 $T999 | tee ../got").wait()
+    assert u.code == 0 and u.output == "*** *** ***\n", (u.output[:300], u.err)
+    with open(u.dir + "/got") as f:
+        assert f.read().split() == [many["T0"], many["T500"], many["T999"]]
+    value = base64.b64encode(os.urandom(90000)).decode()
+    u = Unsealed({"A": value}, "printf '%s\n' \"$A\"; printf %s \"$A\" | base64").wait()
+    assert u.code == 0 and u.output.startswith("***\n"), (u.code, u.output[:300], u.err)
+    assert len(u.output) < 10000, len(u.output)
+    Unsealed({"LONG": value * 2}).refused(78, "LONG is longer")
+
+
+@case
 def the_digest_pins_the_file():
     identity, recipient = keys()
     sealed = seal(b'{"A":"12345678"}', recipient)

@@ -59,8 +59,8 @@ static size_t naive(size_t len)
                 enum match r = at_place(len, at, &hit);
 
                 if (masked && expect != NEEDLE_NONE) {
-                        enum match e = needle_match(&needles, &list[expect], text + at, len - at,
-                                                    &matched);
+                        enum match e = needle_follows(&needles, &list[expect], text + at,
+                                                      len - at, &matched);
 
                         if (e != MATCH_NO) {
                                 r = e;

@@ -22,7 +22,7 @@ static struct vars vars;
 static char source[VARS_TEXT], text[VARS_TEXT + 1];
 static struct needle list[LIST];
 static struct needles needles;
-static uint64_t room[131072];
+static uint64_t room[524288];
 static struct search search;
 static struct look look;
 

@@ -249,6 +249,27 @@ TEST(a_secret_is_masked_wherever_writes_split_it)
         }
 }
 
+TEST(a_secret_is_found_at_every_place_of_every_text)
+{
+        static const char token[] = "tok3n-abcdefghijklmnopqrstuvwx";
+        size_t len = sizeof(token) - 1;
+
+        use_one(token);
+        for (size_t size = 0; size < 300; size += 7) {
+                char *text = at_page_end(out, size);
+
+                for (size_t at = 0; at + len <= size; at++) {
+                        struct hit hit;
+
+                        memset(text, 't', size);
+                        memcpy(text + at, token, len);
+                        CHECK(search_next(&search, text, size, 0, false, &hit) == MATCH_FULL &&
+                              hit.at == at && hit.len == len);
+                        CHECK(search_next(&search, text, size, at + 1, false, &hit) == MATCH_NO);
+                }
+        }
+}
+
 TEST(ordinary_output_is_not_held_back)
 {
         use_one("tok3n-abcdefgh");
