@@ -60,7 +60,7 @@ SRC_airlock-secret := $(BASE) base/confine.c base/environ.c $(AGE) \
 
 SRC_airlock-unseal := $(BASE) base/confine.c base/environ.c base/clock.c $(AGE) \
         $(SECRET_PURE) $(LEAK_SRC) secrets/filter.c secrets/session.c \
-        secrets/unseal_options.c secrets/unseal.c
+        secrets/unseal_options.c secrets/unseal_open.c secrets/unseal_scan.c secrets/unseal.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h
 BEARSSL     ?= build/bearssl/libbearssl.a
@@ -123,7 +123,7 @@ build/generated/jsmn.h: $(JSMN)
 	cp $< $@
 
 # What includes <bearssl.h>, in every kind of build.
-USES_BEARSSL := secrets/age.c secrets/unseal.c tests/probe/bearssl.c
+USES_BEARSSL := secrets/age.c secrets/unseal_open.c tests/probe/bearssl.c
 $(foreach kind,release asan cov,$(USES_BEARSSL:%.c=build/$(kind)/%.o)) \
 $(foreach kind,analyzed tidied,$(USES_BEARSSL:%.c=build/lint/%.$(kind))): | build/bearssl/src
 
