@@ -9,6 +9,7 @@
 #   make bench-proxy   the proxy beside squid, tinyproxy and privoxy
 #   make bench      beside tini, dumb-init and catatonit, in one run, as ratios
 #   make bench-locks  the locks beside nft and iptables, in one run
+#   make bench-leak the leak scan beside grep -F -f and a plain read
 #   make lint       layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
 #   make fuzz T=json S=60    one fuzz target for S seconds
 #   make cov        line coverage of the unit tests
@@ -41,9 +42,13 @@ DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/policy.c netfilter/policy_parse.c
 
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock \
-        airlock-notify airlock-proxy airlock-trust airlock-secret
+        airlock-notify airlock-proxy airlock-trust airlock-secret airlock-unseal
 AGE := secrets/base64.c secrets/bech32.c secrets/armor.c secrets/age.c secrets/identity.c \
         secrets/sealed.c secrets/arena.c secrets/keysource.c
+# What looks for secrets: pure, and so in the unit tests as well.
+SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c secrets/vars.c \
+        secrets/inflate.c
+LEAK_SRC := secrets/look.c secrets/leak.c
 
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -85,6 +90,9 @@ SRC_airlock-trust := $(BASE) base/confine.c base/base64.c init/sig.c init/trust.
 
 SRC_airlock-secret := $(BASE) base/confine.c base/environ.c $(AGE) \
         secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c
+SRC_airlock-unseal := $(BASE) base/confine.c base/environ.c $(AGE) $(SECRET_PURE) $(LEAK_SRC) \
+        secrets/filter.c secrets/session.c secrets/unseal_options.c secrets/unseal_open.c \
+        secrets/unseal_scan.c secrets/unseal.c
 
 # What speaks TLS, over BearSSL; and what only it needs.
 TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
@@ -168,7 +176,7 @@ build/generated/preset.inc: $(wildcard rootfs/presets/*.txt)
 objects = $(SRC_$(1):%.c=build/release/%.o)
 entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 $(foreach p,$(PROGRAMS),$(eval build/release/$(p): $(call objects,$(p))))
-build/release/airlock-proxy build/release/airlock-trust build/release/airlock-secret: $(BEARSSL)
+$(addprefix build/release/airlock-,proxy trust secret unseal): $(BEARSSL)
 $(PROGRAMS:%=build/release/%):
 	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
@@ -180,7 +188,7 @@ UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilte
 UNIT_SRC := $(BASE) base/ev.c base/json.c init/spec.c init/spec_keys.c init/spec_words.c \
         init/spec_check.c init/spec_narrow.c init/spec_image.c init/env.c init/policy_text.c \
         init/trust.c $(DECODERS) $(TLS) netfilter/names.c $(UNIT_NETFILTER) \
-        base/environ.c $(AGE) $(UNIT)
+        base/environ.c $(AGE) $(SECRET_PURE) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated
@@ -208,6 +216,9 @@ build/release/probe_inspect: $(PROBE_inspect:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -o $@
 build/asan/probe_inspect: $(PROBE_inspect:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
+PROBE_leak    := tests/probe/leak.c $(BASE) $(SECRET_PURE) $(LEAK_SRC)
+build/release/probe_leak: $(PROBE_leak:%.c=build/release/%.o)
+	$(call LINK,$^,_start) -s -o $@
 build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
 	$(call LINK,$^,_start) -s -o $@
 
@@ -244,6 +255,7 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 # --- tests -----------------------------------------------------------------------------
 TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter \
         build/release/probe_filter build/release/probe_notify build/release/probe_inspect \
+        build/release/probe_leak \
         $(FUZZ:%=build/asan/fuzz_%)
 .PHONY: test tests-built check run bench
 tests-built: $(TESTED)
@@ -268,6 +280,9 @@ bench-locks: deps deps-bench
 bench-proxy: deps deps-bench-proxy
 	+$(AGAIN) build/release/airlock-proxy
 	/usr/bin/python3 tests/bench/bench_proxy.py
+.PHONY: bench-leak
+bench-leak: build/release/probe_leak
+	python3 tests/bench/bench_leak.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)

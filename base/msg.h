@@ -9,6 +9,8 @@
  *   PID 1          airlock-proxy  POLICY CHANNEL SECRETS LISTENER   each answered by DONE
  *   airlock-lock   airlock-proxy  LISTENER                          answered by DONE
  *   airlock-lock   airlock-notify LISTENER (the seccomp one)        not answered
+ *   airlock-unseal airlock-proxy  SECRETS                           answered by DONE
+ *   airlock-unseal PID 1          ENDED                             answered by SCAN
  *   airlock-notify airlock-proxy  CONNECT                           answered by DONE
  *                                 LISTENER (LISTEN_DNS_PAIR)        not answered
  *
@@ -44,6 +46,13 @@ enum msg_type {
         MSG_CONNECT,
         /* The answer: error is 0 or a positive errno. */
         MSG_DONE,
+        /*
+         * The setup session has ended, and all that it printed is written. error: its status
+         * as wait(2) has it; text: the script's line that failed, masked, or "".
+         */
+        MSG_ENDED,
+        /* Every process of setup is dead: look for leaks, and exit. */
+        MSG_SCAN,
 };
 
 enum listener {

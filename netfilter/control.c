@@ -204,6 +204,8 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
         case MSG_CONNECT:
                 listen_expect(p, m);
                 return 0;
+        case MSG_ENDED:
+        case MSG_SCAN:
         case MSG_DONE:
                 return -EPROTO;
         }
