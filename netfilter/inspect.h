@@ -32,7 +32,7 @@
  *      any -> REFUSING -> DRAINING, IDLE    the refusal is out; what is left of the body
  *      any -> GOODBYE -> OVER               close_notify is on its way; all is sent
  *
- * The caller owns the struct: 340 KiB, of which an ordinary request touches 60. It should
+ * The caller owns the struct: 365 KiB, of which an ordinary request touches 60. It should
  * lie in a table that starts as zeroes and go back there by inspect_wipe.
  */
 #ifndef NETFILTER_INSPECT_H
