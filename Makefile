@@ -59,7 +59,8 @@ SRC_airlock-run := $(BASE) base/confine.c init/spec_image.c init/spec_words.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c \
         init/policy_text.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
-        init/boot.c init/setup.c init/seal.c init/work.c init/report.c
+        init/boot.c init/setup.c init/unseal.c init/seal.c init/work.c init/report.c \
+        base/environ.c
 SRC_airlock-box := $(BASE) base/confine.c init/spec_image.c \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
 SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \

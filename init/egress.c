@@ -443,7 +443,7 @@ void egress_reaped(struct task *t, pid_t pid, int wait_status)
 }
 
 /* A channel of its own to the proxy, or -1 where nothing may leave. */
-static int open_channel(struct task *t, int *channel)
+int egress_channel(struct task *t, int *channel)
 {
         struct msg m = { .type = MSG_CHANNEL };
         int ends[2], r;
@@ -508,7 +508,7 @@ static int start_notifier(struct task *t, const struct confine *c, struct egress
 {
         AUTO_CLOSE int proxy = -1;
         int ends[2];
-        int r = open_channel(t, &proxy);
+        int r = egress_channel(t, &proxy);
 
         if (r < 0)
                 return r;
@@ -532,7 +532,7 @@ int egress_way(struct task *t, enum lock lock, const struct confine *c, struct e
 {
         *way = (struct egress_way){ .channel = -1, .notify = -1 };
         if (lock == LOCKED_NETNS)
-                return open_channel(t, &way->channel);
+                return egress_channel(t, &way->channel);
         if (lock == LOCKED_NOTIFY)
                 return start_notifier(t, c, way);
         return 0;

@@ -54,6 +54,9 @@ struct egress_way {
 MUST_USE int egress_way(struct task *t, enum lock lock, const struct confine *c,
                         struct egress_way *way);
 
+/* A channel of its own to the proxy, or -1 where nothing may leave. 0 or -errno. */
+MUST_USE int egress_channel(struct task *t, int *channel);
+
 /* One of PID 1's children was reaped: was it one that the lock can't do without? */
 void egress_reaped(struct task *t, pid_t pid, int wait_status);
 

@@ -63,12 +63,18 @@ void env_unset(struct env *e, const char *name)
         e->vars[e->count] = NULL;
 }
 
+/* The key to a task's secrets is nobody's variable, and no copy of it is made here. */
+static bool is_key(const char *var)
+{
+        return !strncmp(var, "AIRLOCK_KEY=", 12) || !strncmp(var, "AIRLOCK_KEY_FD=", 15);
+}
+
 void env_add_all(struct env *e, char *const *vars)
 {
         for (; *vars; vars++) {
                 size_t len = strcspn(*vars, "=");
 
-                if ((*vars)[len])
+                if ((*vars)[len] && !is_key(*vars))
                         env_set_n(e, *vars, len, *vars + len + 1, strlen(*vars + len + 1));
         }
 }

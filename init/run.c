@@ -5,6 +5,7 @@
  * The phases follow each other here and nowhere else. Whatever happens, REPORT runs
  * last: a task that failed has a result that says why.
  */
+#include "base/environ.h"
 #include "base/io.h"
 #include "init/command.h"
 #include "init/program.h"
@@ -12,6 +13,7 @@
 #include "init/sig.h"
 #include "init/spec_image.h"
 #include "init/task.h"
+#include "init/unseal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -175,7 +177,8 @@ static bool open_programs(struct task *t)
         t->egress.proxy_program = program_open("airlock-proxy");
         t->egress.notify_program = program_open("airlock-notify");
         t->egress.trust_program = program_open("airlock-trust");
-        return t->egress.trust_program > 0 && t->egress.notify_program > 0 && t->spec_program > 0 && t->egress.lock_program > 0 && t->egress.proxy_program > 0;
+        t->unseal_program = program_open("airlock-unseal");
+        return t->unseal_program > 0 && t->egress.trust_program > 0 && t->egress.notify_program > 0 && t->spec_program > 0 && t->egress.lock_program > 0 && t->egress.proxy_program > 0;
 }
 
 int main(int argc, char **argv)
@@ -210,6 +213,8 @@ int main(int argc, char **argv)
                 t->spec.output.dir = out;
         }
 
+        if (!unseal_wanted(&t->spec))
+                environ_wipe(environ, ENVIRON_KEY); /* a key to nothing, and nobody's variable */
         log_patience(100);
         sig_init();
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);

@@ -32,8 +32,11 @@ static void journal_leftovers(struct task *t)
 /* kill(-1, SIGKILL) is atomic against fork: a storm dies with its authors. */
 static enum status end_setup(struct task *t)
 {
-        int r = stop_everyone(0, KILL_MS, &t->setup_left);
+        struct stop_count left; /* beside those whom the end of a session with secrets found */
+        int r = stop_everyone(0, KILL_MS, &left);
 
+        t->setup_left.reaped += left.reaped;
+        t->setup_left.survivors = left.survivors;
         journal_leftovers(t);
         if (r < 0)
                 return task_fail(t, STATUS_LOCK,

@@ -6,6 +6,7 @@
  */
 #include "base/io.h"
 #include "init/task.h"
+#include "init/unseal.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,10 +48,18 @@ static enum status write_script(struct task *t)
 static void put_failing_line(const struct task *t, struct wr *w)
 {
         char text[1024];
+        size_t line;
+
+        if (unseal_wanted(&t->spec)) { /* which has read the note, and masked it */
+                line = strspn(t->session_line, "0123456789");
+                if (line && t->session_line[line] == ' ')
+                        wr_fmt(w, "; line %.*s: %s", (int)line, t->session_line,
+                               t->session_line + line + 1);
+                return;
+        }
         AUTO_CLOSE int fd = openat(t->state_fd, "setup.line",
                                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         ssize_t n = fd < 0 ? -1 : read_full(fd, text, 200);
-        size_t line;
 
         if (n <= 0)
                 return;
@@ -117,8 +126,12 @@ static enum status run_script(struct task *t)
                 .lock = t->setup_lock, .confine = &t->setup_confine, .env = &t->env,
         };
         int status = 0;
-        enum watch_end end = watch(t, &w, &status);
+        enum status failed = STATUS_OK;
+        enum watch_end end = unseal_wanted(&t->spec) ? unseal_watch(t, &w, &status, &failed)
+                                                     : watch(t, &w, &status);
 
+        if (failed)
+                return failed;
         if (end == WATCH_EXITED && !status)
                 return STATUS_OK;
         return setup_failed(t, end, status);
@@ -130,8 +143,29 @@ static const struct step setup[] = {
         { "run the setup script", run_script },
 };
 
+/* Secrets that only rules use need no session, but somebody who hands them over. */
+static enum status hand_secrets(struct task *t)
+{
+        char *argv[] = { (char[]){ "true" }, NULL };
+        struct watch w = { .what = "airlock-unseal", .argv = argv, .cwd = t->dir, .in = -1,
+                           .out = -1, .new_session = true, .timeout_s = t->spec.setup.timeout_s,
+                           .confine = &t->setup_confine, .env = &t->env };
+        enum status failed = STATUS_OK;
+        int status = 0;
+        enum watch_end end = unseal_watch(t, &w, &status, &failed);
+
+        return failed ? failed : end == WATCH_EXITED ? STATUS_OK : setup_failed(t, end, status);
+}
+
+static const struct step secrets_alone[] = {
+        { "give the proxy setup's policy", egress_setup },
+        { "hand over the secrets", hand_secrets },
+};
+
 enum status setup_run(struct task *t)
 {
+        if (!t->spec.setup.script && unseal_wanted(&t->spec))
+                return run_steps(t, PHASE_SETUP, secrets_alone, COUNT(secrets_alone));
         if (!t->spec.setup.script)
                 return run_steps(t, PHASE_SETUP, NULL, 0);
         return run_steps(t, PHASE_SETUP, setup, COUNT(setup));

@@ -189,8 +189,8 @@ static NORETURN void child(const struct spawn *s, bool terminal, int tell)
 
         if (!r) {
                 sig_child_restore();
-                if (s->keep)
-                        fcntl(s->keep, F_SETFD, 0);
+                for (size_t i = 0; i < COUNT(s->keep) && s->keep[i]; i++)
+                        fcntl(s->keep[i], F_SETFD, 0);
                 stage = s->lock == LOCKED_NOT ? "exec" : "start airlock-lock";
                 r = s->lock != LOCKED_NOT ? exec_locked(s, tell)
                     : s->program          ? exec_opened(s)

@@ -19,7 +19,7 @@ struct spawn {
         char *const *argv; /* argv[0] without a slash is searched in @envp's PATH */
         char *const *envp;
         int program;       /* opened; 0: argv[0] */
-        int keep;          /* a descriptor that stays open beside the three; 0: none */
+        int keep[5];       /* descriptors that stay open beside the three; 0: none */
         const char *cwd;   /* NULL: / */
         int fd[3];         /* -1: /dev/null (stdin) or inherited (stdout, stderr) */
         bool new_session;  /* setsid: no controlling terminal */

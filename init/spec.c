@@ -510,6 +510,12 @@ static bool check_references(struct reader *r)
                         size_t len = strcspn(at += 2, "}");
                         size_t i = 0;
 
+                        for (const char *c = at; c < at + len;) /* behind the last colon */
+                                if (*c++ == ':') {
+                                        len -= (size_t)(c - at);
+                                        at = c;
+                                }
+
                         while (i < names->count && (strncmp(names->items[i], at, len) != 0 ||
                                                     names->items[i][len]))
                                 i++;

@@ -35,6 +35,7 @@ enum spec_net { NET_OFF, NET_LIMITED, NET_FULL };
 const char *spec_net_name(enum spec_net mode);
 
 enum spec_failure { FAILURE_FAIL, FAILURE_CONTINUE };
+enum spec_leak { LEAK_FAIL, LEAK_REMOVE, LEAK_WARN };
 enum spec_lock { LOCK_AUTO, LOCK_NETNS, LOCK_NETFILTER, LOCK_NOTIFY, LOCK_CLOSED };
 enum spec_preset { PRESET_NONE, PRESET_COMMON, PRESET_ALL };
 enum spec_wire { WIRE_RESPONSES, WIRE_CHAT };
@@ -79,7 +80,8 @@ struct spec {
         struct {
                 const char *sealed, *sha256;
                 struct spec_list names;
-                enum spec_failure on_leak;
+                enum spec_leak on_leak;
+                struct spec_list allow_leak; /* paths that may hold a value */
         } secrets;
         struct {
                 bool auto_setup; /* default: true in the format, see spec_supported */

@@ -99,11 +99,33 @@ static bool is_ref(const char *s)
 }
 
 /* A host name, *.name, or an IP address. */
+/* A range of addresses: 10.0.0.0/8. airlock-proxy wants no bit behind the prefix. */
+static bool is_range(const char *s)
+{
+        const char *slash = strchr(s, '/');
+        char address[64];
+        struct in6_addr any;
+        bool six = strchr(s, ':');
+        unsigned bits = 0;
+        const char *p = slash + 1;
+
+        if ((size_t)(slash - s) >= sizeof(address) || !*p || strlen(p) > 3)
+                return false;
+        memcpy(address, s, (size_t)(slash - s));
+        address[slash - s] = '\0';
+        for (; *p >= '0' && *p <= '9'; p++)
+                bits = bits * 10 + (unsigned)(*p - '0');
+        return !*p && bits <= (six ? 128U : 32U) &&
+               inet_pton(six ? AF_INET6 : AF_INET, address, &any) == 1;
+}
+
 static bool is_host(const char *s)
 {
         struct in6_addr six;
         size_t len;
 
+        if (strchr(s, '/'))
+                return is_range(s);
         if (strchr(s, ':'))
                 return inet_pton(AF_INET6, s, &six) == 1;
         if (starts(s, "*."))
@@ -167,6 +189,12 @@ static bool is_references(const char *s)
                 return false;
         while ((s = text_find(s, "${"))) {
                 s += 2;
+                if (starts(s, "base64:")) { /* ${base64:TEXT:NAME}: TEXT:value, encoded */
+                        s += 7;
+                        s += strcspn(s, ":}");
+                        if (*s++ != ':')
+                                return false;
+                }
                 if (*s >= '0' && *s <= '9')
                         return false;
                 for (; *s != '}'; s++) {
@@ -197,7 +225,7 @@ const char *spec_check(enum spec_rule_of of, const char *s)
         case OF_NAME:
                 return is_name(s) ? NULL : "a variable's name, [A-Za-z_][A-Za-z0-9_]*";
         case OF_HOST:
-                return is_host(s) ? NULL : "a host name, *.NAME or an IP address";
+                return is_host(s) ? NULL : "a host name, *.NAME, an IP address or a range of them";
         case OF_METHOD:
                 return is_method(s) ? NULL : "an HTTP method in capitals";
         case OF_SHA256:
@@ -214,7 +242,7 @@ const char *spec_check(enum spec_rule_of of, const char *s)
         case OF_TOKEN:
                 return only(s, "!#$%&'*+-.^_`|~") ? NULL : "the name of an HTTP header";
         case OF_REFERENCES:
-                return is_references(s) ? NULL : "one line of text, secrets in it as ${NAME}";
+                return is_references(s) ? NULL : "one line of text, secrets in it as ${NAME} or ${base64:TEXT:NAME}";
         }
         return NULL;
 }

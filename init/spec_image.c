@@ -93,7 +93,7 @@ static void fix_spec(struct image *m, struct spec *s)
                 &s->output.branch, &s->output.title,
         };
         struct spec_list *const lists[] = {
-                &s->secrets.names, &s->network.allow, &s->network.deny, &s->network.methods,
+                &s->secrets.names, &s->secrets.allow_leak, &s->network.allow, &s->network.deny, &s->network.methods,
                 &s->agent.command,
         };
 

@@ -6,6 +6,7 @@
 /* In the order of the enums of spec.h. */
 static const char the_words[][40] = {
         [W_FAILURE] = "fail|continue",
+        [W_LEAK] = "fail|remove|warn",
         [W_NET] = "off|limited|full",
         [W_PRESET] = "none|common-dependencies|all",
         [W_LOCK] = "auto|netns|netfilter|notify|closed",
@@ -59,7 +60,8 @@ static const struct key secrets[] = {
         STRING("sealed", OF_PATH, AT(secrets.sealed)),
         LIST("names", OF_NAME, AT(secrets.names)),
         STRING("sha256", OF_SHA256, AT(secrets.sha256)),
-        WORD("on_leak", W_FAILURE, AT(secrets.on_leak)),
+        WORD("on_leak", W_LEAK, AT(secrets.on_leak)),
+        LIST("allow_leak", OF_PATH, AT(secrets.allow_leak)),
 };
 #define SETUP_SHARED                                                                     \
         { .name = "auto", .kind = K_BOOL, AT(setup.auto_setup), GIVEN(setup.auto_given) }, \

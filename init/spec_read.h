@@ -18,7 +18,7 @@ enum object {
         O_COUNT,
 };
 
-enum words { W_FAILURE, W_NET, W_PRESET, W_LOCK, W_WIRE, W_GIT };
+enum words { W_FAILURE, W_LEAK, W_NET, W_PRESET, W_LOCK, W_WIRE, W_GIT };
 
 /* Names are arrays and not pointers: a static-pie pays 24 bytes for each pointer. */
 struct key {

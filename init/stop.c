@@ -90,7 +90,7 @@ static pid_t parent_of(int proc, const char *pid)
 
 static pid_t spared[STOP_SPARED];
 
-static bool is_spared(pid_t pid)
+bool stop_is_spared(pid_t pid)
 {
         for (size_t i = 0; i < COUNT(spared); i++) {
                 if (spared[i] == pid)
@@ -131,7 +131,7 @@ static bool is_ours(pid_t pid, pid_t parent)
 {
         pid_t self = getpid();
 
-        if (parent < 0 || is_spared(pid))
+        if (parent < 0 || stop_is_spared(pid))
                 return false;
         return parent == self || family_has(parent) || (self == 1 && pid != 1);
 }
@@ -274,7 +274,7 @@ static bool reap(struct stop_count *count)
         pid_t pid;
 
         while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
-                count->reaped += !is_spared(pid);
+                count->reaped += !stop_is_spared(pid);
                 stop_spare_no_more(pid);
         }
         return !pid;

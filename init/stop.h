@@ -23,6 +23,7 @@
 #define STOP_SPARED 4
 void stop_spare(pid_t pid);
 void stop_spare_no_more(pid_t pid);
+bool stop_is_spared(pid_t pid); /* false: it was reaped */
 
 struct stop_count {
         unsigned reaped;    /* children that were waited for */

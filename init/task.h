@@ -54,6 +54,9 @@ struct task {
         struct egress egress;
         int spec_fd;           /* the spec's image (init/spec_image.h) */
         int spec_program;      /* airlock-spec, opened before anything hostile ran */
+        int unseal_program;    /* airlock-unseal */
+        int session_status;    /* wait(2) status of a session that had secrets */
+        char session_line[200]; /* and the line that failed in it, masked */
         int out;               /* directory descriptor of output.dir */
         int log;               /* OUT/setup.log; -1: none */
         size_t log_len;        /* bytes written to it */
@@ -122,7 +125,8 @@ struct watch {
         const char *what;     /* names the child in messages: "git", "the setup script" */
         char *const *argv;
         int program;          /* a program of ours, opened; 0: argv[0] by PATH */
-        int keep;             /* a descriptor that stays open for it; 0: none */
+        int keep[5];          /* descriptors that stay open for it; 0: none */
+        int control;          /* airlock-unseal's channel: see init/unseal.h; 0: none */
         const char *cwd;
         int in;               /* descriptor for its stdin; -1: /dev/null */
         int out;              /* descriptor for its stdout; -1: captured with stderr */

@@ -1,5 +1,6 @@
 /* init/watch.c - stays with one child: output, signals, deadline, and the dead of others. */
 #include "base/io.h"
+#include "base/msg.h"
 #include "init/sig.h"
 #include "init/spawn.h"
 #include "init/task.h"
@@ -12,6 +13,8 @@
 #include <sys/wait.h>
 
 #define GRACE_MS 5000                    /* between TERM and KILL */
+#define KILL_MS 10000
+#define SCAN_MS (660 * UINT64_C(1000))   /* airlock-unseal has a limit of its own, below this */
 #define LOG_MAX (8U << 20)               /* bytes of OUT/setup.log */
 #define CHUNK 2048                       /* of output, and of a line, at a time */
 #define SHOW 4096                        /* PIPE_BUF: what a pipe with room takes at once */
@@ -29,6 +32,7 @@ struct watching {
         const struct watch *w;
         pid_t pid;
         int signals; /* signalfd */
+        int control; /* airlock-unseal's; -1: none */
         struct stream out, err;
         uint64_t warn_ms, deadline_ms, kill_ms; /* 0: none */
         enum watch_end end;
@@ -304,6 +308,37 @@ static int keep_deadlines(struct watching *g)
         return next == UINT64_MAX ? -1 : next - now > 60000 ? 60000 : (int)(next - now);
 }
 
+/*
+ * The session with the secrets is over: everyone but its parent and the proxy ends, and
+ * then that parent may look for what was left behind.
+ */
+static void session_ended(struct watching *g)
+{
+        struct task *t = g->t;
+        struct msg scan = { .type = MSG_SCAN }, m;
+        int fd, r = msg_receive(g->control, &m, &fd);
+
+        if (fd >= 0)
+                close(fd);
+        if (r < 0 || m.type != MSG_ENDED) {
+                g->control = -1; /* its exit says why */
+                return;
+        }
+        t->session_status = m.error;
+        memcpy(t->session_line, m.text, sizeof(t->session_line));
+        g->deadline_ms = now_ms() + SCAN_MS;
+        g->warn_ms = 0;
+        stop_spare(g->pid);
+        r = stop_everyone(0, KILL_MS, &t->setup_left);
+        if (!stop_is_spared(g->pid))
+                g->exited = true; /* and reaped there; its status is lost, as its word is */
+        stop_spare_no_more(g->pid);
+        if (g->exited)
+                g->status = STATUS_SETUP << 8;
+        else if (r < 0 || msg_send(g->control, &scan, -1) < 0)
+                end_child(g, WATCH_EXITED, SIGKILL);
+}
+
 static void watch_loop(struct watching *g)
 {
         reap(g);
@@ -316,6 +351,7 @@ static void watch_loop(struct watching *g)
                         { .fd = g->out.fd, .events = POLLIN },
                         { .fd = g->err.fd, .events = POLLIN },
                         { .fd = -1, .events = POLLOUT },
+                        { .fd = g->control, .events = POLLIN },
                 };
 
                 if (!shown_raw) {
@@ -333,6 +369,8 @@ static void watch_loop(struct watching *g)
                         pump(g, &g->out);
                 if (shown && (p[2].revents || waits(&g->err)))
                         pump(g, &g->err);
+                if (p[4].revents && !g->exited)
+                        session_ended(g);
                 drain_signals(g);
                 keep_deadlines(g);
                 if (g->t->egress.lost)
@@ -361,12 +399,16 @@ static int start(struct watching *g, struct spawn_failure *f)
         AUTO_CLOSE int notify = -1;
         struct spawn s = {
                 .argv = w->argv, .envp = w->env->vars, .cwd = w->cwd,
-                .program = w->program, .keep = w->keep,
+                .program = w->program,
                 .fd = { w->in, w->out, -1 }, .new_session = w->new_session,
                 .terminal = w->terminal, .confine = w->confine, .lock = w->lock,
                 .lock_program = g->t->egress.lock_program, .door = g->t->egress.door,
         };
 
+        for (size_t i = 0, n = 0; i < COUNT(s.keep); i++) {
+                if (w->keep[i])
+                        s.keep[n++] = w->keep[i];
+        }
         *f = (struct spawn_failure){ 0, "make a pipe" };
         if (!w->terminal) {
                 int r = make_pipe(&g->err, &err);
@@ -411,6 +453,7 @@ enum watch_end watch(struct task *t, const struct watch *w, int *wait_status)
 {
         struct watching g = {
                 .t = t, .w = w, .end = WATCH_EXITED, .signals = -1,
+                .control = w->control ? w->control : -1,
                 .out = { .fd = -1, .raw = w->answer }, .err = { .fd = -1 },
         };
         struct spawn_failure f = { 0, "listen for signals" };

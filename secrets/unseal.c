@@ -33,10 +33,10 @@
  *   6. Only then read $AIRLOCK_ENV and save a cache; the line file was read and removed.
  *
  * --names A,B: all that the file may hold. --inject A,B: these go to --proxy in MSG_SECRETS;
- * --withhold A,B: these do not reach the session, which gets UNSEAL_PLACEHOLDER instead. A
- * secret that only rules use is in both lists. --env gets NAME=UNSEAL_PLACEHOLDER lines for
- * what is injected, as $AIRLOCK_ENV has them: programs that refuse to start without a
- * token start, and the proxy writes the real one into their requests.
+ * --withhold A,B: these do not reach the session, which gets the proxy's placeholders
+ * instead (so they are in both lists). --env gets NAME=PLACEHOLDER lines for what is injected,
+ * as $AIRLOCK_ENV has them: programs that refuse to start without a token start, and the
+ * proxy writes the real one into their requests.
  *
  * No user of its own: a setup session of root may become any user and end any process, so
  * one would keep nothing out; and the scan must read what everyone wrote. What keeps others
@@ -64,13 +64,14 @@
 #include <linux/capability.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
 #include <time.h>
 
-#define UNSEAL_PLACEHOLDER "injected-by-airlock"
+#define PLACEHOLDERS_MAX (64 * 1024)
 #define PROXY_MS 10000
 #define CAP(n) (UINT64_C(1) << (n))
 
@@ -130,25 +131,33 @@ const char *sealed_name(const struct unseal *u)
 
 /* --- hand --------------------------------------------------------------------------------- */
 
-/* A pipe that holds all of it: nobody waits, and what was read is nowhere. */
-static int fill_pipe(struct unseal *u)
+/*
+ * What the proxy shows in the place of each secret, `NAME=PLACEHOLDER` NUL …: of the same
+ * shape, and another for each task. It writes them over the values in the memfd itself.
+ */
+static LARGE_BUFFER char placeholders[PLACEHOLDERS_MAX + 1];
+
+static int fill_memory(struct unseal *u)
 {
         const char *list = u->o.inject;
         const char *name;
-        int fds[2];
-        int r = 0;
+        size_t total = 0;
+        int fd = memfd_create("secrets", MFD_CLOEXEC);
+        int r = fd < 0 ? -errno : 0;
 
-        if (pipe2(fds, O_CLOEXEC | O_NONBLOCK) < 0)
-                return -errno;
         for (size_t len; !r && (len = unseal_next(&list, &name));) {
                 const struct var *e = vars_find(u->vars, name, len);
 
-                r = write_full(fds[1], vars_name(u->vars, e), e->name_len + 1 + e->value_len + 1);
+                total += e->name_len + 1 + e->value_len + 1;
+                r = total > PLACEHOLDERS_MAX
+                            ? -E2BIG
+                            : write_full(fd, vars_name(u->vars, e),
+                                         e->name_len + 1 + e->value_len + 1);
         }
-        close(fds[1]);
         if (!r)
-                return fds[0];
-        close(fds[0]);
+                return fd;
+        if (fd >= 0 && ftruncate(fd, 0) == 0)
+                close(fd);
         return r;
 }
 
@@ -159,17 +168,29 @@ static void hand_to_proxy(struct unseal *u)
 
         if (!u->o.inject)
                 return;
-        fd = fill_pipe(u);
+        fd = fill_memory(u);
         if (fd < 0)
-                fail(u, fd == -EAGAIN ? STATUS_SPEC : STATUS_AGAIN,
+                fail(u, fd == -E2BIG ? STATUS_SPEC : STATUS_AGAIN,
                      "secrets that rules inject: %s",
-                     fd == -EAGAIN ? "more than 64 KiB" : strerror(-fd));
+                     fd == -E2BIG ? "more than 64 KiB" : strerror(-fd));
         r = msg_ask(u->o.proxy, &m, fd, PROXY_MS);
+        if (!r && pread(fd, placeholders, PLACEHOLDERS_MAX, 0) < 0)
+                r = -errno;
         close(fd);
         if (r < 0)
                 fail(u, STATUS_AGAIN, "airlock-proxy does not take secrets: %s", strerror(-r));
         close(u->o.proxy);
         u->o.proxy = -1;
+}
+
+/* The `NAME=PLACEHOLDER` that the proxy gave for @name. */
+static char *placeholder(struct unseal *u, const char *name, size_t len)
+{
+        for (char *p = placeholders; *p; p += strlen(p) + 1) {
+                if (!strncmp(p, name, len) && p[len] == '=')
+                        return p;
+        }
+        fail(u, STATUS_AGAIN, "airlock-proxy gave no placeholder for %.*s", (int)len, name);
 }
 
 static void write_placeholders(struct unseal *u)
@@ -180,30 +201,14 @@ static void write_placeholders(struct unseal *u)
         if (u->o.env < 0)
                 return;
         for (size_t len; (len = unseal_next(&list, &name));) {
-                char line[VARS_NAME_MAX + 64];
-                struct wr w = wr_of(line, sizeof(line));
+                const char *line = placeholder(u, name, len);
 
-                wr_fmt(&w, "%.*s=" UNSEAL_PLACEHOLDER "\n", (int)len, name);
-                if (write_full(u->o.env, line, w.len) < 0)
+                if (write_full(u->o.env, line, strlen(line)) < 0 ||
+                    write_full(u->o.env, "\n", 1) < 0)
                         fail(u, STATUS_AGAIN, "the placeholders can't be written");
         }
         close(u->o.env);
         u->o.env = -1;
-}
-
-/* What the session gets in the place of a secret that only rules use. */
-static char *placeholder(struct unseal *u, const struct var *e)
-{
-        static LARGE_BUFFER char text[64 * 1024];
-        static size_t used;
-        struct wr w = wr_of(text + used, sizeof(text) - used);
-
-        wr_fmt(&w, "%.*s=" UNSEAL_PLACEHOLDER, (int)e->name_len, vars_name(u->vars, e));
-        wr_char(&w, '\0');
-        if (w.full)
-                fail(u, STATUS_SPEC, "the names of injected secrets: more than 64 KiB");
-        used += w.len;
-        return text + used - w.len;
 }
 
 /* A variable that held a key, or says where one was. */
@@ -236,7 +241,8 @@ static void make_environment(struct unseal *u)
                 const struct var *e = &v->list[i];
                 bool withheld = unseal_lists(u->o.withhold, vars_name(v, e), e->name_len);
 
-                u->envp[n++] = withheld ? placeholder(u, e) : v->text + e->at;
+                u->envp[n++] = withheld ? placeholder(u, vars_name(v, e), e->name_len)
+                                        : v->text + e->at;
         }
         u->envp[n] = NULL;
 }
