@@ -6,7 +6,7 @@
  * types it takes; anything else, or another size, ends its sender.
  *
  *   who            to             takes
- *   PID 1          airlock-proxy  POLICY CHANNEL SECRETS LISTENER   each answered by DONE
+ *   PID 1          airlock-proxy  POLICY CHANNEL LISTENER           each answered by DONE
  *   airlock-lock   airlock-proxy  LISTENER                          answered by DONE
  *   airlock-lock   airlock-notify LISTENER (the seccomp one)        not answered
  *   airlock-unseal airlock-proxy  SECRETS                           answered by DONE
@@ -28,7 +28,10 @@ enum msg_type {
          * text: the name of the phase, for the journal. An empty policy allows nothing.
          */
         MSG_POLICY = 1,
-        /* A new end on which the proxy takes LISTENER and CONNECT, and nothing else. */
+        /*
+         * A new end. kind 0: the proxy takes LISTENER and CONNECT on it, and nothing else;
+         * CHANNEL_SECRETS: nothing but SECRETS, once.
+         */
         MSG_CHANNEL,
         /*
          * A memfd or pipe of `NAME=VALUE` NUL `NAME=VALUE` NUL …: what inject rules use. When
@@ -54,6 +57,8 @@ enum msg_type {
         /* Every process of setup is dead: look for leaks, and exit. */
         MSG_SCAN,
 };
+
+#define CHANNEL_SECRETS 1
 
 enum listener {
         LISTEN_PROXY,       /* HTTP and SOCKS5, TCP or unix; the first byte tells */

@@ -20,14 +20,30 @@
 #include <limits.h>
 #include <string.h>
 
-static NORETURN void become_airlock(int airlock, const struct run_options *o, const char *out)
+/* The programs, opened while the host's paths are there; they stay open across the exec. */
+static const char *pass_programs(char *text, size_t cap)
+{
+        struct wr w = wr_of(text, cap - 1);
+        int fds[PROGRAM_COUNT];
+
+        if (!program_open_all(fds))
+                _exit(STATUS_NOT_FOUND);
+        for (size_t i = 0; i < PROGRAM_COUNT; i++) {
+                fcntl(fds[i], F_SETFD, 0);
+                wr_fmt(&w, "%s%d", i ? "," : "", fds[i]);
+        }
+        return wr_cstr(&w);
+}
+
+static NORETURN void become_airlock(int airlock, const struct run_options *o, const char *out,
+                                    const char *programs)
 {
         char number[16];
         struct wr w = wr_of(number, sizeof(number) - 1);
         char mask[24];
         struct wr m = wr_of(mask, sizeof(mask) - 1);
-        const char *argv[] = { "airlock", "--inherited-mask", mask, "--spec-fd", number, "--out",
-                               out, o->spec, o->quiet ? "--quiet" : NULL, NULL };
+        const char *argv[] = { "airlock", "--inherited-mask", mask, "--spec-fd", number,
+                               "--programs", programs, "--out", out, o->spec, o->quiet ? "--quiet" : NULL, NULL };
 
         wr_u64(&w, (uint64_t)o->spec_fd);
         wr_cstr(&w);
@@ -44,6 +60,8 @@ int main(int argc, char **argv)
         struct box box = { .root = root, .binds = { out }, .bind_count = 1 };
         struct run_options o;
         struct spec spec;
+        char list[96];
+        const char *programs;
         int status, airlock, r;
 
         confine_relro();
@@ -65,6 +83,7 @@ int main(int argc, char **argv)
         r = make_dirs(out, 0755);
         if (r < 0)
                 die_errno(STATUS_OUTPUT, -r, "output.dir %s", out);
+        programs = pass_programs(list, sizeof(list));
         box_enter(&box);
-        become_airlock(airlock, &o, out);
+        become_airlock(airlock, &o, out, programs);
 }

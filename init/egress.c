@@ -99,7 +99,7 @@ enum status egress_choose(struct task *t)
                 if (!demanded(&t->spec, lock) || !suits(t, lock))
                         continue;
                 last = lock;
-                if (!lock_try(t->egress.lock_program, lock, why))
+                if (!lock_try(t->programs[PROGRAM_LOCK], lock, why))
                         break;
                 wr_fmt(&w, "%s\"%s\":", w.len ? "," : "", lock_name(lock));
                 wr_json(&w, why, strlen(why));
@@ -259,7 +259,7 @@ static NORETURN void become_proxy(struct task *t, int control)
         dup2(STDERR_FILENO, STDOUT_FILENO);
         setsid();
         sig_child_restore();
-        syscall(SYS_execveat, t->egress.proxy_program, "", argv, environ, AT_EMPTY_PATH);
+        syscall(SYS_execveat, t->programs[PROGRAM_PROXY], "", argv, environ, AT_EMPTY_PATH);
         _exit(STATUS_NOT_FOUND);
 }
 
@@ -303,7 +303,7 @@ static enum status apply_rules(struct task *t, bool off)
         wr_cstr(&r);
         wr_u64(&d, t->egress.dns);
         wr_cstr(&d);
-        if (lock_run(t->egress.lock_program, (char *const *)(uintptr_t)argv, why) < 0)
+        if (lock_run(t->programs[PROGRAM_LOCK], (char *const *)(uintptr_t)argv, why) < 0)
                 return task_fail(t, STATUS_LOCK, "lock netfilter: %s", why);
         t->egress.rules = true;
         return STATUS_OK;
@@ -384,7 +384,7 @@ enum status egress_trust(struct task *t)
                          (char[]){ "--store" }, NULL };
         AUTO_CLOSE int out = memfd_create("variables", MFD_CLOEXEC);
         struct watch w = { .what = "airlock-trust", .argv = argv, .in = t->egress.ca, .out = out,
-                           .program = t->egress.trust_program, .new_session = true,
+                           .program = t->programs[PROGRAM_TRUST], .new_session = true,
                            .timeout_s = 60, .confine = &t->setup_confine, .env = &t->env };
         int status = 0;
 
@@ -443,9 +443,9 @@ void egress_reaped(struct task *t, pid_t pid, int wait_status)
 }
 
 /* A channel of its own to the proxy, or -1 where nothing may leave. */
-int egress_channel(struct task *t, int *channel)
+int egress_channel(struct task *t, unsigned kind, int *channel)
 {
-        struct msg m = { .type = MSG_CHANNEL };
+        struct msg m = { .type = MSG_CHANNEL, .kind = kind };
         int ends[2], r;
 
         *channel = -1;
@@ -500,7 +500,7 @@ static NORETURN void become_notifier(struct task *t, const struct confine *c, in
         dup2(STDERR_FILENO, STDOUT_FILENO);
         setsid();
         sig_child_restore();
-        syscall(SYS_execveat, t->egress.notify_program, "", argv, environ, AT_EMPTY_PATH);
+        syscall(SYS_execveat, t->programs[PROGRAM_NOTIFY], "", argv, environ, AT_EMPTY_PATH);
         _exit(STATUS_NOT_FOUND);
 }
 
@@ -508,7 +508,7 @@ static int start_notifier(struct task *t, const struct confine *c, struct egress
 {
         AUTO_CLOSE int proxy = -1;
         int ends[2];
-        int r = egress_channel(t, &proxy);
+        int r = egress_channel(t, 0, &proxy);
 
         if (r < 0)
                 return r;
@@ -532,7 +532,7 @@ int egress_way(struct task *t, enum lock lock, const struct confine *c, struct e
 {
         *way = (struct egress_way){ .channel = -1, .notify = -1 };
         if (lock == LOCKED_NETNS)
-                return egress_channel(t, &way->channel);
+                return egress_channel(t, 0, &way->channel);
         if (lock == LOCKED_NOTIFY)
                 return start_notifier(t, c, way);
         return 0;
@@ -582,7 +582,7 @@ enum status egress_prove(struct task *t)
                          NULL };
         AUTO_CLOSE int out = memfd_create("tries", MFD_CLOEXEC);
         struct watch w = {
-                .what = "the probe", .argv = argv, .program = t->egress.lock_program, .cwd = t->dir,
+                .what = "the probe", .argv = argv, .program = t->programs[PROGRAM_LOCK], .cwd = t->dir,
                 .in = -1, .out = out, .new_session = true, .timeout_s = 30, .lock = t->agent_lock,
                 .confine = &t->agent_confine, .env = &t->env,
         };

@@ -20,7 +20,6 @@ struct task;
 enum status;
 
 struct egress {
-        int lock_program, proxy_program, notify_program, trust_program; /* opened */
         int ca;            /* memfd of the proxy's certificate, PEM; 0: not needed */
         pid_t proxy;       /* 0: none runs */
         int control;       /* its channel; -1 */
@@ -54,8 +53,11 @@ struct egress_way {
 MUST_USE int egress_way(struct task *t, enum lock lock, const struct confine *c,
                         struct egress_way *way);
 
-/* A channel of its own to the proxy, or -1 where nothing may leave. 0 or -errno. */
-MUST_USE int egress_channel(struct task *t, int *channel);
+/*
+ * A channel of its own to the proxy, or -1 where nothing may leave; kind as MSG_CHANNEL has
+ * it. 0 or -errno.
+ */
+MUST_USE int egress_channel(struct task *t, unsigned kind, int *channel);
 
 /* One of PID 1's children was reaped: was it one that the lock can't do without? */
 void egress_reaped(struct task *t, pid_t pid, int wait_status);

@@ -74,3 +74,19 @@ int program_open(const char *name)
         say_missing(name, folder, len);
         return -1;
 }
+
+bool program_open_all(int fds[static PROGRAM_COUNT])
+{
+        static const char names[PROGRAM_COUNT][16] = {
+                [PROGRAM_SPEC] = "airlock-spec",     [PROGRAM_LOCK] = "airlock-lock",
+                [PROGRAM_PROXY] = "airlock-proxy",   [PROGRAM_NOTIFY] = "airlock-notify",
+                [PROGRAM_TRUST] = "airlock-trust",   [PROGRAM_UNSEAL] = "airlock-unseal",
+        };
+        bool all = true;
+
+        for (size_t i = 0; i < PROGRAM_COUNT; i++) {
+                fds[i] = program_open(names[i]);
+                all &= fds[i] >= 0;
+        }
+        return all;
+}

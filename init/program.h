@@ -14,6 +14,23 @@
 int program_exec(const char *name, char **argv, uint64_t mask);
 
 /*
+ * What PID 1 of a task starts, and its place in the list. Each is opened before anything of
+ * others runs, and by airlock-box before the host's paths are gone.
+ */
+enum program {
+        PROGRAM_SPEC,
+        PROGRAM_LOCK,
+        PROGRAM_PROXY,
+        PROGRAM_NOTIFY,
+        PROGRAM_TRUST,
+        PROGRAM_UNSEAL,
+        PROGRAM_COUNT,
+};
+
+/* Fills @fds with descriptors for execveat(2); false after a line for each that is missing. */
+MUST_USE bool program_open_all(int fds[static PROGRAM_COUNT]);
+
+/*
  * Opens the program @name for fexecve(3): the same places, and ../../bin for airlock
  * itself. A close-on-exec descriptor, or -1 after one line.
  */

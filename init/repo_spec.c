@@ -146,7 +146,7 @@ enum status repo_spec_apply(struct task *t, int fd)
         char *argv[] = { (char[]){ "airlock-spec" }, (char[]){ "narrow" }, number, NULL };
         AUTO_CLOSE int records = memfd_create("records", MFD_CLOEXEC);
         struct watch run = { .what = ".airlock.json's reader", .argv = argv, .in = fd,
-                             .out = records, .program = t->spec_program, .keep = { t->spec_fd },
+                             .out = records, .program = t->programs[PROGRAM_SPEC], .keep = { t->spec_fd },
                              .new_session = true, .timeout_s = 15, .lock = LOCKED_CLOSED,
                              .confine = &nobody, .env = &t->env };
         struct stat st;

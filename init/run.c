@@ -170,15 +170,16 @@ static int exit_status_of(const struct task *t)
 }
 
 /* Opened before anything of others runs: after that no path is trusted. */
-static bool open_programs(struct task *t)
+static bool open_programs(struct task *t, const char *list)
 {
-        t->spec_program = program_open("airlock-spec");
-        t->egress.lock_program = program_open("airlock-lock");
-        t->egress.proxy_program = program_open("airlock-proxy");
-        t->egress.notify_program = program_open("airlock-notify");
-        t->egress.trust_program = program_open("airlock-trust");
-        t->unseal_program = program_open("airlock-unseal");
-        return t->unseal_program > 0 && t->egress.trust_program > 0 && t->egress.notify_program > 0 && t->spec_program > 0 && t->egress.lock_program > 0 && t->egress.proxy_program > 0;
+        if (!list)
+                return program_open_all(t->programs);
+        for (size_t i = 0; i < PROGRAM_COUNT; i++) {
+                t->programs[i] = (int)run_number(list);
+                list += strcspn(list, ",");
+                list += *list == ',';
+        }
+        return true;
 }
 
 int main(int argc, char **argv)
@@ -201,7 +202,7 @@ int main(int argc, char **argv)
         t->journal.start_ms = now_ms();
         t->diff_whole = true;
         t->spec_fd = o.spec_fd;
-        if (!open_programs(t))
+        if (!open_programs(t, o.programs))
                 return STATUS_NOT_FOUND;
         r = spec_image_open(o.spec_fd, &t->spec);
         if (r < 0)

@@ -37,6 +37,8 @@ int run_options_parse(struct run_options *o, int argc, char **argv)
                         value = &o->out;
                 else if (!strcmp(argv[i], "--spec-fd"))
                         value = &fd;
+                else if (!strcmp(argv[i], "--programs"))
+                        value = &o->programs;
                 else if (!strcmp(argv[i], "--inherited-mask"))
                         value = &mask;
                 else if (!strcmp(argv[i], "-q") || !strcmp(argv[i], "--quiet"))

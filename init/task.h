@@ -14,6 +14,7 @@
 #include "init/egress.h"
 #include "init/env.h"
 #include "init/journal.h"
+#include "init/program.h"
 #include "init/lock.h"
 #include "init/spec.h"
 #include "init/stop.h"
@@ -53,8 +54,7 @@ struct task {
 
         struct egress egress;
         int spec_fd;           /* the spec's image (init/spec_image.h) */
-        int spec_program;      /* airlock-spec, opened before anything hostile ran */
-        int unseal_program;    /* airlock-unseal */
+        int programs[PROGRAM_COUNT]; /* opened before anything hostile ran */
         int session_status;    /* wait(2) status of a session that had secrets */
         char session_line[200]; /* and the line that failed in it, masked */
         int out;               /* directory descriptor of output.dir */

@@ -219,7 +219,7 @@ enum watch_end unseal_watch(struct task *t, const struct watch *session, int *wa
         }
         AUTO_CLOSE int control = ends[0];
         AUTO_CLOSE int theirs = ends[1];
-        if (t->egress.proxy && egress_channel(t, &channel) < 0) {
+        if (t->egress.proxy && egress_channel(t, CHANNEL_SECRETS, &channel) < 0) {
                 *status = task_fail(t, STATUS_LOCK, "airlock-unseal: no channel to airlock-proxy");
                 return WATCH_NO_START;
         }
@@ -241,7 +241,7 @@ enum watch_end unseal_watch(struct task *t, const struct watch *session, int *wa
 
         w.what = "airlock-unseal";
         w.argv = (char *const *)(uintptr_t)a.v;
-        w.program = t->unseal_program;
+        w.program = t->programs[PROGRAM_UNSEAL];
         w.in = STDIN_FILENO;
         w.control = control;
         w.keep[0] = theirs;

@@ -402,7 +402,7 @@ static int start(struct watching *g, struct spawn_failure *f)
                 .program = w->program,
                 .fd = { w->in, w->out, -1 }, .new_session = w->new_session,
                 .terminal = w->terminal, .confine = w->confine, .lock = w->lock,
-                .lock_program = g->t->egress.lock_program, .door = g->t->egress.door,
+                .lock_program = g->t->programs[PROGRAM_LOCK], .door = g->t->egress.door,
         };
 
         for (size_t i = 0, n = 0; i < COUNT(s.keep); i++) {

@@ -154,10 +154,16 @@ struct listener_slot {
 
 #define CHANNELS 16
 
+enum channel_for {
+        CHANNEL_OF_LOCKS,   /* takes LISTENER and CONNECT */
+        CHANNEL_OF_SECRETS, /* takes SECRETS alone: airlock-unseal's */
+        CHANNEL_OF_CONTROL, /* takes all; its end is ours */
+};
+
 struct channel {
         int fd;
         uint32_t gen;
-        bool control; /* takes POLICY, CHANNEL and SECRETS too; its end is ours */
+        enum channel_for use;
 };
 
 struct proxy {
@@ -287,7 +293,7 @@ void listen_forget(void);
 /* --- control.c ------------------------------------------------------------------------- */
 
 MUST_USE int control_open(struct proxy *p);
-MUST_USE int control_add(struct proxy *p, int fd, bool control);
+MUST_USE int control_add(struct proxy *p, int fd, enum channel_for use);
 void control_event(struct proxy *p, struct ev_ref ref);
 /* Replaces the policy: every connection is reset, every name forgotten. 0 or -errno. */
 MUST_USE int control_policy(struct proxy *p, const char *text, size_t len, const char *phase,

@@ -34,7 +34,7 @@ int control_open(struct proxy *p)
         return 0;
 }
 
-int control_add(struct proxy *p, int fd, bool control)
+int control_add(struct proxy *p, int fd, enum channel_for use)
 {
         for (size_t i = 0; i < CHANNELS; i++) {
                 struct channel *c = &p->channels[i];
@@ -47,7 +47,7 @@ int control_add(struct proxy *p, int fd, bool control)
                 r = ev_add(p->ev, fd, EPOLLIN, ref);
                 if (r < 0)
                         return r;
-                *c = (struct channel){ .fd = fd, .gen = ref.gen, .control = control };
+                *c = (struct channel){ .fd = fd, .gen = ref.gen, .use = use };
                 return 0;
         }
         return -ENFILE;
@@ -57,7 +57,7 @@ static void channel_close(struct proxy *p, struct channel *c)
 {
         close(c->fd);
         c->gen++;
-        if (c->control)
+        if (c->use == CHANNEL_OF_CONTROL)
                 p->ended = true;
 }
 
@@ -182,17 +182,20 @@ const char *control_secret(const char *name)
 /* The answer to a message, or 1: none; -EPROTO: it ends its sender. Owns *@fd. */
 static int obey(struct proxy *p, const struct channel *c, const struct msg *m, int *fd)
 {
+        bool control = c->use == CHANNEL_OF_CONTROL;
         int r;
 
+        if (c->use == CHANNEL_OF_SECRETS && m->type != MSG_SECRETS)
+                return -EPROTO;
         switch ((enum msg_type)m->type) {
         case MSG_POLICY:
-                return c->control ? take_policy(p, m, *fd) : -EPROTO;
+                return control ? take_policy(p, m, *fd) : -EPROTO;
         case MSG_SECRETS:
-                return c->control ? take_secrets(*fd) : -EPROTO;
+                return c->use != CHANNEL_OF_LOCKS ? take_secrets(*fd) : -EPROTO;
         case MSG_CHANNEL:
-                if (!c->control || *fd < 0)
+                if (!control || *fd < 0 || m->kind > CHANNEL_SECRETS)
                         return -EPROTO;
-                r = control_add(p, *fd, false);
+                r = control_add(p, *fd, m->kind ? CHANNEL_OF_SECRETS : CHANNEL_OF_LOCKS);
                 if (r == 0)
                         fd_take(fd);
                 return r;

@@ -38,7 +38,8 @@ static uint64_t unix_s(void)
         return (uint64_t)t.tv_sec;
 }
 
-static void read_bundle(const char *path)
+/* Its absence is worth a word only where clients are told of our authority: @wanted. */
+static void read_bundle(const char *path, bool wanted)
 {
         AUTO_CLOSE int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : anchors_open_image();
         int r = fd < 0 ? (path ? -errno : fd) : anchors_load(&anchors, fd);
@@ -46,8 +47,9 @@ static void read_bundle(const char *path)
         if (r < 0 && path)
                 die_errno(STATUS_PROVISION, -r, "--ca-bundle %s", path);
         if (r < 0)
-                log_line(LOG_WARN, "no bundle of authorities in this image: "
-                                   "no host can be looked into without --ca-bundle");
+                log_line(wanted ? LOG_WARN : LOG_DEBUG,
+                         "no bundle of authorities in this image: "
+                         "no host can be looked into without --ca-bundle");
 }
 
 static void hand_out(const struct proxy_options *o)
@@ -80,9 +82,9 @@ void look_open(const struct proxy_options *o)
         if (!ca_open(&ca, &rng, unix_s()))
                 die(STATUS_PROVISION, "no authority could be made");
         /* The image's own unless others are named: naming them adds to it. */
-        read_bundle(NULL);
+        read_bundle(NULL, o->ca_out_fd >= 0 || o->ca_out);
         for (size_t i = 0; i < o->bundle_count; i++)
-                read_bundle(o->bundles[i]);
+                read_bundle(o->bundles[i], o->ca_out_fd >= 0 || o->ca_out);
         tls_random_bytes(&rng, key, sizeof(key));
         inject_init(&inject, key);
         explicit_bzero(key, sizeof(key));

@@ -473,7 +473,7 @@ static void open_control(struct proxy *p, const struct proxy_options *o)
                 die(STATUS_USAGE, "--control %d: not a descriptor", o->control);
         r = sock_nonblocking(o->control);
         if (r == 0)
-                r = control_add(p, o->control, true);
+                r = control_add(p, o->control, CHANNEL_OF_CONTROL);
         if (r < 0)
                 die_errno(STATUS_PROVISION, -r, "control channel");
 }

@@ -154,7 +154,7 @@ static int fill_memory(struct unseal *u)
                             : write_full(fd, vars_name(u->vars, e),
                                          e->name_len + 1 + e->value_len + 1);
         }
-        if (!r)
+        if (!r && lseek(fd, 0, SEEK_SET) == 0)
                 return fd;
         if (fd >= 0 && ftruncate(fd, 0) == 0)
                 close(fd);

@@ -129,10 +129,14 @@ class Unsealed:
     def serve_proxy(self):
         kind, _, _, fds = receive(self.proxy)
         assert kind == SECRETS and len(fds) == 1, (kind, fds)
-        with os.fdopen(fds[0], "rb") as f:
-            for item in f.read().split(b"\0")[:-1]:
+        with os.fdopen(fds[0], "r+b") as f:
+            whole = f.read()
+            for item in whole.split(b"\0")[:-1]:
                 name, _, value = item.partition(b"=")
                 self.given[name.decode()] = value
+            shown = b"".join(name.encode() + b"=injected-by-airlock\0" for name in self.given)
+            f.seek(0)
+            f.write(shown.ljust(len(whole), b"\0"))
         self.proxy.send(message(DONE))
 
     def until_ended(self, seconds=15):
