@@ -481,6 +481,7 @@ static int move_up(struct proxy *p, struct conn *c)
 {
         struct exchange *x = &c->x;
         ssize_t n = 0;
+        bool waiting;
 
         if (x->request.kind != HTTP1_NONE && !x->request.done) {
                 n = body_move(p, c, &x->request, &c->up_in, &c->up_out);
@@ -500,6 +501,7 @@ static int move_up(struct proxy *p, struct conn *c)
                 }
                 return 0;
         }
+        waiting = c->up_out;
         if (c->up_out && conn_flush(&c->server, &c->up_out) < 0)
                 stop_sending(c);
         if (c->client.eof && !c->up_in && x->request.kind != HTTP1_NONE && !x->request.done) {
@@ -507,7 +509,7 @@ static int move_up(struct proxy *p, struct conn *c)
                 conn_reset(p, c);
                 return -1;
         }
-        return n > 0;
+        return n > 0 || (waiting && !c->up_out);
 }
 
 static bool put_response(struct conn *c, bool close)
@@ -615,6 +617,7 @@ static int move_down(struct proxy *p, struct conn *c)
 {
         struct exchange *x = &c->x;
         ssize_t n = 0;
+        bool waiting;
 
         if (c->down_in && !x->answering) {
                 int r = take_response(p, c);
@@ -631,6 +634,7 @@ static int move_down(struct proxy *p, struct conn *c)
                 }
                 x->down += (uint64_t)n;
         }
+        waiting = c->down_out;
         if (c->down_out && conn_flush(&c->client, &c->down_out) < 0) {
                 conn_report(p, c, POLICY_ALLOWED, "the client left");
                 conn_close(p, c);
@@ -638,7 +642,8 @@ static int move_down(struct proxy *p, struct conn *c)
         }
         if (c->server.eof && !c->down_in && !x->response.done)
                 return server_ended(p, c);
-        return n > 0;
+        /* A full buffer that went out makes room: nobody else would say so. */
+        return n > 0 || (waiting && !c->down_out);
 }
 
 /* The response is with the client: the connection waits for the next request, or ends. */
