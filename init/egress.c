@@ -433,8 +433,10 @@ void egress_end(struct task *t)
 
 void egress_reaped(struct task *t, pid_t pid, int wait_status)
 {
-        if (pid == t->egress.proxy && pid)
+        if (pid == t->egress.proxy && pid) {
                 t->egress.lost = true;
+                stop_spare_no_more(pid); /* the number may become another's */
+        }
         if (pid != t->egress.notify || !pid)
                 return;
         t->egress.notify = 0;

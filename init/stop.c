@@ -27,6 +27,7 @@ struct family {
         unsigned found;
         unsigned signalled;
         bool grew; /* in this pass */
+        bool saw_spared;
 };
 
 static LARGE_BUFFER struct family family;
@@ -51,6 +52,7 @@ static void family_clear(void)
         family.highest = 0;
         family.found = 0;
         family.signalled = 0;
+        family.saw_spared = false;
 }
 
 /* A decimal number that is all of @text up to @end; -1 for anything else. */
@@ -68,22 +70,39 @@ static pid_t parse_pid(const char *text, char end)
         return *text == end ? n : -1;
 }
 
+#define THREADS_FIELD 16 /* of /proc/PID/stat, counted from the parent */
+
+/* A main thread that has ended is a zombie, however many others of its process run on. */
+static bool has_threads(const char *parent)
+{
+        for (unsigned n = 0; n < THREADS_FIELD && parent; n++) {
+                parent = strchr(parent, ' ');
+                parent += parent != NULL;
+        }
+        return !parent || strncmp(parent, "1 ", 2) != 0;
+}
+
 /*
  * `PID (NAME) STATE PPID …`: the name may hold anything, so the last ')' counts.
- * Returns the parent, or -1; a zombie has no use for a signal and counts as gone.
+ * Returns the parent, 0 where that can't be told, or -1: gone, or a zombie, which has no
+ * use for a signal.
  */
 static pid_t parent_of(int proc, const char *pid)
 {
         char path[32];
-        char stat[512];
+        char stat[1536]; /* 52 numbers, should all of them be long */
         struct wr w = wr_of(path, sizeof(path) - 1);
         const char *at;
+        ssize_t n;
 
         wr_fmt(&w, "%s/stat", pid);
-        if (w.full || read_file(proc, wr_cstr(&w), stat, sizeof(stat)) < 0)
-                return -1;
+        n = read_file(proc, wr_cstr(&w), stat, sizeof(stat));
+        if (n < 0)
+                return n == -ENOENT || n == -ESRCH ? -1 : 0;
         at = strrchr(stat, ')');
-        if (!at || at[1] != ' ' || !at[2] || at[2] == 'Z' || at[3] != ' ')
+        if (!at || at[1] != ' ' || !at[2] || at[3] != ' ')
+                return 0;
+        if (at[2] == 'X' || (at[2] == 'Z' && !has_threads(at + 4)))
                 return -1;
         return parse_pid(at + 4, ' ');
 }
@@ -131,7 +150,7 @@ static bool is_ours(pid_t pid, pid_t parent)
 {
         pid_t self = getpid();
 
-        if (parent < 0 || stop_is_spared(pid))
+        if (parent < 0)
                 return false;
         return parent == self || family_has(parent) || (self == 1 && pid != 1);
 }
@@ -144,9 +163,16 @@ static bool send(int fd, pid_t pid, int signal)
         return !syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0);
 }
 
+/* Is the process gone, or one that we had better not signal by its number? */
+static bool is_lost(int err)
+{
+        return err != ENOSYS && (getpid() != 1 || err == ESRCH || err == ENOENT || err == EINVAL);
+}
+
 /*
  * The descriptor is opened before the parent is read: should the number have gone to
  * a stranger in between, the descriptor's process is dead and the signal hits nobody.
+ * PID 1 asks while the world stands still, and does without: there might be none left.
  */
 static void visit(int proc, const char *name, int signal)
 {
@@ -155,8 +181,12 @@ static void visit(int proc, const char *name, int signal)
 
         if (pid <= 0 || family_has(pid))
                 return;
+        if (stop_is_spared(pid)) {
+                family.saw_spared |= !faccessat(proc, name, X_OK, 0);
+                return;
+        }
         fd = (int)syscall(SYS_pidfd_open, pid, 0);
-        if (fd < 0 && errno != ENOSYS)
+        if (fd < 0 && is_lost(errno))
                 return;
         if (!is_ours(pid, parent_of(proc, name)))
                 return;
@@ -222,6 +252,9 @@ static int signal_family(int signal)
         } while (!r && family.grew);
         if (r < 0)
                 return r;
+        /* What hides our own program, which is nobody else's either, hides others (hidepid). */
+        if (any_spared() && !family.saw_spared)
+                return -EACCES;
         if (!family.found)
                 return -ESRCH;
         return family.signalled ? 0 : -EPERM;
@@ -282,12 +315,14 @@ static bool reap(struct stop_count *count)
 
 /*
  * Elsewhere than PID 1 all that is ours hangs below our children, so /proc is not asked;
- * unless some of them are spared.
+ * unless some of them are spared. Then whoever forks fast enough is in no listing: that
+ * there is nobody counts only while the world stands still.
  */
 static bool nobody_left(bool children)
 {
         if (any_spared())
-                return signal_family(0) == -ESRCH;
+                return signal_family(0) == -ESRCH &&
+                       (getpid() != 1 || signal_others(0) == -ESRCH);
         return !children && (getpid() != 1 || (kill(-1, 0) < 0 && errno == ESRCH));
 }
 
