@@ -4,19 +4,22 @@
 #   make run        the main job on a real repository, in namespaces of its own
 #   make test       every test: unit (sanitizers, then musl), fuzz corpora, end to end
 #   make check      the fast half of it: unit tests and lint
-#   make deps       install what a fresh Debian machine lacks (apt; asks for root)
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
-#   make bench-proxy   the proxy beside squid, tinyproxy and privoxy
-#   make bench      beside tini, dumb-init and catatonit, in one run, as ratios
-#   make bench-locks  the locks beside nft and iptables, in one run
-#   make bench-leak the leak scan beside grep -F -f and a plain read
-#   make lint       layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
-#   make fuzz T=json S=60    one fuzz target for S seconds
-#   make cov        line coverage of the unit tests
-#   make repro      two builds in two directories must give the same bytes
-#   make bearssl    build/bearssl/libbearssl.a from Debian's source package
-#   make build/compile_commands.json     for clangd and other editors' helpers
 #   make clean
+#
+#   make lint           layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
+#   make fuzz           T=json S=60: one fuzz target for S seconds; without T: their names
+#   make cov            line coverage of the unit tests
+#   make repro          two builds in two directories must give the same bytes
+#   make bench          beside tini, dumb-init and catatonit, in one run, as ratios
+#   make bench-locks    the locks beside nft and iptables, in one run
+#   make bench-proxy    the proxy beside squid, tinyproxy and privoxy
+#   make bench-leak     the scan for leaks beside grep -F -f and a plain read
+#   make bearssl        build/bearssl/libbearssl.a from Debian's source package
+#   make deps           install what a fresh Debian machine lacks (apt; asks for root);
+#                       deps-test, deps-lint, deps-run, deps-bench, deps-bench-proxy,
+#                       deps-engines: what those need beyond it
+#   make build/compile_commands.json     for clangd and other editors' helpers
 #
 # Facts behind the flags: comments here, and tests/e2e/test_build.py proves them.
 
@@ -31,77 +34,100 @@ MAKEFLAGS += --no-builtin-rules --no-builtin-variables
 SHELL := /bin/bash
 
 # --- what each program is made of (nothing is globbed into a program) ----------------
-BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c
+PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
+        airlock-proxy airlock-trust airlock-secret airlock-unseal
+
+# Parts that several of them share, or that the unit tests and fuzz targets take as well.
+BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/confine.c
 
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
         init/spec_narrow.c init/spec_load.c
 
-# What the proxy reads and judges by: pure, and fuzzed.
+# What the proxy reads and judges by: pure.
 DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/sni.c netfilter/git.c netfilter/glob.c netfilter/preset.c \
         netfilter/policy.c netfilter/policy_parse.c
 
-PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock \
-        airlock-notify airlock-proxy airlock-trust airlock-secret airlock-unseal
-AGE := secrets/base64.c secrets/bech32.c secrets/armor.c secrets/age.c secrets/identity.c \
-        secrets/sealed.c secrets/arena.c secrets/keysource.c
-# What looks for secrets: pure, and so in the unit tests as well.
+# What speaks TLS, over BearSSL; and what only it needs.
+TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
+        netfilter/inject.c netfilter/inspect_head.c netfilter/inspect.c
+
+# The netfilter lock.
+NETFILTER := netfilter/nl.c netfilter/rules.c netfilter/nft.c netfilter/xt.c \
+        netfilter/shared.c netfilter/netfilter.c
+
+# age files, and where keys come from.
+AGE := base/environ.c secrets/base64.c secrets/bech32.c secrets/armor.c secrets/age.c \
+        secrets/identity.c secrets/sealed.c secrets/arena.c secrets/keysource.c
+
+# What looks for secrets: pure; and what walks the files for it.
 SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c secrets/vars.c \
         secrets/inflate.c
-LEAK_SRC := secrets/look.c secrets/leak.c
+LEAK := secrets/look.c secrets/leak.c
 
-SRC_airlock := $(BASE) base/confine.c \
+SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
-SRC_airlock-spec := $(BASE) base/confine.c $(SPEC) init/spec_image.c \
-        init/spec_main.c init/run_options.c init/program.c init/sig.c init/env.c
-SRC_airlock-run := $(BASE) base/confine.c init/spec_image.c init/spec_words.c \
+SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
+        init/program.c init/sig.c init/env.c \
+        init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c \
         init/policy_text.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/boot.c init/setup.c init/unseal.c init/seal.c init/work.c init/report.c \
         base/environ.c
-SRC_airlock-box := $(BASE) base/confine.c init/spec_image.c \
+SRC_airlock-box := $(BASE) init/spec_image.c \
         init/box_main.c init/box.c init/run_options.c init/program.c init/sig.c
-SRC_airlock-explain := $(BASE) base/confine.c $(SPEC) init/sig.c \
-        init/explain.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c \
-        init/program.c
-# The netfilter lock: part of airlock-lock.
-NETFILTER := netfilter/nl.c netfilter/rules.c netfilter/nft.c netfilter/xt.c netfilter/shared.c \
-        netfilter/netfilter.c
-SRC_airlock-lock := $(BASE) base/confine.c $(NETFILTER) \
+SRC_airlock-lock := $(BASE) $(NETFILTER) \
         netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/closed.c \
         netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
         netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/sandbox_trust.c \
-        netfilter/unlock.c \
-        netfilter/probe.c netfilter/probe_tries.c netfilter/probe_process.c \
-        netfilter/rules_main.c netfilter/notify_enter.c
-SRC_airlock-notify := $(BASE) base/confine.c netfilter/notify.c netfilter/notify_calls.c \
+        netfilter/unlock.c netfilter/probe.c netfilter/probe_tries.c \
+        netfilter/probe_process.c netfilter/rules_main.c netfilter/notify_enter.c
+SRC_airlock-notify := $(BASE) netfilter/notify.c netfilter/notify_calls.c \
         netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
         netfilter/notify_route.c netfilter/notify_diag.c netfilter/notes.c netfilter/agent.c
-SRC_airlock-proxy = $(BASE) base/confine.c base/ev.c $(DECODERS) $(TLS) netfilter/look.c \
+SRC_airlock-proxy := $(BASE) base/ev.c $(DECODERS) $(TLS) netfilter/look.c \
         netfilter/proxy.c netfilter/proxy_options.c netfilter/conn.c netfilter/dial.c \
         netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \
         netfilter/listen.c netfilter/control.c netfilter/resolve.c netfilter/sock.c \
         netfilter/pool.c netfilter/names.c netfilter/journal.c
-
-SRC_airlock-trust := $(BASE) base/confine.c base/base64.c init/sig.c init/trust.c \
-        init/trust_main.c
-
-SRC_airlock-secret := $(BASE) base/confine.c base/environ.c $(AGE) \
+SRC_airlock-trust := $(BASE) base/base64.c init/sig.c init/trust.c init/trust_main.c
+SRC_airlock-secret := $(BASE) $(AGE) \
         secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c
-SRC_airlock-unseal := $(BASE) base/confine.c base/environ.c $(AGE) $(SECRET_PURE) $(LEAK_SRC) \
+SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
         secrets/filter.c secrets/session.c secrets/unseal_options.c secrets/unseal_open.c \
         secrets/unseal_scan.c secrets/unseal.c
 
-# What speaks TLS, over BearSSL; and what only it needs.
-TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
-        netfilter/inject.c netfilter/inspect_head.c netfilter/inspect.c
+# Tiny programs with the release flags and link line, for what tests/e2e proves.
+PROBES := relro bearssl filter inspect leak netfilter notify
+SRC_probe_relro     := $(BASE) tests/probe/relro.c
+SRC_probe_bearssl   := tests/probe/bearssl.c
+SRC_probe_filter    := $(BASE) tests/probe/filter.c
+SRC_probe_inspect   := $(BASE) $(DECODERS) $(TLS) tests/probe/inspect.c
+SRC_probe_leak      := $(BASE) $(SECRET_PURE) $(LEAK) tests/probe/leak.c
+SRC_probe_netfilter := $(BASE) $(NETFILTER) tests/probe/netfilter.c
+SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world.c
 
+# The unit tests, and the modules that they and the fuzz targets take apart.
+UNIT     := $(sort $(wildcard tests/unit/*.c))
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) base/ev.c \
+        init/spec_image.c init/env.c init/policy_text.c init/trust.c \
+        netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
+        netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
+        netfilter/nl.c netfilter/rules.c)
+UNIT_SRC := $(FUZZ_SRC) $(UNIT)
+FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
+
+# BearSSL goes to those that hold one of these.
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 BEARSSL_HOST := build/bearssl/host/libbearssl.a
+USES_BEARSSL := base/tls.c secrets/age.c init/trust.c tests/probe/bearssl.c
+bearssl = $(if $(filter $(USES_BEARSSL),$(SRC_$(1))),$(BEARSSL))
+
 # Headers that a build makes or fetches before it compiles anything.
 GENERATED   := build/generated/jsmn.h build/generated/filter.h build/generated/preset.inc \
         $(if $(filter build/bearssl/src/inc,$(BEARSSL_INC)),build/bearssl/src)
@@ -115,7 +141,7 @@ MUSL_GCC ?= musl-gcc
 crtfile   = $(shell gcc -print-file-name=$(1))
 
 LANG_FLAGS := -std=c11 -D_GNU_SOURCE -I. -isystem $(BEARSSL_INC) -DAIRLOCK_VERSION='"$(VERSION)"'
-SMALL  := -Os -flto=auto -ffunction-sections -fdata-sections \
+SMALL  := -Os -flto=auto -flto-partition=one -ffunction-sections -fdata-sections \
           -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-plt
 HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
           -ftrivial-auto-var-init=zero -fno-delete-null-pointer-checks \
@@ -130,8 +156,9 @@ RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) -isystem bui
 
 LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
         -Wl,-pie,--no-dynamic-linker,-z,text $(MUSL)/rcrt1.o $(MUSL)/crti.o \
-        $(call crtfile,crtbeginS.o) $(1) $(call crtfile,crtendS.o) $(MUSL)/crtn.o \
-        -Wl,--gc-sections,--sort-section=name,-z,relro,-z,now,-z,noexecstack,--build-id=none,-e,$(2)
+        $(call crtfile,crtbeginS.o) $(filter-out %.ld,$(1)) $(call crtfile,crtendS.o) \
+        $(MUSL)/crtn.o \
+        -Wl,-T,base/link.ld,--gc-sections,--sort-section=name,--build-id=none,-e,$(2)
 
 .PHONY: all
 all: $(PROGRAMS:%=build/release/%)
@@ -170,26 +197,20 @@ build/generated/filter.h: build/generated/filter_gen
 	$< $(ARCH) > $@
 
 # The preset: each host of the two lists as a line of one C string.
-build/generated/preset.inc: $(wildcard rootfs/presets/*.txt)
+build/generated/preset.inc: $(wildcard rootfs/presets/*.txt) Makefile
 	@mkdir -p $(@D)
-	sed -E '/^(#|$$)/d; s/.*/"&\\n"/' $^ > $@
+	{ echo 'const char preset_common[] ='; \
+	  sed -E '/^(#|$$)/d; s/.*/"&\\n"/' $(filter %.txt,$^); echo ';'; } > $@
 
-objects = $(SRC_$(1):%.c=build/release/%.o)
+objects = $(SRC_$(1):%.c=build/$(2)/%.o)
 entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
-$(foreach p,$(PROGRAMS),$(eval build/release/$(p): $(call objects,$(p))))
-$(addprefix build/release/airlock-,proxy trust secret unseal): $(BEARSSL)
-$(PROGRAMS:%=build/release/%):
+BUILT := $(PROGRAMS) $(PROBES:%=probe_%)
+$(foreach p,$(BUILT),$(eval build/release/$(p): $(call objects,$(p),release) $(call bearssl,$(p))))
+$(BUILT:%=build/release/%): base/link.ld
 	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
 	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
-UNIT := $(sort $(wildcard tests/unit/*.c))
-UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilter/landlock.c \
-        netfilter/sandbox_options.c netfilter/notes.c netfilter/nl.c netfilter/rules.c
-UNIT_SRC := $(BASE) base/ev.c base/json.c init/spec.c init/spec_keys.c init/spec_words.c \
-        init/spec_check.c init/spec_narrow.c init/spec_image.c init/env.c init/policy_text.c \
-        init/trust.c $(DECODERS) $(TLS) netfilter/names.c $(UNIT_NETFILTER) \
-        base/environ.c $(AGE) $(SECRET_PURE) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated
@@ -201,40 +222,13 @@ build/asan/%.o: %.c Makefile | $(GENERATED)
 .PRECIOUS: build/asan/%.o
 build/asan/unit: $(UNIT_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
-build/release/unit: $(UNIT_SRC:%.c=build/release/%.o) $(BEARSSL)
+build/release/unit: $(UNIT_SRC:%.c=build/release/%.o) $(BEARSSL) base/link.ld
 	$(call LINK,$^,_start) -o $@
-
-# --- probes: tiny programs with the release flags and link line, for test_build.py -----
-PROBE_relro   := tests/probe/relro.c base/confine.c $(BASE)
-PROBE_bearssl := tests/probe/bearssl.c
-PROBE_notify  := tests/probe/notify_world.c netfilter/notify_enter.c base/confine.c $(BASE)
-build/release/probe_relro: $(PROBE_relro:%.c=build/release/%.o)
-	$(call LINK,$^,_start) -s -o $@
-build/release/probe_notify: $(PROBE_notify:%.c=build/release/%.o)
-	$(call LINK,$^,_start) -s -o $@
-PROBE_inspect := tests/probe/inspect.c $(BASE) $(DECODERS) $(TLS)
-build/release/probe_inspect: $(PROBE_inspect:%.c=build/release/%.o) $(BEARSSL)
-	$(call LINK,$^,_start) -o $@
-build/asan/probe_inspect: $(PROBE_inspect:%.c=build/asan/%.o) $(BEARSSL_HOST)
+build/asan/probe_inspect: $(call objects,probe_inspect,asan) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
-PROBE_leak    := tests/probe/leak.c $(BASE) $(SECRET_PURE) $(LEAK_SRC)
-build/release/probe_leak: $(PROBE_leak:%.c=build/release/%.o)
-	$(call LINK,$^,_start) -s -o $@
-build/release/probe_bearssl: $(PROBE_bearssl:%.c=build/release/%.o) $(BEARSSL)
-	$(call LINK,$^,_start) -s -o $@
-
-PROBE_netfilter := tests/probe/netfilter.c $(BASE) $(NETFILTER)
-build/release/probe_netfilter: $(PROBE_netfilter:%.c=build/release/%.o)
-	$(call LINK,$^,_start) -s -o $@
-
-PROBE_filter := tests/probe/filter.c $(BASE)
-build/release/probe_filter: $(PROBE_filter:%.c=build/release/%.o)
-	$(call LINK,$^,_start) -s -o $@
 
 # --- fuzzing: one entry point for libFuzzer, for gcc's replay of the corpus, for AFL++ --
 # tests/fuzz/NAME.c states an invariant; tests/fuzz/corpus/NAME/ is replayed as a test.
-FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
-FUZZ_SRC := $(filter-out tests/%,$(UNIT_SRC))
 S ?= 60
 .PHONY: fuzz
 fuzz: build/fuzz/$(T)
@@ -254,11 +248,9 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 	gcc $(ASAN) $^ -o $@
 
 # --- tests -----------------------------------------------------------------------------
-TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter \
-        build/release/probe_filter build/release/probe_notify build/release/probe_inspect \
-        build/release/probe_leak \
+TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_%) \
         $(FUZZ:%=build/asan/fuzz_%)
-.PHONY: test tests-built check run bench
+.PHONY: test tests-built check run bench bench-locks bench-proxy bench-leak
 tests-built: $(TESTED)
 test: deps deps-test
 	+$(AGAIN) tests-built
@@ -273,7 +265,6 @@ run: deps deps-run
 bench: deps deps-bench
 	+$(AGAIN) all
 	python3 tests/bench/bench.py
-.PHONY: bench-locks bench-proxy
 bench-locks: deps deps-bench
 	+$(AGAIN) all build/release/probe_netfilter build/release/probe_notify
 	python3 tests/bench/bench_locks.py
@@ -281,8 +272,8 @@ bench-locks: deps deps-bench
 bench-proxy: deps deps-bench-proxy
 	+$(AGAIN) build/release/airlock-proxy
 	/usr/bin/python3 tests/bench/bench_proxy.py
-.PHONY: bench-leak
-bench-leak: build/release/probe_leak
+bench-leak: deps deps-bench
+	+$(AGAIN) build/release/probe_leak
 	python3 tests/bench/bench_leak.py
 
 # --- coverage --------------------------------------------------------------------------
@@ -303,7 +294,7 @@ cov: build/cov/unit
 	done
 
 # --- lint: the three analysers overlap little, so all three run --------------------------
-LINT_SRC := $(sort $(DECODERS) $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+LINT_SRC := $(sort $(foreach p,$(PROGRAMS),$(SRC_$(p))))
 .PHONY: lint lint-all layers headers analyzer tidy cppcheck
 lint: deps deps-lint
 	+$(AGAIN) lint-all
@@ -340,7 +331,8 @@ build/compile_commands.json: Makefile
 	        printf '%s\n{"directory": "%s", "file": "%s", "arguments": ["gcc"' \
 	                "$$sep" '$(CURDIR)' "$$f"; \
 	        for a in -std=c11 -D_GNU_SOURCE -I. '-DAIRLOCK_VERSION=\"$(VERSION)\"' \
-	                -isystem $(BEARSSL_INC) -isystem build/generated -c "$$f"; do printf ', "%s"' "$$a"; done; \
+	                -isystem $(BEARSSL_INC) -isystem build/generated -c "$$f"; do \
+                        printf ', "%s"' "$$a"; done; \
 	        printf ']}'; sep=','; done; printf '\n]\n'; } > $@
 
 # --- reproducible: other directories, other times, other numbers of jobs -----------------
@@ -388,21 +380,21 @@ $(BEARSSL_HOST): | build/bearssl/src
 
 # --- what a fresh Debian machine lacks ----------------------------------------------------
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.
-DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjsmn-dev \
-        libseccomp-dev git:git
-DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc age:age \
-        strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
-        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables \
-        gdb:gdb nc:netcat-openbsd socat:socat dig:bind9-dnsutils curl:curl wget:wget \
-        openssl:openssl
-DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
-        libclang-rt-14-dev
+DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-dev \
+        musl-tools readelf:binutils
+DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap curl:curl \
+        dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs ip:iproute2 iptables:iptables \
+        mandoc:mandoc nc:netcat-openbsd nft:nftables openssl:openssl procps \
+        python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
+        util-linux wget:wget xz:xz-utils
+DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \
+        cppcheck:cppcheck libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
-DEPS_BENCH := python3:python3 tini dumb-init catatonit nft:nftables iptables:iptables
-DEPS_BENCH_PROXY := python3:python3 wrk:wrk nginx:nginx-light squid:squid \
-        tinyproxy:tinyproxy privoxy:privoxy
-DEPS_ENGINES := docker:docker.io podman:podman runc:runc crun:crun ctr:containerd \
-        uidmap iptables:iptables
+DEPS_BENCH := catatonit dumb-init iptables:iptables nft:nftables python3:python3 tini
+DEPS_BENCH_PROXY := nginx:nginx-light privoxy:privoxy python3:python3 squid:squid \
+        tinyproxy:tinyproxy wrk:wrk
+DEPS_ENGINES := crun:crun ctr:containerd docker:docker.io iptables:iptables \
+        podman:podman runc:runc uidmap
 SETS := deps deps-test deps-lint deps-run deps-bench deps-bench-proxy deps-engines
 .PHONY: $(SETS)
 $(SETS): %: build/deps/%

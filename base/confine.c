@@ -2,10 +2,8 @@
 #include "base/confine.h"
 
 #include <errno.h>
-#include <link.h>
 #include <linux/capability.h>
 #include <linux/securebits.h>
-#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
@@ -113,21 +111,12 @@ int confine_apply(const struct confine *c, const char **stage)
         return 0;
 }
 
-/* The linker's name for the first byte of the image: the ELF header, loaded at offset 0. */
-extern const char __ehdr_start[] __attribute__((visibility("hidden")));
+/* base/link.ld's names for the relocated tables; a build for another libc has none. */
+extern char tables_start[] __attribute__((weak, visibility("hidden")));
+extern char tables_end[] __attribute__((weak, visibility("hidden")));
 
-/* dl_iterate_phdr(3) would do, and bring three kilobytes of locks against threads. */
 void confine_relro(void)
 {
-        uintptr_t page = getauxval(AT_PAGESZ);
-        uintptr_t base = (uintptr_t)__ehdr_start;
-        const ElfW(Phdr) *p = (const ElfW(Phdr) *)getauxval(AT_PHDR);
-
-        for (uintptr_t n = getauxval(AT_PHNUM); p && n; n--, p++) {
-                uintptr_t start = (base + p->p_vaddr) & ~(page - 1);
-                uintptr_t end = (base + p->p_vaddr + p->p_memsz) & ~(page - 1);
-
-                if (p->p_type == PT_GNU_RELRO)
-                        mprotect((void *)start, end - start, PROT_READ);
-        }
+        if (tables_start)
+                mprotect(tables_start, (size_t)(tables_end - tables_start), PROT_READ);
 }

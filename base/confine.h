@@ -29,8 +29,8 @@ MUST_USE int confine_apply(const struct confine *c, const char **stage);
 uint64_t confine_permitted(void);
 
 /*
- * Makes the relocated constant tables of this static-pie read-only. musl does not
- * (BUILD: "musl does not apply RELRO in static programs"). First line of main().
+ * Makes the relocated constant tables of this static-pie read-only: in a static program
+ * nobody else does. Where they lie is base/link.ld's word. First line of main().
  */
 void confine_relro(void);
 

@@ -8,12 +8,12 @@
 #define INIT_COMMAND_H
 
 int command_init(int argc, char **argv);   /* init.c: a plain init, tini's flags */
-int command_check(int argc, char **argv);  /* check.c: explain a spec; airlock-explain */
+int command_check(int argc, char **argv);  /* check.c: explain a spec; airlock-spec */
 int command_doctor(int argc, char **argv); /* doctor.c: what holds here; the same */
 
 /*
  * The text for `airlock CMD --help` on stdout; NULL: airlock's own. In airlock help_show()
- * becomes airlock-explain, where help_print() (help.c) has the texts.
+ * becomes airlock-spec, where help_print() (help.c) has the texts.
  */
 int help_show(const char *command);
 int help_print(const char *command);

@@ -2,7 +2,7 @@
  * init/lock.h - which lock holds here. airlock-lock knows how; PID 1 asks and chooses.
  *
  * The strongest lock is found by doing it in a child (airlock-lock --try), never by
- * looking at capability bits. Runs in PID 1 and in airlock-explain.
+ * looking at capability bits. Runs in PID 1 and in airlock-spec.
  */
 #ifndef INIT_LOCK_H
 #define INIT_LOCK_H

@@ -31,7 +31,7 @@ static int not_here(int argc, char **argv)
 static int explain(int argc, char **argv)
 {
         (void)argc;
-        return program_exec("airlock-explain", argv, sig_inherited);
+        return program_exec("airlock-spec", argv, sig_inherited);
 }
 
 static int sandbox(int argc, char **argv)
@@ -88,7 +88,7 @@ int help_show(const char *command)
 
         if (command && !strcmp(command, "secret"))
                 return secret(2, own);
-        return program_exec("airlock-explain", argv, sig_inherited);
+        return program_exec("airlock-spec", argv, sig_inherited);
 }
 
 int help_version(void)

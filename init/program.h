@@ -7,7 +7,7 @@
 #include "base/base.h"
 
 /*
- * Becomes the program @name ("airlock-explain") with @argv and the signal mask @mask: from
+ * Becomes the program @name ("airlock-spec") with @argv and the signal mask @mask: from
  * ../libexec/airlock beside airlock's own folder, else (a build tree) from the folder
  * itself. Returns only when it can't: the exit status, after one line that says where it looked.
  */

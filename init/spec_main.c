@@ -8,12 +8,15 @@
  *                                         a repository's .airlock.json on stdin, and writes
  *                                         the records of init/repo_spec.h to stdout
  *
- * So no JSON is parsed by a process that lives on.
+ * So no JSON is parsed by a process that lives on. And what only a person asks for is here,
+ * so that PID 1 does not carry its texts: argv[0] is "check", "doctor", or "help", with the
+ * command that the help is for as argv[1].
  */
 #include "base/confine.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/wr.h"
+#include "init/command.h"
 #include "init/program.h"
 #include "init/repo_spec.h"
 #include "init/run_options.h"
@@ -187,6 +190,14 @@ int main(int argc, char **argv)
         int status;
 
         confine_relro();
+        if (!argc)
+                return STATUS_USAGE;
+        if (!strcmp(argv[0], "check"))
+                return command_check(argc, argv);
+        if (!strcmp(argv[0], "doctor"))
+                return command_doctor(argc, argv);
+        if (!strcmp(argv[0], "help"))
+                return help_print(argc > 1 ? argv[1] : NULL);
         if (argc > 1 && !strcmp(argv[1], "narrow"))
                 return argc > 2 ? narrow((int)run_number(argv[2])) : STATUS_USAGE;
         status = run_options_parse(&o, argc, argv);

@@ -218,7 +218,7 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
 void control_event(struct proxy *p, struct ev_ref ref)
 {
         struct channel *c = &p->channels[ref.slot % CHANNELS];
-        struct msg m, done = { .type = MSG_DONE };
+        struct msg m = { 0 }, done = { .type = MSG_DONE };
         int fd, r;
 
         if (c->gen != ref.gen)
