@@ -268,7 +268,7 @@ def orphans_do_not_pile_up_as_zombies():
     while r.stdout.read() is None:
         zombies = [c for c in children(r.pid) if status(c).get("State", "").startswith("Z")]
         most = max(most, len(zombies))
-    assert most < 20, most
+    assert most < 64, most  # of 20,000; the machine may be busy
 
 
 @case
