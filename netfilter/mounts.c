@@ -155,14 +155,19 @@ const char *mounts_reachable(const struct mounts *m)
         return NULL;
 }
 
-/* A path named twice is no socket the second time. */
+/*
+ * A path named twice is no socket the second time. Setup may have made /dev/null a link to a
+ * socket, even to this one.
+ */
 static int cover(const char *path)
 {
         struct stat st;
 
         if (stat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
                 return 0;
-        return mount("/dev/null", path, NULL, MS_BIND, NULL) < 0 && errno != ENOENT ? -errno : 0;
+        if (mount("/dev/null", path, NULL, MS_BIND, NULL) < 0)
+                return errno == ENOENT && stat(path, &st) < 0 ? 0 : -errno;
+        return !stat(path, &st) && S_ISSOCK(st.st_mode) ? -EBUSY : 0;
 }
 
 int mounts_freeze(const char *path)
