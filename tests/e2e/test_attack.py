@@ -108,6 +108,50 @@ def nothing_that_setup_made_of_dev_null_uncovers_a_socket():
     engine.close()
 
 
+ENGINE = """
+import os, socket, sys
+os.chdir(sys.argv[1])
+s = socket.socket(1); s.bind(sys.argv[2]); s.listen(); print("up", flush=True)
+while True:
+    c = s.accept()[0]
+    try: c.sendall(b"engine")
+    except OSError: pass
+    c.close()
+"""
+VISIT = """
+import os, socket, sys
+for name in ("relative.sock", "run/user/other.sock"):
+    s = socket.socket(1)
+    try:
+        s.connect(sys.argv[1] + "/" + name)
+        print("reached", name, s.recv(9))
+    except OSError: print("refused")
+os.unlink(sys.argv[1] + "/stale.sock"); print("stale")
+"""
+
+
+@case
+def no_socket_below_a_mounted_folder_is_reached():
+    """One bound by a relative name, and one of another network namespace: /proc/net/unix
+    has no path of the former, and nothing of the latter. Nobody's stays what it is."""
+    if os.getuid():
+        skip("needs root")
+    t = Task()
+    volume = t.dir + "/volume"
+    os.makedirs(volume + "/run/user")
+    for wrap, name in (([], "relative.sock"), (["unshare", "-n"], volume + "/run/user/other.sock")):
+        p = start([*wrap, PYTHON, "-c", ENGINE, volume, name])
+        assert p.stdout.readline() == b"up\n"
+    for lock in ("netns", "closed"):
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(volume + "/stale.sock")
+        p = start(["unshare", "-m", "sh", "-c", 'mount --bind "$1" "$1"; shift; exec "$@"', "sh",
+                   volume, os.path.dirname(AIRLOCK) + "/airlock-lock", "--enter", lock, "--",
+                   PYTHON, "-c", VISIT, volume])
+        out, err = p.communicate(timeout=10)
+        assert out == b"refused\nrefused\nstale\n", (lock, out, err)
+
+
 # --- what PID 1 believes ---------------------------------------------------------------------
 
 FORGE = """
