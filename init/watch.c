@@ -258,6 +258,8 @@ static void hear(struct watching *g, const struct signalfd_siginfo *s)
                 g->t->stop_signal = n;
                 end_child(g, WATCH_STOPPED, n);
                 return;
+        case SIGIO: /* whoever has a socket can order them of the kernel (F_SETOWN) */
+        case SIGURG:
         case SIGTTIN:
         case SIGTTOU:
         case SIGTSTP:

@@ -55,6 +55,36 @@ static void refuse(int err, const char *name)
         check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO((uint32_t)err), nr, 0), name);
 }
 
+#define AT(n, value) { n, SCMP_CMP_MASKED_EQ, LOW, value }
+
+static void refuse_signal(const char *name, struct scmp_arg_cmp to, unsigned at, uint64_t n)
+{
+        const struct scmp_arg_cmp args[] = { to, AT(at, n) };
+        int nr = seccomp_syscall_resolve_name(name);
+
+        check(nr, name);
+        check(seccomp_rule_add_array(ctx, SCMP_ACT_ERRNO(EPERM), nr, 2, args), name);
+}
+
+/*
+ * What PID 1 heeds from outside, it knows by the sender's pid being 0. So is that of a signal
+ * whose description the kernel had no room for: an agent of PID 1's user fills that room, and
+ * for these ways of sending the kernel does without; kill(2) always has its description.
+ */
+static void build_forgeries(void)
+{
+        static const unsigned heeded[] = { 1 /* HUP */, 2 /* INT */, 3 /* QUIT */, 15 /* TERM */ };
+
+        for (size_t i = 0; i < sizeof(heeded) / sizeof(*heeded); i++) {
+                refuse_signal("tkill", (struct scmp_arg_cmp)AT(0, 1), 1, heeded[i]);
+                refuse_signal("tgkill", (struct scmp_arg_cmp)AT(1, 1), 2, heeded[i]);
+                refuse_signal("rt_sigqueueinfo", (struct scmp_arg_cmp)AT(0, 1), 1, heeded[i]);
+                refuse_signal("rt_tgsigqueueinfo", (struct scmp_arg_cmp)AT(1, 1), 2, heeded[i]);
+                refuse_signal("pidfd_send_signal", SCMP_A2_64(SCMP_CMP_NE, 0), 1, heeded[i]);
+                refuse_signal("fcntl", (struct scmp_arg_cmp)AT(1, 10 /* F_SETSIG */), 2, heeded[i]);
+        }
+}
+
 /*
  * The guard goes around every agent, whatever its lock. TIOCSTI and TIOCLINUX type into
  * the operator's terminal. prlimit64 asks for no more than the same ids, so an agent of
@@ -71,6 +101,7 @@ static void build_guard(void)
         check(seccomp_rule_add(ctx, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(prlimit64), 2,
                                SCMP_A0_32(SCMP_CMP_NE, 0), SCMP_A2_64(SCMP_CMP_NE, 0)),
               "prlimit64 of others");
+        build_forgeries();
 }
 
 static void build_closed(void)

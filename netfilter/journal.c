@@ -22,6 +22,7 @@ struct total {
 
 static int the_fd = -1;
 static uint64_t the_start_ms;
+static uint64_t room; /* bytes that decisions may still take */
 static char the_phase[JOURNAL_PHASE] = "start";
 static char pending[LINE];
 static size_t pending_len;
@@ -32,10 +33,11 @@ static struct total totals[JOURNAL_HOSTS] LARGE_BUFFER;
 static size_t total_count;
 static struct total others;
 
-void journal_open(int fd, uint64_t start_ms)
+void journal_open(int fd, uint64_t start_ms, uint64_t max)
 {
         the_fd = fd;
         the_start_ms = start_ms;
+        room = max;
 }
 
 void journal_phase(const char *phase)
@@ -181,6 +183,17 @@ static void put_what(struct wr *w, const struct net_event *e, const char *host)
                 wr_fmt(w, ",\"status\":%u", e->code);
 }
 
+/* Whoever asks often enough must not fill the disk: from here on there are the totals. */
+static void put_cut(uint64_t now)
+{
+        char line[200];
+        struct wr w = wr_of(line, sizeof(line));
+
+        begin(&w, "net_cut", now);
+        wr_str(&w, "}\n");
+        put_line(&w, now);
+}
+
 void journal_net(const struct net_event *e, const struct policy *p, uint64_t now)
 {
         char host[NAME_LEN + 1] = "";
@@ -229,6 +242,14 @@ void journal_net(const struct net_event *e, const struct policy *p, uint64_t now
                 journal_net(&less, p, now);
                 return;
         }
+        if (w.len > room) {
+                lost++;
+                if (room)
+                        put_cut(now);
+                room = 0;
+                return;
+        }
+        room -= w.len;
         urgent |= e->reason != POLICY_ALLOWED;
         put_line(&w, now);
 }

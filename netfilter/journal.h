@@ -41,8 +41,12 @@ struct net_event {
         const char *command;
 };
 
-/* @fd -1: no lines, totals only. @start_ms: CLOCK_MONOTONIC when the task began. */
-void journal_open(int fd, uint64_t start_ms);
+/*
+ * @fd -1: no lines, totals only. @start_ms: CLOCK_MONOTONIC when the task began. @max: bytes
+ * of decisions; what comes after is counted as lost, and an event "net_cut" says so.
+ */
+#define JOURNAL_MAX ((uint64_t)32 * 1024 * 1024) /* of a task's: an agent may ask for ever */
+void journal_open(int fd, uint64_t start_ms, uint64_t max);
 void journal_phase(const char *phase);
 void journal_net(const struct net_event *e, const struct policy *p, uint64_t now_ms);
 void journal_flush(void);

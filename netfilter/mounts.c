@@ -3,19 +3,25 @@
 
 #include "base/io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 #define LISTING_MAX (256 * 1024) /* /proc/net/unix of a busy desktop has 100 */
 #define UNIX_FIELDS 7 /* before the path: slot references protocol flags type state inode */
 #define UNIX_FLAGS 3
 #define UNIX_TYPE 4
 #define MOUNT_POINT 4 /* of /proc/self/mountinfo, from 0 */
+#define WALK_DEPTH 3      /* of folders below a mount: /run/user/1000/docker.sock has two */
+#define WALK_ENTRIES 1024 /* of one mount: a work tree has more, and few folders with sockets */
 
 /* Sockets that may come from another machine's, by a mount, and so be in no list of ours. */
 static const char known[] =
@@ -89,16 +95,123 @@ static int add_unix(struct mounts *m, char *line)
         return path ? add(m, path) : 0;
 }
 
+/* What setup left behind refuses: it is nobody's, and its owner may want it again. */
+static bool answers(const char *path)
+{
+        AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct sockaddr_un to = { .sun_family = AF_UNIX };
+        size_t len = strlen(path);
+
+        if (len >= sizeof(to.sun_path))
+                return true; /* by a shorter way it might */
+        memcpy(to.sun_path, path, len);
+        return !connect(fd, (struct sockaddr *)&to, sizeof(to)) || errno != ECONNREFUSED;
+}
+
+/* The kernel's getdents64(2) record; opendir(3) would allocate. */
+struct entry {
+        uint64_t inode;
+        int64_t next;
+        uint16_t len;
+        uint8_t type;
+        char name[];
+};
+
+struct walk {
+        struct mounts *m;
+        char path[PATH_MAX];
+        unsigned left; /* entries that it may look at */
+};
+
+static int walk_folder(struct walk *w, size_t len, unsigned depth, bool folders);
+
+static int walk_entry(struct walk *w, size_t len, const struct entry *e, unsigned depth,
+                      bool folders)
+{
+        size_t name = strlen(e->name);
+        int r;
+
+        if (e->name[0] == '.' && (name == 1 || (name == 2 && e->name[1] == '.')))
+                return 0;
+        if (folders ? e->type != DT_DIR : e->type != DT_SOCK && e->type != DT_UNKNOWN)
+                return 0;
+        if (len + 1 + name >= sizeof(w->path))
+                return 0;
+        w->path[len] = '/';
+        memcpy(w->path + len + 1, e->name, name + 1);
+        len += 1 + name;
+        if (!folders)
+                return answers(w->path) ? add(w->m, w->path) : 0;
+        r = walk_folder(w, len, depth, false);
+        return r || depth == 1 ? r : walk_folder(w, len, depth - 1, true);
+}
+
+/* The sockets in the folder that the first @len bytes of the path name, or what is below. */
+static int walk_folder(struct walk *w, size_t len, unsigned depth, bool folders)
+{
+        union {
+                struct entry align;
+                char bytes[2048];
+        } list;
+        long n;
+        int r = 0;
+
+        w->path[len] = '\0';
+        AUTO_CLOSE int dir = open(w->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        while (dir >= 0 && !r &&
+               (n = syscall(SYS_getdents64, dir, list.bytes, sizeof(list.bytes))) > 0) {
+                for (long at = 0; at < n && !r && w->left; w->left--) {
+                        const struct entry *e = (const struct entry *)(list.bytes + at);
+
+                        r = walk_entry(w, len, e, depth, folders);
+                        at += e->len;
+                }
+                if (!w->left)
+                        break;
+        }
+        return r;
+}
+
+/* File systems that hold the kernel's own things. */
+static bool is_kernels(const char *type)
+{
+        static const char types[][12] = { "proc ", "sysfs ", "cgroup ", "cgroup2 ", "devpts ",
+                                          "mqueue ", "securityfs ", "debugfs ", "tracefs ",
+                                          "autofs " };
+
+        for (size_t i = 0; i < COUNT(types); i++) {
+                if (!strncmp(type, types[i], strlen(types[i])))
+                        return true;
+        }
+        return false;
+}
+
+/*
+ * A mounted socket, or the sockets below a mounted folder: /proc/net/unix has neither those of
+ * another network namespace, as the engine's is, nor the path of one that was bound by a
+ * relative name.
+ */
 static int add_mounted(struct mounts *m, char *line)
 {
-        const char *point = field(line, MOUNT_POINT);
+        static LARGE_BUFFER struct walk w;
+        const char *point = field(line, MOUNT_POINT), *type = strstr(line, " - ");
         char *path = point ? line + (point - line) : NULL;
+        size_t len;
+        int r;
 
-        if (!path)
+        if (!path || (type && is_kernels(type + 3)))
                 return 0;
         path[strcspn(path, " ")] = '\0';
         unescape(path);
-        return add(m, path);
+        len = strlen(path);
+        r = add(m, path);
+        if (r || len < 2 || len >= sizeof(w.path))
+                return r;
+        memcpy(w.path, path, len);
+        w.m = m;
+        w.left = WALK_ENTRIES;
+        r = walk_folder(&w, len, WALK_DEPTH, false);
+        return r ? r : walk_folder(&w, len, WALK_DEPTH, true);
 }
 
 /* Every line of the file @path; one that can't be read has none. */
@@ -155,14 +268,19 @@ const char *mounts_reachable(const struct mounts *m)
         return NULL;
 }
 
-/* A path named twice is no socket the second time. */
+/*
+ * A path named twice is no socket the second time. Setup may have made /dev/null a link to a
+ * socket, even to this one.
+ */
 static int cover(const char *path)
 {
         struct stat st;
 
         if (stat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
                 return 0;
-        return mount("/dev/null", path, NULL, MS_BIND, NULL) < 0 && errno != ENOENT ? -errno : 0;
+        if (mount("/dev/null", path, NULL, MS_BIND, NULL) < 0)
+                return errno == ENOENT && stat(path, &st) < 0 ? 0 : -errno;
+        return !stat(path, &st) && S_ISSOCK(st.st_mode) ? -EBUSY : 0;
 }
 
 int mounts_freeze(const char *path)

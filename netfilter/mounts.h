@@ -6,9 +6,10 @@
  * whatever its capabilities, may write what the kernel obeys: /proc/sys/kernel/core_pattern.
  *
  * So every socket that somebody outside listens on is covered by a device that refuses
- * connections, and those trees become read-only. A socket made later, outside, is not
- * seen to; nor is one in a folder of another machine's that is mounted here, unless it
- * has a well-known name.
+ * connections, and those trees become read-only. Folders that are mounted here may hold
+ * sockets of another network's, which no list of ours has: they are looked through, three
+ * deep and a thousand entries each, and what answers is covered. A socket made later,
+ * outside, or deeper is not seen to, unless it has a well-known name.
  */
 #ifndef NETFILTER_MOUNTS_H
 #define NETFILTER_MOUNTS_H

@@ -324,7 +324,7 @@ static void open_journal(const struct proxy_options *o, uint64_t start_ms)
                 if (fd < 0)
                         die_errno(STATUS_OUTPUT, errno, "--journal %s", o->journal);
         }
-        journal_open(fd, start_ms);
+        journal_open(fd, start_ms, o->control >= 0 ? JOURNAL_MAX : UINT64_MAX);
 }
 
 static void open_listener(struct proxy *p, int fd, enum listener kind, const char *what)

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Attacks on the seal and on PID 1: each of these got through once."""
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from lib import AIRLOCK, case, main, pid1, skip  # noqa: E402
+from lib import AIRLOCK, case, main, pid1, skip, start  # noqa: E402
 from task import Result, Task  # noqa: E402
 
 PYTHON = "/usr/bin/python3"
@@ -82,6 +83,109 @@ def processes_that_proc_hides_are_not_taken_for_gone():
         skip("needs root")
     r = outlive("libc.prctl(4, 0); time.sleep(60)", with_processes_hidden)
     assert r.code == 73 and "can't be ended" in r.reason(), (r.code, r.reason())
+
+
+# --- sockets of others -------------------------------------------------------------------------
+
+@case
+def nothing_that_setup_made_of_dev_null_uncovers_a_socket():
+    if os.getuid():
+        skip("needs root")
+    t = Task()
+    at = t.dir + "/engine.sock"
+    engine = socket.socket(socket.AF_UNIX)
+    engine.bind(at)
+    engine.listen()
+    connect = ("import socket\n"
+               "try: socket.socket(1).connect(%r); print('connected')\n"
+               "except OSError: print('refused')" % at)
+    for null, code in ((None, 0), (at, 73)):
+        p = start(["unshare", "-m", "sh", "-c", 'test -z "$1" || mount --bind "$1" /dev/null; '
+                   'shift; exec "$@"', "sh", null or "", os.path.dirname(AIRLOCK) + "/airlock-lock",
+                   "--enter", "netns", "--", PYTHON, "-c", connect])
+        out, err = p.communicate(timeout=10)
+        assert p.returncode == code and b"connected" not in out, (null, p.returncode, out, err)
+    engine.close()
+
+
+ENGINE = """
+import os, socket, sys
+os.chdir(sys.argv[1])
+s = socket.socket(1); s.bind(sys.argv[2]); s.listen(); print("up", flush=True)
+while True:
+    c = s.accept()[0]
+    try: c.sendall(b"engine")
+    except OSError: pass
+    c.close()
+"""
+VISIT = """
+import os, socket, sys
+for name in ("relative.sock", "run/user/other.sock"):
+    s = socket.socket(1)
+    try:
+        s.connect(sys.argv[1] + "/" + name)
+        print("reached", name, s.recv(9))
+    except OSError: print("refused")
+os.unlink(sys.argv[1] + "/stale.sock"); print("stale")
+"""
+
+
+@case
+def no_socket_below_a_mounted_folder_is_reached():
+    """One bound by a relative name, and one of another network namespace: /proc/net/unix
+    has no path of the former, and nothing of the latter. Nobody's stays what it is."""
+    if os.getuid():
+        skip("needs root")
+    t = Task()
+    volume = t.dir + "/volume"
+    os.makedirs(volume + "/run/user")
+    for wrap, name in (([], "relative.sock"), (["unshare", "-n"], volume + "/run/user/other.sock")):
+        p = start([*wrap, PYTHON, "-c", ENGINE, volume, name])
+        assert p.stdout.readline() == b"up\n"
+    for lock in ("netns", "closed"):
+        with socket.socket(socket.AF_UNIX) as stale:
+            stale.bind(volume + "/stale.sock")
+        p = start(["unshare", "-m", "sh", "-c", 'mount --bind "$1" "$1"; shift; exec "$@"', "sh",
+                   volume, os.path.dirname(AIRLOCK) + "/airlock-lock", "--enter", lock, "--",
+                   PYTHON, "-c", VISIT, volume])
+        out, err = p.communicate(timeout=10)
+        assert out == b"refused\nrefused\nstale\n", (lock, out, err)
+
+
+# --- what PID 1 believes ---------------------------------------------------------------------
+
+FORGE = """
+import ctypes, errno, fcntl, os, signal, socket, struct, time
+libc = ctypes.CDLL(None, use_errno=True)
+signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65))
+while libc.sigqueue(os.getpid(), 40, None) == 0: pass
+print("no room left" if ctypes.get_errno() == errno.EAGAIN else ctypes.get_errno(), flush=True)
+info = struct.pack("iiii", 15, 0, -1, 0) + bytes(112)
+pidfd = libc.syscall(434, 1, 0)
+for _ in range(20):
+    libc.syscall(200, 1, 15); libc.syscall(234, 1, 1, 15)                      # tkill, tgkill
+    libc.syscall(129, 1, 15, info); libc.syscall(297, 1, 1, 15, info)          # rt_*queueinfo
+    libc.syscall(424, pidfd, 15, info, 0)                                      # pidfd_send_signal
+    a, b = socket.socketpair()
+    fcntl.fcntl(a, fcntl.F_SETOWN, 1)
+    try: fcntl.fcntl(a, fcntl.F_SETSIG, 15)
+    except OSError: pass
+    fcntl.fcntl(a, fcntl.F_SETFL, os.O_ASYNC | os.O_NONBLOCK)
+    b.send(b"x")
+    os.kill(1, 15)
+    time.sleep(0.02)
+print("went on", flush=True)
+"""
+
+
+@case
+def a_signal_that_lost_its_sender_is_not_the_outside():
+    # Without room for a description, the kernel says pid 0 of any sender: so does the engine's.
+    for lock in ("netns", "closed", "notify"):
+        r = task().run([PYTHON, "-c", FORGE], network={"setup": "off", "agent": "off",
+                                                       "lock": lock}).expect(0)
+        assert r.answer == "no room left\nwent on\n", (lock, r.answer)
+        assert r.result["status"] == "done" and r.result["ignored_signals"], r.result
 
 
 main()

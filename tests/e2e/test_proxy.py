@@ -4,6 +4,7 @@ import netlab
 netlab.enter()
 
 import base64  # noqa: E402
+import json  # noqa: E402
 import os  # noqa: E402
 import re  # noqa: E402
 import socket  # noqa: E402
@@ -589,6 +590,34 @@ def before_the_first_policy_nothing_is_allowed():
     assert b"403" in ask(c, get("http://allowed.example/", b"Connection: close\r\n"))
     assert ask_dns(dns, "allowed.example") == (3, [])
     assert not names.asked
+
+
+@case
+def whoever_asks_for_ever_fills_no_disk():
+    """An agent's refused requests are lines too: after 32 MiB there are only the totals."""
+    c = child()
+    c.listen(netlab.LISTEN_PROXY)
+    asked, each = 0, get("http://evil.example/" + "%22" * 80 + "\x7e" * 400)
+    client = c.connect()
+    client.settimeout(10)
+    answer = len(ask(c, get("http://evil.example/" + "%22" * 80 + "\x7e" * 400,
+                            b"Connection: close\r\n"))) - len(b"Connection: close\r\n")
+    limit = 32 << 20
+    while os.path.getsize(c.journal_path) < limit - 65536 and asked < 200000:
+        client.sendall(each * 32)
+        left = answer * 32
+        while left > 0:
+            left -= len(client.recv(min(left, 1 << 20)))
+        asked += 32
+    for _ in range(20):
+        ask(c, (each * 31) + get("http://evil.example/" + "%22" * 80, b"Connection: close\r\n"))
+    size = os.path.getsize(c.journal_path)
+    assert limit - 65536 <= size <= limit + 4096, size
+    assert c.end() == 0
+    with open(c.journal_path) as f:
+        last = [json.loads(line) for line in f][-2:]
+    assert [e["event"] for e in last] == ["net_cut", "net_totals"], last
+    assert last[1]["lost"] and last[1]["hosts"][0]["refused"] > asked, last[1]
 
 
 @case
