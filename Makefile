@@ -40,7 +40,7 @@ DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/policy.c netfilter/policy_parse.c
 
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock \
-        airlock-notify airlock-proxy airlock-trust
+        airlock-notify airlock-proxy airlock-trust airlock-cache
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) base/confine.c $(SPEC) init/spec_image.c \
@@ -77,6 +77,11 @@ SRC_airlock-proxy := $(BASE) base/confine.c base/ev.c $(DECODERS) \
 
 SRC_airlock-trust := $(BASE) base/confine.c base/base64.c init/sig.c init/trust.c \
         init/trust_main.c
+
+# The cache. What it reads back is pure, but for the disk.
+CACHE := base/sha256.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c \
+        init/cache_key.c init/cache_entry.c init/cache_parts.c
+SRC_airlock-cache := $(BASE) base/confine.c $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
 # What speaks TLS, over BearSSL; and what only it needs.
 TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
@@ -170,7 +175,8 @@ UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilte
         netfilter/sandbox_options.c netfilter/notes.c netfilter/nl.c netfilter/rules.c
 UNIT_SRC := $(BASE) base/ev.c base/json.c init/spec.c init/spec_keys.c init/spec_words.c \
         init/spec_check.c init/spec_narrow.c init/spec_image.c init/env.c init/policy_text.c \
-        init/trust.c $(DECODERS) $(TLS) netfilter/names.c $(UNIT_NETFILTER) $(UNIT)
+        init/trust.c base/confine.c $(CACHE) $(DECODERS) $(TLS) netfilter/names.c \
+        $(UNIT_NETFILTER) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated -isystem $(BEARSSL_INC)
