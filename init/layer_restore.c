@@ -31,6 +31,7 @@ struct level {
         bool made;         /* by us: nothing else is in it */
         struct tar_entry e; /* with @declared; xattrs are in `kept` */
         size_t kept_before;
+        struct timespec was[2]; /* without @declared: setup left it alone, and so do we */
 };
 
 struct restore {
@@ -201,6 +202,8 @@ static void leave(struct restore *s)
 
         if (l->fd >= 0 && l->declared && !s->dry && !s->r)
                 finish(s, l->fd, &l->e, l->made);
+        else if (l->fd >= 0 && !s->dry && !s->r)
+                (void)!futimens(l->fd, l->was); /* another's: then it was not ours to change */
         s->kept_used = l->kept_before;
         if (l->fd >= 0)
                 close(l->fd);
@@ -243,6 +246,8 @@ static const char *go_to(struct restore *s, const char *path)
         for (;;) {
                 size_t len = strcspn(path + at, "/");
                 char name[TAR_NAME + 1];
+                struct level *l;
+                struct stat st;
                 int fd;
 
                 if (!path[at + len])
@@ -257,8 +262,13 @@ static const char *go_to(struct restore *s, const char *path)
                                           : "its directory is not in this tree");
                         return NULL;
                 }
-                if (!push(s, fd, at + len))
+                l = push(s, fd, at + len);
+                if (!l)
                         return NULL;
+                if (!s->dry && !fstat(fd, &st)) {
+                        l->was[0] = st.st_atim;
+                        l->was[1] = st.st_mtim;
+                }
                 at += len + 1;
         }
 }
