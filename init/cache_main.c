@@ -273,8 +273,9 @@ static void restore_layer(struct job *job, int layer, const struct stat *checked
 
         c = (struct layer_count){ .entries = entry.entries };
         r = layer_restore(layer, job->tree.root, &c);
-        if (!r && (fstat(layer, &now) < 0 || now.st_ctim.tv_sec != checked->st_ctim.tv_sec ||
-                   now.st_ctim.tv_nsec != checked->st_ctim.tv_nsec ||
+        /* Not its ctime: another builder may put a newer state in its place. */
+        if (!r && (fstat(layer, &now) < 0 || now.st_mtim.tv_sec != checked->st_mtim.tv_sec ||
+                   now.st_mtim.tv_nsec != checked->st_mtim.tv_nsec ||
                    now.st_size != checked->st_size)) {
                 r = -EBADMSG;
                 memcpy(c.why, "somebody wrote to the layer", 28);
@@ -336,8 +337,10 @@ static bool wait_for_entry(struct job *job, bool *builder)
 {
         const struct timespec pause = { .tv_nsec = POLL_MS * 1000000L };
         uint64_t deadline = job->start_ms + job->o.wait_s * 1000;
+        char first[sizeof(job->report.reason)];
         bool said = false;
 
+        memcpy(first, job->report.reason, sizeof(first));
         for (;;) {
                 bool got = lock_key(job, parts.key);
 
@@ -345,6 +348,7 @@ static bool wait_for_entry(struct job *job, bool *builder)
                 /* With the lock just given back, its holder may have published. */
                 if (try_entry(job))
                         return true;
+                memcpy(job->report.reason, first, sizeof(first));
                 *builder = got;
                 if (got || job->o.lock_fd < 0 || now_ms() >= deadline)
                         return false;

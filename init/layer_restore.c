@@ -638,8 +638,10 @@ static void do_entry(struct restore *s, const struct tar_entry *e)
         if (!name || s->r)
                 return;
         if (is_whiteout(name)) {
-                if (e->type != TAR_FILE || (!name[sizeof(TAR_WHITEOUT) - 1]))
-                        damaged(s, "a whiteout of nothing");
+                const char *gone = name + sizeof(TAR_WHITEOUT) - 1;
+
+                if (e->type != TAR_FILE || !*gone || !strcmp(gone, ".") || !strcmp(gone, ".."))
+                        damaged(s, "a whiteout of no name");
                 else
                         do_whiteout(s, name, e);
         } else if (e->type == TAR_DIR) {

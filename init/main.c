@@ -40,6 +40,12 @@ static int sandbox(int argc, char **argv)
         return program_exec("airlock-lock", argv, sig_inherited);
 }
 
+static int cache(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-cache", argv, sig_inherited);
+}
+
 /*
  * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
@@ -66,7 +72,7 @@ static const struct command commands[] = {
         { "init", command_init },   { "run", run },             { "check", explain },
         { "doctor", explain },      { "sandbox", sandbox }, { "secret", not_here },
         { "proxy", not_here },      { "exec-server", not_here }, { "agent", not_here },
-        { "cache", not_here },      { "report", not_here },
+        { "cache", cache },         { "report", not_here },
 };
 
 int help_show(const char *command)
