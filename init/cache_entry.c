@@ -14,6 +14,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#define PART_S 10 /* how long a new part is let alone */
+
 #ifndef RENAME_EXCHANGE
 #define RENAME_EXCHANGE 2
 #endif
@@ -324,7 +326,7 @@ int entry_remove(int dir, const char *name)
         return unlinkat(dir, aside, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
-/* Its maker is gone: nobody holds the layer locked. A maker without one is given a minute. */
+/* Its maker is gone: nobody holds the layer locked, and it had time to lock it. */
 static bool is_dead_part(int dir, const char *name)
 {
         AUTO_CLOSE int at = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -332,11 +334,10 @@ static bool is_dead_part(int dir, const char *name)
                 : openat(at, "layer.tar", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct stat st;
 
-        if (at < 0 || fstat(at, &st) < 0 || st.st_uid != geteuid())
+        if (at < 0 || fstat(at, &st) < 0 || st.st_uid != geteuid() ||
+            st.st_mtim.tv_sec + PART_S > time(NULL))
                 return false;
-        if (layer >= 0)
-                return !flock(layer, LOCK_EX | LOCK_NB);
-        return st.st_mtim.tv_sec + 60 < time(NULL);
+        return layer < 0 || !flock(layer, LOCK_EX | LOCK_NB);
 }
 
 static bool is_part(const char *name)

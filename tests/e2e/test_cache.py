@@ -484,6 +484,9 @@ def a_saver_killed_at_any_moment_leaves_no_entry_or_a_whole_one():
             os.close(other.lock)
             other.lock = -1
         assert killed > 5, killed
+        for n in os.listdir(p.cache):
+            if n.endswith(".part"):
+                os.utime(p.cache + "/" + n, (1, 1))
         assert box.save() == 0
         left = [n for n in os.listdir(p.cache) if n.endswith(".part")]
         assert not left, left
@@ -666,7 +669,7 @@ def eight_that_all_build_and_restore_never_see_half_of_one():
                 if not s.returncode:
                     assert len(snapshot(r)) == len(snapshot(boxes[0].root))
                 shutil.rmtree(r)
-        assert len([n for n in os.listdir(p.cache)]) == 2, os.listdir(p.cache)
+        assert len(os.listdir(p.cache)) == 1, os.listdir(p.cache)
 
 
 # --- other programs, and real things --------------------------------------------------------------
@@ -800,8 +803,9 @@ def why_names_each_part_that_changed():
         assert code == MISS and "no state of this repository" in out, (code, out, err)
         code, key, err = airlock("key", *args)
         assert code == 0 and len(key) == 65, (out, err)
-        box, _ = p.saved(small, root, parts=[("setup.auto", "false"), ("setup.script", "npm ci"),
-                                             ("env.A", "1"), ("network.setup", "full")])
+        box, _ = p.saved(small, root, parts=[
+            ("repo.dir", "/workspace"), ("setup.auto", "false"), ("setup.script", "npm ci"),
+            ("env.A", "1"), ("network.setup", "full")])
         assert box.report().key == key.strip(), (box.report(), key)
         code, out, err = airlock("why", *args)
         assert code == 0 and out.startswith("hit: " + key[:12]), out
