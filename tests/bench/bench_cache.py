@@ -9,6 +9,7 @@ as well: that is the same work as ours. Neither side is fsynced, but our meta.js
 """
 import os
 import random
+import resource
 import shutil
 import statistics
 import subprocess
@@ -40,16 +41,31 @@ def large(root):
                 f.write(r.randbytes(1 << 20))
 
 
+class Took(tuple):
+    """(wall, processor) seconds."""
+
+    def __new__(cls, *values):
+        return super().__new__(cls, values)
+
+    def __add__(self, other):
+        return Took(*(a + b for a, b in zip(self, other)))
+
+
+def cpu():
+    use = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return use.ru_utime + use.ru_stime
+
+
 def timed(argv, **options):
-    start = time.perf_counter()
+    start, used = time.perf_counter(), cpu()
     subprocess.run(argv, check=True, **options)
-    return time.perf_counter() - start
+    return Took(time.perf_counter() - start, cpu() - used)
 
 
 def program(box, command):
-    start = time.perf_counter()
+    start, used = time.perf_counter(), cpu()
     code = box.do(command)
-    took = time.perf_counter() - start
+    took = Took(time.perf_counter() - start, cpu() - used)
     assert code in (0, MISS), (code, box.err)
     return took, code
 
@@ -122,13 +138,15 @@ def main():
                     took[n].append(rows[n]())
             print("%s, %.1f MB (median of %d)" % (name, r.bytes / 1e6, rounds))
             for n in rows:
-                m = statistics.median(took[n])
-                print("  %-28s %7.1f ms  %7.0f MB/s  %8.0f files/s"
-                      % (n, m * 1e3, r.bytes / 1e6 / m, r.files / m))
+                m, used = (statistics.median(t[k] for t in took[n]) for k in (0, 1))
+                print("  %-28s %7.1f ms  %7.0f MB/s  %8.0f files/s  processor %7.1f ms"
+                      % (n, m * 1e3, r.bytes / 1e6 / m, r.files / m, used * 1e3))
             for ours, theirs in (("save", "tar -c"), ("save", "tar -c, sha256sum"),
                                  ("restore", "tar -x"), ("restore", "sha256sum, tar -x")):
-                print("  %s: %.2f times as fast as %s" % (ours, statistics.median(took[theirs])
-                      / statistics.median(took[ours]), theirs))
+                ratio = [statistics.median(t[k] for t in took[theirs])
+                         / statistics.median(t[k] for t in took[ours]) for k in (0, 1)]
+                print("  %s: %.2f times as fast as %s (%.2f by processor time)"
+                      % (ours, ratio[0], theirs, ratio[1]))
 
 
 if __name__ == "__main__":
