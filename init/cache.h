@@ -10,8 +10,13 @@
  *       on a hit (setup may have rewritten the trust stores). Finds the entry for the key
  *       and restores it; else writes down how the tree looks now, for `save`.
  *   airlock-cache save    --dir DIR --index-fd I --root / [--exclude PATH]… [--max-bytes N]
- *                         [--max-total N]
+ *                         [--max-total N] [--stamp]
  *       in SEAL, after every process of setup has ended and the leak scan found nothing.
+ *
+ *       With --stamp it also leaves a stamp in the root itself (/var/lib/airlock/state.json, no part
+ *       of the layer), for who makes an image of the container with the engine's own commit:
+ *       `restore` in that image is a hit at once. Whoever commits after an agent with rights
+ *       over the root has worked in it, commits what that agent left.
  *
  * and what `airlock cache` becomes: ls, key, why, reset (cache_show.c).
  *
@@ -29,7 +34,7 @@
  * work tree's .git. /proc, /sys, /dev and other mounts stay out without being named.
  *
  * Exit status:
- *   0             restored, or saved
+ *   0             restored, or stamped: a hit; or saved
  *   CACHE_MISS    nothing was restored, or saved, and nothing was changed: go on with setup, or
  *                 with the task. The report says why
  *   STATUS_AGAIN  restore failed half-way: this root file system is neither the image's nor
@@ -62,6 +67,7 @@ enum cache_outcome {
         CACHE_SAVED,
         CACHE_UNSAVED,
         CACHE_BROKEN,   /* the root file system is half restored */
+        CACHE_STAMPED,  /* a hit, and nothing to restore: the image is the state */
 };
 
 /* PID 1 reads this much at offset 0 of the index. Every string is printable and has its NUL. */

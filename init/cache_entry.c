@@ -119,10 +119,9 @@ static bool is_ours(int fd, mode_t kind)
                !(st.st_mode & 022) && (kind == S_IFDIR || st.st_nlink == 1);
 }
 
-static int read_meta(struct entry *e)
+static int read_meta(struct entry *e, const char *name)
 {
-        AUTO_CLOSE int fd = openat(e->dir, "meta.json",
-                                   O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+        AUTO_CLOSE int fd = openat(e->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct json_error error;
         ssize_t n;
 
@@ -146,7 +145,7 @@ static int take_meta(struct entry *e, const char *name, uint64_t *made_s, uint64
         if (!get_string(j, find(j, 0, "format"), format, sizeof(format)) ||
             strcmp(format, CACHE_FORMAT) != 0)
                 return say(e, -EBADMSG, "it is of another format");
-        if (!get_hash(j, find(j, 0, "key"), e->key) || strcmp(e->key, name) != 0 ||
+        if (!get_hash(j, find(j, 0, "key"), e->key) || (name && strcmp(e->key, name) != 0) ||
             !get_hash(j, find(j, 0, "slot"), e->slot) || !layer ||
             !get_hash(j, find(j, layer, "sha256"), e->sha256) ||
             !get_number(j, find(j, layer, "size"), &e->size) ||
@@ -199,15 +198,70 @@ static int check_layer(struct entry *e)
         return 0;
 }
 
+static void clear(struct entry *e)
+{
+        e->j = (struct json){ .text = NULL };
+        e->why[0] = e->key[0] = e->slot[0] = e->sha256[0] = '\0';
+        e->size = e->entries = e->age_s = e->ttl_s = 0;
+}
+
+/* The directories of the stamp, none of them a link. -errno. */
+static int stamp_dir(int root, bool make)
+{
+        static const char *const names[] = { "var", "lib", "airlock" };
+        int at = root, r = 0;
+
+        for (size_t i = 0; i < COUNT(names) && !r; i++) {
+                int next;
+
+                if (make && mkdirat(at, names[i], 0755) < 0 && errno != EEXIST)
+                        r = -errno;
+                next = r ? -1 : openat(at, names[i],
+                                       O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (!r && next < 0)
+                        r = -errno;
+                if (at != root)
+                        close(at);
+                at = next;
+        }
+        return r ? r : at;
+}
+
+int entry_write_stamp(int root, const char *meta, size_t len)
+{
+        AUTO_CLOSE int dir = stamp_dir(root, true);
+
+        return dir < 0 ? dir : write_file(dir, ENTRY_STAMP, meta, len);
+}
+
+int entry_open_stamp(struct entry *e, int root, const char *image, uint64_t ttl_s)
+{
+        uint64_t made_s = 0, made_boot_s = 0;
+        char boot[64] = "", after[SHA256_HEX];
+        int r;
+
+        clear(e);
+        e->dir = stamp_dir(root, false);
+        if (e->dir < 0 || faccessat(e->dir, ENTRY_STAMP, F_OK, 0) < 0)
+                return say(e, -ENOENT, "no stamp");
+        r = read_meta(e, ENTRY_STAMP);
+        if (!r)
+                r = take_meta(e, NULL, &made_s, &made_boot_s, boot, sizeof(boot));
+        if (!r && (!get_hash(&e->j, find(&e->j, 0, "image_after"), after) ||
+                   strcmp(after, image) != 0))
+                r = say(e, -EBADMSG, "the image was changed after its stamp was made");
+        if (!r)
+                r = find_age(e, made_s, made_boot_s, boot);
+        return r ? r : check_age(e, ttl_s ? ttl_s : e->ttl_s);
+}
+
 int entry_open(struct entry *e, int dir, const char *name, uint64_t ttl_s)
 {
         uint64_t made_s = 0, made_boot_s = 0;
         char boot[64] = "";
         int r;
 
-        e->j = (struct json){ .text = NULL };
-        e->why[0] = e->key[0] = e->slot[0] = e->sha256[0] = '\0';
-        e->size = e->entries = e->age_s = e->ttl_s = 0;
+        clear(e);
         e->dir = openat(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (e->dir < 0 && errno == ENOENT)
                 return say(e, -ENOENT, "there is no such state");
@@ -215,7 +269,7 @@ int entry_open(struct entry *e, int dir, const char *name, uint64_t ttl_s)
                 return say(e, -EBADMSG, "it can't be opened");
         if (!is_ours(e->dir, S_IFDIR))
                 return say(e, -EBADMSG, "it is another user's, or others may write to it");
-        r = read_meta(e);
+        r = read_meta(e, "meta.json");
         if (!r)
                 r = take_meta(e, name, &made_s, &made_boot_s, boot, sizeof(boot));
         if (!r)

@@ -42,6 +42,15 @@ struct entry {
 MUST_USE int entry_open(struct entry *e, int dir, const char *name, uint64_t ttl_s);
 void entry_close(struct entry *e);
 
+/*
+ * The same for the stamp that a state left in the root file system itself, which has no layer.
+ * @image is what cache_image_hash() says of that root: another one makes the stamp void.
+ */
+#define ENTRY_STAMP_DIR "var/lib/airlock"
+#define ENTRY_STAMP "state.json"
+MUST_USE int entry_open_stamp(struct entry *e, int root, const char *image, uint64_t ttl_s);
+MUST_USE int entry_write_stamp(int root, const char *meta, size_t len);
+
 /* The layer, to read. -errno. */
 MUST_USE int entry_layer(struct entry *e);
 

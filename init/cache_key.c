@@ -107,7 +107,7 @@ static void hash_list(struct sha256 *s, int root, const char *path)
         }
 }
 
-static int add_image(struct cache_parts *p, int root)
+void cache_image_hash(int root, char hash[static SHA256_HEX])
 {
         static const char *const files[] = {
                 "etc/os-release", "usr/lib/os-release", "var/lib/dpkg/status",
@@ -125,7 +125,7 @@ static int add_image(struct cache_parts *p, int root)
                 hash_file(&s, root, files[i]);
         for (size_t i = 0; i < COUNT(lists); i++)
                 hash_list(&s, root, lists[i]);
-        return add_part(p, "image", &s);
+        sha256_end_hex(&s, hash);
 }
 
 static int add_user(struct cache_parts *p)
@@ -171,17 +171,19 @@ static int add_records(struct cache_parts *p, const char *at, size_t len)
         return r;
 }
 
-int cache_key_make(struct cache_parts *p, const char *records, size_t len, int root)
+int cache_key_make(struct cache_parts *p, const char *records, size_t len, const char *image)
 {
         struct sha256 key, slot;
-        int r = add_value(p, "format", CACHE_FORMAT);
+        int r;
 
+        p->count = 0;
+        r = add_value(p, "format", CACHE_FORMAT);
         if (!r)
                 r = add_records(p, records, len);
         if (!r)
                 r = add_user(p);
         if (!r)
-                r = add_image(p, root);
+                r = add_value(p, "image", image);
         if (r < 0)
                 return r;
         qsort(p->at, p->count, sizeof(*p->at), by_part_name);

@@ -35,12 +35,16 @@ struct cache_parts {
         char slot[SHA256_HEX]; /* of user and repository alone: which states are akin */
 };
 
+/* What the image part is for the root file system @root. */
+void cache_image_hash(int root, char hash[static SHA256_HEX]);
+
 /*
  * Hashes the records "NAME" NUL "VALUE" NUL in @records, which the parts point into, and adds
- * our own for the root file system @root. -errno: -EINVAL for records that break the form or
- * name a part twice.
+ * our own; @image is from cache_image_hash(). -errno: -EINVAL for records that break the form
+ * or name a part twice. @p is made anew.
  */
-MUST_USE int cache_key_make(struct cache_parts *p, const char *records, size_t len, int root);
+MUST_USE int cache_key_make(struct cache_parts *p, const char *records, size_t len,
+                            const char *image);
 
 struct cache_lock {
         char path[512]; /* below the work tree */

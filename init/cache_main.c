@@ -12,6 +12,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -26,6 +27,7 @@
 struct options {
         const char *dir, *root, *work;
         int parts_fd, index_fd, lock_fd;
+        bool stamp;
         uint64_t ttl_s, wait_s, max_bytes, max_total;
         const char *exclude[TREE_EXCLUDES];
         size_t exclude_count;
@@ -36,6 +38,7 @@ struct job {
         int dir;
         struct tree tree;
         struct cache_report report;
+        size_t records_len;
         uint64_t start_ms;
 };
 
@@ -44,11 +47,12 @@ static LARGE_BUFFER struct cache_locks locks;
 static LARGE_BUFFER struct entry entry;
 static LARGE_BUFFER char records[CACHE_PARTS_MAX];
 static LARGE_BUFFER char meta[ENTRY_META_MAX];
+static char image[SHA256_HEX];
 
 /* What `save` finds in the index before the tree's records. */
 struct basis {
         uint64_t text_len, nodes, ttl_s;
-        char key[72], slot[72];
+        char key[72], slot[72], image[72];
 };
 
 /* --- options ----------------------------------------------------------------------------------- */
@@ -109,9 +113,13 @@ static void parse_options(struct options *o, int argc, char **argv)
 {
         *o = (struct options){ .root = "/", .parts_fd = -1, .index_fd = -1, .lock_fd = -1,
                                .ttl_s = TTL_S, .max_bytes = CACHE_MAX_BYTES };
-        for (int i = 1; i < argc; i += 2)
-                if (i + 1 == argc || !take_option(o, argv[i], argv[i + 1]))
+        for (int i = 1; i < argc; i++)
+                if (!strcmp(argv[i], "--stamp"))
+                        o->stamp = true;
+                else if (i + 1 == argc || !take_option(o, argv[i], argv[i + 1]))
                         die(STATUS_USAGE, "%s: unknown, or no value for it", argv[i]);
+                else
+                        i++;
         if (!o->dir || o->index_fd < 0)
                 die(STATUS_USAGE, "usage: airlock-cache restore|save --dir DIR --index-fd FD …");
 }
@@ -146,6 +154,8 @@ static PRINTF_LIKE(2, 3) void because(struct job *job, const char *fmt, ...)
 
 static void open_job(struct job *job)
 {
+        char stamp[PATH_MAX];
+        struct wr w = wr_of(stamp, sizeof(stamp) - 1);
         struct rlimit files;
         int r;
 
@@ -156,7 +166,10 @@ static void open_job(struct job *job)
         r = tree_open(&job->tree, job->o.root);
         if (r < 0)
                 die_errno(STATUS_USAGE, -r, "%s", job->o.root);
-        r = tree_exclude(&job->tree, job->o.dir);
+        wr_fmt(&w, "%s/" ENTRY_STAMP_DIR, job->o.root);
+        r = tree_exclude(&job->tree, wr_cstr(&w));
+        if (!r)
+                r = tree_exclude(&job->tree, job->o.dir);
         for (size_t i = 0; !r && i < job->o.exclude_count; i++)
                 r = tree_exclude(&job->tree, job->o.exclude[i]);
         if (r < 0)
@@ -175,7 +188,9 @@ static int make_key(struct job *job)
         }
         if (n < 0)
                 return (int)n;
-        n = cache_key_make(&parts, records, (size_t)n, job->tree.root);
+        job->records_len = (size_t)n;
+        cache_image_hash(job->tree.root, image);
+        n = cache_key_make(&parts, records, job->records_len, image);
         if (!n)
                 memcpy(job->report.key, parts.key, sizeof(parts.key));
         return (int)n;
@@ -332,6 +347,36 @@ static bool try_entry(struct job *job)
         return true;
 }
 
+/*
+ * Is this root the state itself, made an image by the engine's own commit? Then the key is
+ * the stamp's, with the image that it was made from in the place of this one.
+ */
+static bool is_stamped(struct job *job)
+{
+        static LARGE_BUFFER struct cache_parts stamped;
+        struct entry_pair p = { "", "" };
+        uint32_t at = 0;
+        int r = entry_open_stamp(&entry, job->tree.root, image, job->o.ttl_s);
+
+        if (r) {
+                if (r != -ENOENT)
+                        log_line(LOG_INFO, "the stamp of this image: %s", entry.why);
+                return false;
+        }
+        while (entry_next(&entry, "was", &at, &p) && strcmp(p.name, "image") != 0)
+                ;
+        if (cache_key_make(&stamped, records, job->records_len, p.value) < 0 ||
+            strcmp(stamped.key, entry.key) != 0) {
+                log_line(LOG_INFO, "the stamp of this image is of another setup");
+                return false;
+        }
+        memcpy(job->report.key, entry.key, sizeof(entry.key));
+        job->report.age_s = entry.age_s;
+        job->report.entries = entry.entries;
+        compare_locks(job);
+        return true;
+}
+
 /* Until the entry is there, or the lock is ours, or the wait is over. */
 static bool wait_for_entry(struct job *job, bool *builder)
 {
@@ -371,6 +416,7 @@ static int write_index(struct job *job)
                 return -E2BIG;
         memcpy(b.key, parts.key, sizeof(parts.key));
         memcpy(b.slot, parts.slot, sizeof(parts.slot));
+        memcpy(b.image, image, sizeof(image));
         b.text_len = w.len;
         if (ftruncate(fd, 0) < 0 ||
             lseek(fd, BASIS_AT + (off_t)sizeof(b) + (off_t)w.len, SEEK_SET) < 0)
@@ -419,6 +465,12 @@ static int restore(struct job *job)
         if (job->o.work)
                 cache_locks_find(&locks, job->o.work);
         entry.dir = -1;
+        if (is_stamped(job)) {
+                give_report(job, CACHE_STAMPED);
+                say_hit(job);
+                return STATUS_OK;
+        }
+        entry_close(&entry);
         if (try_entry(job) || wait_for_entry(job, &builder)) {
                 give_report(job, CACHE_RESTORED);
                 say_hit(job);
@@ -459,6 +511,8 @@ static void put_meta(struct wr *w, const struct job *job, const struct basis *b,
                (unsigned long long)c->sockets, (unsigned long long)c->devices,
                (unsigned long long)c->attributes);
         wr_fmt(w, "\"save_ms\":%llu,\n", (unsigned long long)(now_ms() - job->start_ms));
+        /* For a stamp: the image before and after. */
+        wr_fmt(w, "\"was\":{\"image\":\"%s\"},\n\"image_after\":\"%s\",\n", b->image, image);
         wr_bytes(w, text, (size_t)b->text_len);
         wr_str(w, "}\n");
 }
@@ -477,7 +531,7 @@ static bool map_index(const struct job *job, struct basis *b, const char **text,
         if (at == MAP_FAILED)
                 return false;
         memcpy(b, at + BASIS_AT, sizeof(*b));
-        if (b->text_len > len - head || !b->nodes || b->key[64] || b->slot[64] ||
+        if (b->text_len > len - head || !b->nodes || b->key[64] || b->slot[64] || b->image[64] ||
             !entry_is_name(b->key))
                 return false;
         *text = at + head;
@@ -510,6 +564,7 @@ static int save(struct job *job)
         r = layer_save(&job->tree, index, new.layer, job->o.max_bytes, &c);
         if (r < 0)
                 because(job, "%s", c.why[0] ? c.why : strerror(-r));
+        cache_image_hash(job->tree.root, image);
         if (!r) {
                 put_meta(&w, job, &b, &c, text);
                 r = w.full ? -E2BIG : entry_publish(&new, b.key, meta, w.len);
@@ -521,6 +576,11 @@ static int save(struct job *job)
                 return unsaved(job);
         if (job->o.max_total)
                 pruned += entry_prune(job->dir, b.key, job->o.max_total);
+        if (job->o.stamp) {
+                r = entry_write_stamp(job->tree.root, meta, w.len);
+                if (r < 0)
+                        log_errno(LOG_INFO, -r, "no stamp in the root file system");
+        }
         job->report.bytes = c.bytes;
         job->report.entries = c.entries;
         job->report.left_out = c.sockets + c.devices + c.attributes;

@@ -133,6 +133,7 @@ static void read_options(struct asked *a, int argc, char **argv)
 static int ask(struct asked *a, int argc, char **argv)
 {
         struct wr w = wr_of(records, sizeof(records));
+        char image[SHA256_HEX];
         int r;
 
         read_options(a, argc, argv);
@@ -147,7 +148,8 @@ static int ask(struct asked *a, int argc, char **argv)
                 wr_bytes(&w, a->secrets, strlen(a->secrets) + 1);
         }
         AUTO_CLOSE int root = open_dir(a->root);
-        r = w.full ? -E2BIG : cache_key_make(&parts, records, w.len, root);
+        cache_image_hash(root, image);
+        r = w.full ? -E2BIG : cache_key_make(&parts, records, w.len, image);
         if (r < 0)
                 die_errno(STATUS_SPEC, -r, "make the key");
         return STATUS_OK;

@@ -16,7 +16,7 @@ import lib
 CACHE = os.path.dirname(lib.AIRLOCK) + "/airlock-cache"
 MISS, AGAIN = 3, 75
 REPORT = struct.Struct("<8sIIQQQQQ72s400s300s108s")
-OUTCOMES = ["nothing", "restored", "build", "build-own", "saved", "unsaved", "broken"]
+OUTCOMES = ["nothing", "restored", "build", "build-own", "saved", "unsaved", "broken", "stamped"]
 
 
 class Report:

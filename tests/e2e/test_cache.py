@@ -778,6 +778,79 @@ def an_installed_package_is_installed_where_it_is_restored():
         assert done.stdout == "hello-airlock\t1\n", done
 
 
+@case
+def an_image_made_of_the_container_itself_is_a_hit():
+    with Place() as p:
+        root = p.root("a")
+        os.makedirs(root + "/usr/bin")
+        with open(root + "/usr/bin/node", "w") as f:
+            f.write("x")
+        box = p.box(root)
+        assert box.restore() == MISS
+        small(root)
+        with open(root + "/usr/bin/new", "w") as f:
+            f.write("setup installed it")
+        assert box.save("--stamp") == 0, box.err
+        names = tar_names(box)
+        assert "usr/bin/new" in names and not any("airlock" in n for n in names), names
+        committed, later, foreign, loose = (p.top + "/" + n for n in ("b", "c", "d", "e"))
+        for copy in (committed, later, foreign, loose):
+            copy_tree(root, copy)
+        shutil.rmtree(p.cache)
+        os.mkdir(p.cache)
+        before = snapshot(committed)
+        other = p.box(committed)
+        assert other.restore() == 0, other.err
+        assert other.report().outcome == "stamped" and other.report().key == box.report().key
+        assert snapshot(committed) == before
+        other = p.box(committed, parts=[("setup.script", "another")])
+        assert other.restore() == MISS and "of another setup" in other.err, other.err
+        with open(later + "/usr/bin/node", "w") as f:
+            f.write("a newer one")
+        other = p.box(later)
+        assert other.restore() == MISS and "changed after its stamp" in other.err, other.err
+        stamp = "/var/lib/airlock/state.json"
+        if not os.getuid():
+            os.chown(foreign + stamp, 1000, 1000)
+            other = p.box(foreign)
+            assert other.restore() == MISS and "another user's" in other.err, other.err
+        os.chmod(loose + stamp, 0o666)
+        other = p.box(loose)
+        assert other.restore() == MISS and "others may write" in other.err, other.err
+
+
+def docker(*argv, **options):
+    return subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=60, **options)
+
+
+@case
+def docker_imports_what_we_write():
+    if not shutil.which("docker") or docker("info").returncode:
+        skip("no Docker here")
+    with Place() as p:
+        box, _ = p.saved(lambda root: Grower(root, 77, False).grow(40))
+        with open(box.root + "/last", "wb") as f:
+            f.truncate(1 << 20)
+        assert box.save() == 0
+        done = docker("import", entry_dir(box) + "/layer.tar")
+        assert done.returncode == 0, done.stderr
+        image = done.stdout.strip()
+        try:
+            made = docker("create", image, "x")
+            assert made.returncode == 0, made.stderr
+            with open(p.top + "/out.tar", "wb") as f:
+                subprocess.run(["docker", "export", made.stdout.strip()], stdout=f, check=True,
+                               timeout=60)
+            docker("rm", made.stdout.strip())
+            listed = subprocess.run(["tar", "-tf", p.top + "/out.tar"], capture_output=True).stdout
+            ours = subprocess.run(["tar", "-tf", entry_dir(box) + "/layer.tar"],
+                                  capture_output=True).stdout
+            missing = set(ours.split(b"\n")) - set(listed.split(b"\n")) - {b"./", b""}
+            assert not missing, missing
+        finally:
+            docker("rmi", image)
+
+
 # --- the commands for a person --------------------------------------------------------------------
 
 
