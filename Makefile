@@ -14,6 +14,7 @@
 #   make bench          beside tini, dumb-init and catatonit, in one run, as ratios
 #   make bench-locks    the locks beside nft and iptables, in one run
 #   make bench-proxy    the proxy beside squid, tinyproxy and privoxy
+#   make bench-cache    save and restore of a state beside tar
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
 #   make bearssl        build/bearssl/libbearssl.a from Debian's source package
 #   make deps           install what a fresh Debian machine lacks (apt; asks for root);
@@ -35,7 +36,7 @@ SHELL := /bin/bash
 
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
-        airlock-proxy airlock-trust airlock-secret airlock-unseal
+        airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/confine.c
@@ -64,6 +65,10 @@ AGE := base/environ.c secrets/base64.c secrets/bech32.c secrets/armor.c secrets/
 SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c secrets/vars.c \
         secrets/inflate.c
 LEAK := secrets/look.c secrets/leak.c
+
+# The cache. What it reads back is pure, but for the disk.
+CACHE := base/sha256.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c \
+        init/cache_key.c init/cache_entry.c init/cache_parts.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -100,6 +105,7 @@ SRC_airlock-secret := $(BASE) $(AGE) \
 SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
         secrets/filter.c secrets/session.c secrets/unseal_options.c secrets/unseal_open.c \
         secrets/unseal_scan.c secrets/unseal.c
+SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
 # Tiny programs with the release flags and link line, for what tests/e2e proves.
 PROBES := relro bearssl filter inspect leak netfilter notify
@@ -113,7 +119,7 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
-FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) base/ev.c \
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) base/ev.c \
         init/spec_image.c init/env.c init/policy_text.c init/trust.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
@@ -250,7 +256,7 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 # --- tests -----------------------------------------------------------------------------
 TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_%) \
         $(FUZZ:%=build/asan/fuzz_%)
-.PHONY: test tests-built check run bench bench-locks bench-proxy bench-leak
+.PHONY: test tests-built check run bench bench-locks bench-proxy bench-leak bench-cache
 tests-built: $(TESTED)
 test: deps deps-test
 	+$(AGAIN) tests-built
@@ -275,6 +281,9 @@ bench-proxy: deps deps-bench-proxy
 bench-leak: deps deps-bench
 	+$(AGAIN) build/release/probe_leak
 	python3 tests/bench/bench_leak.py
+bench-cache: deps deps-bench
+	+$(AGAIN) build/release/airlock-cache
+	python3 tests/bench/bench_cache.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)

@@ -52,6 +52,12 @@ static int proxy(int argc, char **argv)
         return program_exec("airlock-proxy", argv, sig_inherited);
 }
 
+static int cache(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-cache", argv, sig_inherited);
+}
+
 /*
  * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
@@ -77,8 +83,8 @@ static int run(int argc, char **argv)
 static const struct command commands[] = {
         { "init", command_init },   { "run", run },             { "check", explain },
         { "doctor", explain },      { "sandbox", sandbox },     { "secret", secret },
-        { "proxy", proxy },      { "exec-server", not_here }, { "agent", not_here },
-        { "cache", not_here },      { "report", not_here },
+        { "proxy", proxy },         { "exec-server", not_here }, { "agent", not_here },
+        { "cache", cache },         { "report", not_here },
 };
 
 int help_show(const char *command)
