@@ -229,6 +229,12 @@ static enum status need_bash(struct task *t)
         return task_fail(t, STATUS_PROVISION, "the setup script needs bash in the image's PATH");
 }
 
+/* A restored state has the trust store of the task that saved it. */
+static enum status trust_again(struct task *t)
+{
+        return t->cache.hit ? egress_trust(t) : STATUS_OK;
+}
+
 static const struct step boot[] = {
         { "open the output directory", open_output },
         { "make a private directory", make_state },
@@ -241,6 +247,8 @@ static const struct step boot[] = {
         { "note the start commit", checkout_start },
         { "read the repository's own spec", checkout_repo_spec },
         { "choose the lock again, for the narrower policy", egress_choose },
+        { "look for a cached state", cache_restore },
+        { "make the certificate known again", trust_again },
         { "find bash", need_bash },
         { "pin the runtimes", pin_runtimes },
 };

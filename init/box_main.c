@@ -57,7 +57,8 @@ int main(int argc, char **argv)
 {
         static char root[PATH_MAX];
         static char out[PATH_MAX];
-        struct box box = { .root = root, .binds = { out }, .bind_count = 1 };
+        static char cache[PATH_MAX];
+        struct box box = { .root = root, .binds = { out, cache }, .bind_count = 1 };
         struct run_options o;
         struct spec spec;
         char list[96];
@@ -83,6 +84,15 @@ int main(int argc, char **argv)
         r = make_dirs(out, 0755);
         if (r < 0)
                 die_errno(STATUS_OUTPUT, -r, "output.dir %s", out);
+        if (spec.cache.dir) {
+                status = run_path(spec.cache.dir, cache);
+                if (status)
+                        return status;
+                r = make_dirs(cache, 0755);
+                if (r < 0)
+                        die_errno(STATUS_PROVISION, -r, "cache.dir %s", cache);
+                box.bind_count = 2;
+        }
         programs = pass_programs(list, sizeof(list));
         box_enter(&box);
         become_airlock(airlock, &o, out, programs);

@@ -392,7 +392,7 @@ enum status egress_trust(struct task *t)
                 return STATUS_OK;
         wr_fmt(&d, "%s/trust", t->state);
         wr_cstr(&d);
-        if (mkdirat(t->state_fd, "trust", 0755) < 0 || lseek(t->egress.ca, 0, SEEK_SET) < 0)
+        if ((mkdirat(t->state_fd, "trust", 0755) < 0 && errno != EEXIST) || lseek(t->egress.ca, 0, SEEK_SET) < 0)
                 return task_fail(t, STATUS_PROVISION, "%s: %s", dir, strerror(errno));
         if (watch(t, &w, &status) != WATCH_EXITED || status)
                 return task_fail(t, STATUS_PROVISION, "the proxy's certificate can't be put where "

@@ -24,6 +24,7 @@ enum program {
         PROGRAM_NOTIFY,
         PROGRAM_TRUST,
         PROGRAM_UNSEAL,
+        PROGRAM_CACHE,
         PROGRAM_COUNT,
 };
 

@@ -59,7 +59,7 @@ static enum status take_env_file(struct task *t)
         ssize_t n;
         unsigned line;
 
-        if (!t->spec.setup.script)
+        if (!setup_script(t))
                 return STATUS_OK;
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return task_fail(t, STATUS_SETUP, "$AIRLOCK_ENV is not a regular file any more");
@@ -142,6 +142,7 @@ static const struct step seal[] = {
         { "give the work tree to the agent's user", give_work_tree },
         { "end every process of the setup session", end_setup },
         { "take over $AIRLOCK_ENV", take_env_file },
+        { "save the state for the next task", cache_save },
         { "finish the agent's environment", finish_environment },
         { "give the proxy the agent's policy", egress_seal },
         { "keep few rights", keep_few_rights },

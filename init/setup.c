@@ -28,7 +28,7 @@ static const char session[] =
 
 static enum status write_script(struct task *t)
 {
-        const char *script = t->spec.setup.script;
+        const char *script = setup_script(t);
         char path[128];
         struct wr w = wr_of(path, sizeof(path) - 1);
         int r = write_file(t->state_fd, "setup.sh", script, strlen(script));
@@ -162,8 +162,47 @@ static const struct step secrets_alone[] = {
         { "hand over the secrets", hand_secrets },
 };
 
+const char *setup_script(const struct task *t)
+{
+        if (!t->cache.hit)
+                return t->spec.setup.script;
+        return t->cache.maintenance ? t->spec.maintenance.script : NULL;
+}
+
+static const struct step after_hit[] = {
+        { "put the work tree back to its commit", cache_reset_tree },
+};
+
+static const struct step maintenance[] = {
+        { "give the proxy setup's policy", egress_setup },
+        { "write the maintenance script", write_script },
+        { "run the maintenance script", run_script },
+};
+
+/* A failed maintenance is mended by full setup, once, over what is there. */
+static enum status setup_after_hit(struct task *t)
+{
+        enum status s = run_steps(t, PHASE_SETUP, after_hit, COUNT(after_hit));
+        uint64_t ms = t->phase_ms[PHASE_SETUP];
+
+        if (s || !setup_script(t))
+                return s;
+        s = run_steps(t, PHASE_SETUP, maintenance, COUNT(maintenance));
+        t->phase_ms[PHASE_SETUP] += ms;
+        if (s != STATUS_SETUP || !t->spec.setup.script)
+                return s;
+        log_line(LOG_WARN, "setup: maintenance failed; running the whole setup once");
+        t->cache.hit = false;
+        t->cache.unusable = true;
+        t->reason[0] = '\0';
+        t->failed_step = NULL;
+        return run_steps(t, PHASE_SETUP, setup, COUNT(setup));
+}
+
 enum status setup_run(struct task *t)
 {
+        if (t->cache.hit)
+                return setup_after_hit(t);
         if (!t->spec.setup.script && unseal_wanted(&t->spec))
                 return run_steps(t, PHASE_SETUP, secrets_alone, COUNT(secrets_alone));
         if (!t->spec.setup.script)

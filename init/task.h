@@ -10,6 +10,7 @@
 
 #include "base/confine.h"
 #include "base/log.h"
+#include "init/cache_use.h"
 #include "init/cgroup.h"
 #include "init/egress.h"
 #include "init/env.h"
@@ -53,6 +54,7 @@ struct task {
         bool own_user; /* the agent runs as another user than we */
 
         struct egress egress;
+        struct cache_use cache;
         int spec_fd;           /* the spec's image (init/spec_image.h) */
         int programs[PROGRAM_COUNT]; /* opened before anything hostile ran */
         int session_status;    /* wait(2) status of a session that had secrets */
@@ -111,6 +113,9 @@ enum status task_fail(struct task *t, enum status status, const char *fmt, ...) 
 
 /* Removes answer.md, changes.diff and result.json from OUT, whatever they are. -errno. */
 MUST_USE int task_clear_output(struct task *t);
+
+/* The script that SETUP runs: after a cache hit maintenance, if any is needed. Or NULL. */
+const char *setup_script(const struct task *t);
 
 /* The phases, one file each. */
 enum status boot_run(struct task *t);

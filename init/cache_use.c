@@ -1,0 +1,238 @@
+/* init/cache_use.c - runs airlock-cache, and reads its report. */
+#include "init/cache_use.h"
+
+#include "base/io.h"
+#include "init/cache.h"
+#include "init/cache_parts.h"
+#include "init/task.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#define RESTORE_S 3600
+#define ENV_DIR "/var/lib/airlock"
+#define ENV_FILE ENV_DIR "/env" /* what setup put into $AIRLOCK_ENV, in the state itself */
+#define ENV_MAX (64 * 1024)
+#define WORDS 24
+
+struct words {
+        const char *v[WORDS + 1];
+        size_t n;
+        char numbers[128];
+        size_t used;
+};
+
+static void word(struct words *a, const char *name, const char *value)
+{
+        if (a->n + 2 <= WORDS && value) {
+                a->v[a->n++] = name;
+                a->v[a->n++] = value;
+        }
+}
+
+static void number(struct words *a, const char *name, uint64_t value)
+{
+        struct wr w = wr_of(a->numbers + a->used, sizeof(a->numbers) - a->used - 1);
+
+        wr_u64(&w, value);
+        word(a, name, wr_cstr(&w));
+        a->used += w.len + 1;
+}
+
+/* What is no part of the state: results, the cache itself, our own folder, git's. */
+static void exclude(struct words *a, const struct task *t, char *git, size_t cap)
+{
+        struct wr w = wr_of(git, cap - 1);
+
+        wr_fmt(&w, "%s/.git", t->dir);
+        word(a, "--exclude", t->spec.output.dir);
+        word(a, "--exclude", t->spec.cache.dir);
+        word(a, "--exclude", t->state);
+        word(a, "--exclude", wr_cstr(&w));
+}
+
+static void journal_report(struct task *t, const struct cache_report *r)
+{
+        static const char *const words[] = {
+                [CACHE_NOTHING] = "failed",     [CACHE_RESTORED] = "restored",
+                [CACHE_BUILD] = "miss",         [CACHE_BUILD_OWN] = "miss",
+                [CACHE_SAVED] = "saved",        [CACHE_UNSAVED] = "not saved",
+                [CACHE_BROKEN] = "broken",      [CACHE_STAMPED] = "stamped",
+        };
+        const char *word = r->outcome < COUNT(words) ? words[r->outcome] : "failed";
+        char fields[2048];
+        struct wr w = wr_of(fields, sizeof(fields));
+
+        wr_fmt(&w, ",\"outcome\":\"%s\",\"key\":", word);
+        wr_json(&w, r->key, strnlen(r->key, sizeof(r->key)));
+        wr_str(&w, ",\"reason\":");
+        wr_json(&w, r->reason, strnlen(r->reason, sizeof(r->reason)));
+        wr_str(&w, ",\"locks\":");
+        wr_json(&w, r->locks, strnlen(r->locks, sizeof(r->locks)));
+        wr_fmt(&w, ",\"age_s\":%lu,\"bytes\":%lu,\"entries\":%lu,\"took_ms\":%lu",
+               (unsigned long)r->age_s, (unsigned long)r->bytes, (unsigned long)r->entries,
+               (unsigned long)r->ms);
+        journal_event(&t->journal, "cache", fields, w.len);
+        if (!t->quiet)
+                log_line(LOG_INFO, "cache: %s%s%.*s", word, r->reason[0] ? ": " : "",
+                         (int)strnlen(r->reason, sizeof(r->reason)), r->reason);
+}
+
+/* Runs airlock-cache; false when it told nothing. */
+static bool run(struct task *t, struct words *a, int parts, int *wait_status,
+                struct cache_report *report)
+{
+        struct watch w = { .what = "airlock-cache", .in = -1, .out = -1, .new_session = true,
+                           .program = t->programs[PROGRAM_CACHE], .timeout_s = RESTORE_S,
+                           .keep = { t->cache.index, t->cache.lock, parts }, .env = &t->env };
+
+        a->v[a->n] = NULL;
+        w.argv = (char *const *)(uintptr_t)a->v;
+        *report = (struct cache_report){ .outcome = CACHE_NOTHING };
+        if (watch(t, &w, wait_status) != WATCH_EXITED)
+                return false;
+        return pread(t->cache.index, report, sizeof(*report), 0) == sizeof(*report) &&
+               !memcmp(report->magic, CACHE_MAGIC, sizeof(report->magic));
+}
+
+static int open_lock(const struct task *t)
+{
+        AUTO_CLOSE int dir = open(t->spec.cache.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        return dir < 0 ? -1 : openat(dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
+                                                          O_NONBLOCK, 0600);
+}
+
+/* The parts of the key, for as long as airlock-cache reads them. */
+static int write_parts(const struct task *t)
+{
+        char *text = mmap(NULL, CACHE_PARTS_MAX, PROT_READ | PROT_WRITE,
+                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        struct wr w = wr_of(text, CACHE_PARTS_MAX);
+        int fd = memfd_create("parts", MFD_CLOEXEC);
+
+        if (text == MAP_FAILED || fd < 0)
+                return -1;
+        cache_parts_put(&t->spec, &w);
+        if (w.full || write_full(fd, text, w.len) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
+                close(fd);
+                fd = -1;
+        }
+        munmap(text, CACHE_PARTS_MAX);
+        return fd;
+}
+
+static enum status take_variables(struct task *t)
+{
+        static LARGE_BUFFER char text[ENV_MAX];
+        ssize_t n = read_file(AT_FDCWD, ENV_FILE, text, sizeof(text));
+
+        if (n < 0 && n != -ENOENT)
+                return task_fail(t, STATUS_AGAIN, ENV_FILE ": %s", strerror((int)-n));
+        if (n > 0 && env_add_lines(&t->env, text, (size_t)n))
+                return task_fail(t, STATUS_AGAIN, ENV_FILE ": expected NAME=value");
+        return STATUS_OK;
+}
+
+enum status cache_restore(struct task *t)
+{
+        static LARGE_BUFFER char git[PATH_MAX + 8];
+        struct words a = { .v = { "airlock-cache", "restore" }, .n = 2 };
+        struct cache_report report;
+        int status = 0;
+
+        if (!t->spec.cache.dir)
+                return STATUS_OK;
+        AUTO_CLOSE int parts = write_parts(t);
+        t->cache.index = memfd_create("index", MFD_CLOEXEC);
+        t->cache.lock = open_lock(t);
+        if (parts < 0 || t->cache.index < 0 || t->cache.lock < 0) {
+                log_line(LOG_WARN, "cache: cache.dir %s: %s: going on without it",
+                         t->spec.cache.dir, strerror(errno));
+                t->cache.unusable = true;
+                return STATUS_OK;
+        }
+        word(&a, "--dir", t->spec.cache.dir);
+        number(&a, "--parts-fd", (uint64_t)parts);
+        number(&a, "--index-fd", (uint64_t)t->cache.index);
+        number(&a, "--lock-fd", (uint64_t)t->cache.lock);
+        word(&a, "--root", "/");
+        word(&a, "--work", t->dir);
+        number(&a, "--ttl", t->spec.cache.ttl_s);
+        exclude(&a, t, git, sizeof(git));
+        if (!run(t, &a, parts, &status, &report) && WIFEXITED(status) &&
+            WEXITSTATUS(status) == CACHE_MISS)
+                report.outcome = CACHE_BUILD_OWN;
+        journal_report(t, &report);
+        if (WIFEXITED(status) && WEXITSTATUS(status) == CACHE_MISS)
+                return STATUS_OK;
+        if (!WIFEXITED(status) || WEXITSTATUS(status))
+                return task_fail(t, STATUS_AGAIN, "the cached state was restored in part only (%s): "
+                                 "this container can't go on, another will",
+                                 report.reason[0] ? report.reason : "airlock-cache died");
+        t->cache.hit = true;
+        t->cache.maintenance = report.maintenance;
+        return take_variables(t);
+}
+
+enum status cache_reset_tree(struct task *t)
+{
+        char *argv[] = { (char[]){ "git" }, (char[]){ "-c" }, (char[]){ "core.hooksPath=/dev/null" },
+                         (char[]){ "reset" }, (char[]){ "--quiet" }, (char[]){ "--hard" }, NULL };
+        struct watch w = { .what = "git", .argv = argv, .cwd = t->dir, .in = -1, .out = -1,
+                           .new_session = true, .timeout_s = 600, .lock = t->setup_lock,
+                           .confine = &t->setup_confine, .env = &t->env };
+        int status = 0;
+
+        if (!t->start[0])
+                return STATUS_OK;
+        if (watch(t, &w, &status) == WATCH_EXITED && !status)
+                return STATUS_OK;
+        return task_fail(t, STATUS_PROVISION, "can't put %s back to %s after the restore", t->dir,
+                         t->start);
+}
+
+/* A state without its variables would be another one. */
+static int keep_variables(const struct task *t)
+{
+        static LARGE_BUFFER char text[ENV_MAX];
+        AUTO_CLOSE int fd = -1;
+        ssize_t n = read_file(t->state_fd, "env", text, sizeof(text));
+
+        if (n <= 0)
+                return unlink(ENV_FILE) < 0 && errno != ENOENT ? -errno : 0;
+        if (make_dirs(ENV_DIR, 0755) < 0)
+                return -EACCES;
+        fd = open(ENV_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? -errno : write_file(fd, "env", text, (size_t)n);
+}
+
+enum status cache_save(struct task *t)
+{
+        static LARGE_BUFFER char git[PATH_MAX + 8];
+        struct words a = { .v = { "airlock-cache", "save" }, .n = 2 };
+        struct cache_report report;
+        int r, status = 0;
+
+        if (!t->spec.cache.dir || t->cache.hit || t->cache.unusable)
+                return STATUS_OK;
+        r = keep_variables(t);
+        if (r < 0) {
+                log_line(LOG_WARN, "cache: not saved: " ENV_FILE ": %s", strerror(-r));
+                return STATUS_OK;
+        }
+        word(&a, "--dir", t->spec.cache.dir);
+        number(&a, "--index-fd", (uint64_t)t->cache.index);
+        word(&a, "--root", "/");
+        exclude(&a, t, git, sizeof(git));
+        run(t, &a, 0, &status, &report);
+        journal_report(t, &report);
+        close(t->cache.lock);
+        close(t->cache.index);
+        t->cache.lock = t->cache.index = 0;
+        return STATUS_OK;
+}

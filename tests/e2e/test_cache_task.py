@@ -1,0 +1,102 @@
+#!/usr/bin/python3
+"""The cache in a whole task: the second one finds the first one's setup, and runs none."""
+import os
+import shutil
+import subprocess
+
+from engines import make_rootfs
+from lib import case, main, skip
+from task import Result, Task
+
+SETUP = ("echo setup >> /var/ran; mkdir -p /var/deps/deep; echo x > /var/deps/deep/file; "
+         "ln -s deep/file /var/deps/link; rm /etc/issue.net 2>/dev/null; echo K=v >> $AIRLOCK_ENV")
+AGENT = "cat /var/ran; cat /var/deps/link; echo K=$K; git status --porcelain; git log --oneline | wc -l"
+
+
+def task():
+    if os.geteuid():
+        skip("needs root for a box over another root")
+    t = Task()
+    t.repo()
+    t.cache = t.dir + "/cache"
+    return t
+
+
+def run(t, setup=SETUP, agent=AGENT, **more):
+    bundle = t.out + "/repo.bundle"  # OUT is what a box shares with its host
+    shutil.rmtree(t.out)
+    os.mkdir(t.out)
+    subprocess.run(["git", "bundle", "create", "-q", bundle, "main"], cwd=t.url, check=True)
+    spec = t.spec(agent, setup, repo={"url": bundle}, cache=dict({"dir": t.cache}, **more.pop("cache", {})),
+                  **more)
+    plain, t.spec = t.spec, lambda *a, **k: spec
+    try:
+        p = t.start(options=["--box", make_rootfs()], popen={"stdin": subprocess.DEVNULL})
+        out, err = p.communicate(timeout=60)
+    finally:
+        t.spec = plain
+    return Result(t.out, p.returncode, out, err)
+
+
+def outcomes(r):
+    return [e["outcome"] for e in r.event("cache")]
+
+
+@case
+def the_second_task_has_the_state_and_runs_no_setup():
+    t = task()
+    first = run(t).expect(0)
+    assert outcomes(first) == ["miss", "saved"], first.err[-900:]
+    second = run(t).expect(0)
+    assert outcomes(second) == ["restored"], second.err[-900:]
+    assert first.answer == second.answer == "setup\nx\nK=v\n1\n", (first.answer, second.answer)
+
+
+@case
+def another_script_is_a_miss_with_its_reason_and_the_first_a_hit():
+    t = task()
+    run(t).expect(0)
+    r = run(t, setup=SETUP + "; true").expect(0)
+    assert outcomes(r) == ["miss", "saved"] and r.event("cache")[0]["reason"], r.err[-900:]
+    r = run(t).expect(0)
+    assert outcomes(r) == ["restored"], r.err[-900:]
+
+
+@case
+def a_hit_checks_out_the_tasks_own_commit_and_runs_maintenance():
+    t = task()
+    script = {"script": "echo maintained >> /var/ran"}
+    run(t, maintenance=script).expect(0)
+    t.commit({"package-lock.json": '{"lockfileVersion": 3}'})
+    r = run(t, maintenance=script).expect(0)
+    assert outcomes(r)[0] == "restored", r.err[-900:]
+    assert r.answer.startswith("setup\nmaintained\n") and r.answer.endswith("2\n"), r.answer
+
+
+@case
+def a_failed_maintenance_is_followed_by_setup_once():
+    t = task()
+    script = {"script": "exit 9"}
+    run(t, maintenance=script).expect(0)
+    t.commit({"package-lock.json": '{"lockfileVersion": 3}'})
+    r = run(t, maintenance=script).expect(0)
+    assert r.answer.startswith("setup\nsetup\n"), (r.answer, r.err[-900:])
+
+
+@case
+def a_failed_setup_leaves_nothing_to_find():
+    t = task()
+    run(t, setup="echo x > /var/ran; exit 3").expect(71)
+    r = run(t, setup="echo x > /var/ran; exit 3").expect(71)
+    assert outcomes(r) == ["miss"], r.events
+
+
+@case
+def a_cache_that_can_not_be_opened_costs_only_itself():
+    t = task()
+    os.mkdir(t.cache)
+    os.symlink("/etc/passwd", t.cache + "/lock")
+    assert run(t).expect(0).answer == "setup\nx\nK=v\n1\n"
+
+
+main()
