@@ -14,8 +14,9 @@
 #include <sys/wait.h>
 
 #define RESTORE_S 3600
-#define ENV_DIR "/var/lib/airlock"
-#define ENV_FILE ENV_DIR "/env" /* what setup put into $AIRLOCK_ENV, in the state itself */
+#define ENV_DIR "/var/lib"
+#define ENV_NAME "airlock.env" /* what setup put into $AIRLOCK_ENV: a part of the state */
+#define ENV_FILE ENV_DIR "/" ENV_NAME
 #define ENV_MAX (64 * 1024)
 #define WORDS 24
 
@@ -208,7 +209,7 @@ static int keep_variables(const struct task *t)
         if (make_dirs(ENV_DIR, 0755) < 0)
                 return -EACCES;
         fd = open(ENV_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return fd < 0 ? -errno : write_file(fd, "env", text, (size_t)n);
+        return fd < 0 ? -errno : write_file(fd, ENV_NAME, text, (size_t)n);
 }
 
 enum status cache_save(struct task *t)

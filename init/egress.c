@@ -152,24 +152,45 @@ fail:
         return -errno;
 }
 
+static int give_socket(struct task *t, enum listener kind, int fd)
+{
+        struct msg m = { .type = MSG_LISTENER, .kind = kind };
+
+        return msg_ask(t->egress.control, &m, fd, ANSWER_MS);
+}
+
 static int give(struct task *t, enum listener kind, int family, int type, uint16_t *port)
 {
         AUTO_CLOSE int fd = bind_loopback(family, type, port);
-        struct msg m = { .type = MSG_LISTENER, .kind = kind };
 
-        return fd < 0 ? fd : msg_ask(t->egress.control, &m, fd, ANSWER_MS);
+        return fd < 0 ? fd : give_socket(t, kind, fd);
 }
 
-/* A container without IPv6 needs no listener for it. */
+/*
+ * One port of both families. Whatever the kernel picks for one may be taken in the other;
+ * a container without IPv6 needs no listener for it.
+ */
 static int give_both(struct task *t, enum listener kind, int type, uint16_t *port)
 {
-        int r = give(t, kind, AF_INET, type, port);
-        uint16_t same = *port;
+        const uint16_t asked = *port;
 
-        if (r < 0)
-                return r;
-        r = give(t, kind, AF_INET6, type, &same);
-        return r == -EADDRNOTAVAIL || r == -EAFNOSUPPORT ? 0 : r;
+        for (unsigned tries = 0;; tries++) {
+                AUTO_CLOSE int four = bind_loopback(AF_INET, type, port);
+                uint16_t same = *port;
+                AUTO_CLOSE int six = four < 0 ? four : bind_loopback(AF_INET6, type, &same);
+                int r;
+
+                if (four < 0)
+                        return four;
+                if (six == -EADDRINUSE && !asked && tries < 16) {
+                        *port = 0;
+                        continue;
+                }
+                if (six < 0 && six != -EADDRNOTAVAIL && six != -EAFNOSUPPORT)
+                        return six;
+                r = give_socket(t, kind, four);
+                return r || six < 0 ? r : give_socket(t, kind, six);
+        }
 }
 
 /* --- the proxy --------------------------------------------------------------------------- */
