@@ -38,8 +38,12 @@ DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/sni.c netfilter/git.c netfilter/glob.c netfilter/preset.c \
         netfilter/policy.c netfilter/policy_parse.c
 
+# The exec-server: its decoders are pure, and fuzzed.
+EXEC_DECODERS := agent/base64.c agent/sha.c agent/value.c agent/jwt.c agent/upgrade.c \
+        agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c
+
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-explain airlock-lock \
-        airlock-proxy
+        airlock-proxy airlock-exec
 SRC_airlock := $(BASE) base/confine.c \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) base/confine.c $(SPEC) init/spec_image.c \
@@ -69,6 +73,10 @@ SRC_airlock-proxy := $(BASE) base/confine.c base/ev.c $(DECODERS) \
         netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \
         netfilter/listen.c netfilter/control.c netfilter/resolve.c netfilter/sock.c \
         netfilter/pool.c netfilter/names.c netfilter/journal.c
+SRC_airlock-exec := $(BASE) base/confine.c base/ev.c base/http1.c $(EXEC_DECODERS) \
+        agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
+        agent/session.c agent/job.c agent/job_calls.c agent/keeper.c agent/cage.c \
+        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c
 
 GENERATED   := build/generated/jsmn.h build/generated/filter.h build/generated/preset.inc
 BEARSSL     ?= build/bearssl/libbearssl.a

@@ -40,6 +40,12 @@ static int sandbox(int argc, char **argv)
         return program_exec("airlock-lock", argv, sig_inherited);
 }
 
+static int exec_server(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-exec", argv, sig_inherited);
+}
+
 /*
  * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
@@ -65,7 +71,7 @@ static int run(int argc, char **argv)
 static const struct command commands[] = {
         { "init", command_init },   { "run", run },             { "check", explain },
         { "doctor", explain },      { "sandbox", sandbox }, { "secret", not_here },
-        { "proxy", not_here },      { "exec-server", not_here }, { "agent", not_here },
+        { "proxy", not_here },      { "exec-server", exec_server }, { "agent", not_here },
         { "cache", not_here },      { "report", not_here },
 };
 
@@ -125,7 +131,7 @@ static bool asks_version(const char *word)
 
 static int run_command(const struct command *c, int argc, char **argv)
 {
-        if (argc > 1 && c->run != not_here &&
+        if (argc > 1 && c->run != not_here && c->run != exec_server &&
             (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
                 return help_show(c->name);
         return c->run(argc, argv);
