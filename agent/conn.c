@@ -20,7 +20,8 @@
 #include <time.h>
 
 #define READ_MAX (256U << 10)
-#define OUT_KEEP (64U << 10)   /* an empty output buffer keeps this much */
+#define OUT_KEEP (64U << 10)   /* an output buffer that was empty for a second keeps this */
+#define OUT_FIRST (32U << 10)  /* it starts with this much */
 #define STREAM_PIECE (48U << 10) /* bytes of a file in one frame: 64 KiB as base64 */
 #define HEAD_ROOM 4            /* a frame's head for most messages */
 
@@ -33,6 +34,7 @@ void conn_init(struct server *s)
 {
         ev_queue_init(&s->pings, PING_MS);
         ev_queue_init(&s->handshakes, HANDSHAKE_MS);
+        ev_queue_init(&s->trims, TRIM_MS);
 }
 
 unsigned conn_count(void)
@@ -149,6 +151,7 @@ void conn_close(struct conn *c)
         if (c->state == CONN_FREE)
                 return;
         ev_disarm(&c->timer);
+        ev_disarm(&c->trim);
         messages_held -= c->in.cap + c->message.cap;
         if (c->stdio) {
                 s->stopping = true;
@@ -179,6 +182,8 @@ void conn_close(struct conn *c)
 struct buf *conn_begin(struct conn *c)
 {
         c->to = conn_busy(c) ? &c->after : &c->out;
+        if (c->out.len > OUT_FIRST / 4)
+                buf_room(&c->out, OUT_FIRST);
         c->begun = c->to->len;
         if (!c->stdio) {
                 buf_room(c->to, HEAD_ROOM);
@@ -349,7 +354,7 @@ static bool send_out(struct conn *c)
                         continue;
                 if (n < 0)
                         return errno == EAGAIN;
-                buf_drop(&c->out, (size_t)n, OUT_KEEP);
+                buf_drop(&c->out, (size_t)n, SIZE_MAX);
         }
         return true;
 }
@@ -610,6 +615,8 @@ static void flush(struct conn *c)
                 conn_close(c);
                 return;
         }
+        if (c->out.cap > OUT_KEEP && !c->trim.next)
+                ev_arm(&c->server->trims, &c->trim, c->server->now_ms);
         watch(c);
 }
 
@@ -653,6 +660,14 @@ void conn_timers(struct server *s)
 
         while ((t = ev_due(&s->handshakes, s->now_ms)))
                 conn_close((struct conn *)(void *)((char *)t - offsetof(struct conn, timer)));
+        while ((t = ev_due(&s->trims, s->now_ms))) {
+                struct conn *c = (struct conn *)(void *)((char *)t - offsetof(struct conn, trim));
+
+                if (!c->out.len)
+                        buf_free(&c->out);
+                else
+                        ev_arm(&s->trims, &c->trim, s->now_ms);
+        }
         while ((t = ev_due(&s->pings, s->now_ms))) {
                 struct conn *c = (struct conn *)(void *)((char *)t - offsetof(struct conn, timer));
 

@@ -20,7 +20,7 @@
 
 #define CONN_COUNT 256
 #define CONN_MESSAGES_MAX (256U << 20) /* held by all unfinished messages of all clients */
-#define CONN_OUT_EVENTS (1U << 20)     /* above this no event is added */
+#define CONN_OUT_EVENTS (256U << 10)   /* above this no event is added */
 #define CONN_OUT_REQUESTS (16U << 20)  /* above this no request is read */
 #define CONN_HELD_MAX (16U << 20)      /* requests that wait for a file call before them */
 
@@ -50,6 +50,7 @@ struct conn {
         unsigned owed;   /* stdio: answers that the end of input waits for */
         struct session *session;
         struct ev_timer timer; /* the handshake's end, then the next ping */
+        struct ev_timer trim;  /* a large output buffer is looked at again */
         unsigned mutations;    /* file calls in helpers that later ones wait for */
         struct buf held;       /* those: length and text */
         struct open_file *handles;

@@ -253,6 +253,7 @@ static int patience(const struct server *s)
         int ms = job_wait_ms(s->now_ms, -1);
 
         ms = ev_wait_ms(&s->pings, s->now_ms, ms);
+        ms = ev_wait_ms(&s->trims, s->now_ms, ms);
         ms = ev_wait_ms(&s->handshakes, s->now_ms, ms);
         ms = ev_wait_ms(&s->kept_sessions, s->now_ms, ms);
         ms = ev_wait_ms(&s->kept_jobs, s->now_ms, ms);

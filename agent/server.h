@@ -28,6 +28,7 @@
 
 #define SESSION_KEEP_MS 80000  /* a session without a connection, a process that is closed */
 #define PING_MS 30000
+#define TRIM_MS 1000 /* after this an empty buffer is given back */
 #define HANDSHAKE_MS 30000 /* for the HTTP request of a new connection */
 
 enum event_kind {
@@ -54,7 +55,7 @@ struct server {
         const char *journal;      /* NULL: none */
         bool stopping;
         int status; /* the exit status, when stopping */
-        struct ev_queue pings, handshakes, kept_sessions, kept_jobs;
+        struct ev_queue pings, handshakes, trims, kept_sessions, kept_jobs;
 };
 
 #endif
