@@ -20,7 +20,8 @@ void *take_memory(size_t len)
 
 char *buf_room(struct buf *b, size_t len)
 {
-        size_t cap = b->cap ? b->cap : 256;
+        /* Twice as much, even when moving would do: else it would be moved again at once. */
+        size_t cap = b->cap ? 2 * b->cap : 256;
         char *bytes;
 
         if (len <= b->cap - b->head - b->len)

@@ -254,7 +254,7 @@ static bool decode_sandbox(struct call *call, const struct start *s, bool *refus
         *refused = false;
         if (s->sandbox.type != VALUE_OBJECT)
                 return false;
-        if (!grants_parse(&grants, &s->sandbox, &places, &w)) {
+        if (!grants_parse(&grants, &s->sandbox, &places, &w) || !cage_settle(&grants, &w)) {
                 params_refuse(call->p, "%.*s", (int)w.len, why);
                 return true;
         }
