@@ -402,7 +402,7 @@ static size_t frame_in(struct conn *c, char *bytes, size_t len)
                 if (s == WS_OK && messages_held + f.len > CONN_MESSAGES_MAX)
                         conn_finish(c, 1013, "too many large messages at once");
                 else if (s == WS_OK)
-                        buf_room(&c->in, c->in.len ? f.head_len + f.len - c->in.len : 0);
+                        (void)buf_room(&c->in, c->in.len ? f.head_len + f.len - len : 0);
                 return 0;
         }
         if (s != WS_OK) {

@@ -65,7 +65,8 @@ int place_open(const struct place *p, int flags, enum access need)
         char self[32];
         int r;
 
-        flags |= O_NONBLOCK | O_NOCTTY;
+        if (!(flags & O_PATH)) /* openat2 is strict */
+                flags |= O_NONBLOCK | O_NOCTTY;
         if (!p->grants || p->grants->everything)
                 return open_how(AT_FDCWD, p->path, flags, 0, p->no_links);
         AUTO_CLOSE int fd = open_how(AT_FDCWD, p->path, O_PATH, 0, p->no_links);

@@ -372,18 +372,26 @@ static int copy_link(int from_dir, const char *from, int to_dir, const char *to)
 
 static int copy_file(int from_dir, const char *from, int to_dir, const char *to, bool follow)
 {
-        struct stat st;
+        struct stat st, there;
         AUTO_CLOSE int in = openat(from_dir, from, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
         if (in < 0)
                 return -errno;
         if (fstat(in, &st) < 0)
                 return -errno;
-        AUTO_CLOSE int out = openat(to_dir, to, O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK | O_CLOEXEC |
+        AUTO_CLOSE int out = openat(to_dir, to, O_WRONLY | O_CREAT | O_NONBLOCK | O_CLOEXEC |
                                                         (follow ? 0 : O_NOFOLLOW), st.st_mode & 0777);
         int r;
 
         if (out < 0)
+                return -errno;
+        if (fstat(out, &there) < 0)
+                return -errno;
+        if (!S_ISREG(there.st_mode))
+                return -EOPNOTSUPP;
+        if (st.st_dev == there.st_dev && st.st_ino == there.st_ino)
+                return 0; /* to itself: done, and not emptied first */
+        if (ftruncate(out, 0) < 0)
                 return -errno;
         r = copy_bytes(in, out);
         if (!r && fchmod(out, st.st_mode & 07777) < 0)

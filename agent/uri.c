@@ -101,7 +101,12 @@ static enum uri_status take_authority(struct text *t, char *name, size_t cap)
         }
         name[n] = '\0';
         *t = ahead;
-        return n && strcasecmp(name, "localhost") != 0 ? URI_AUTHORITY : URI_OK;
+        if (!n || !strcasecmp(name, "localhost"))
+                return URI_OK;
+        for (char c = next(&ahead, &done); !done && n + 1 < cap; c = next(&ahead, &done))
+                name[n++] = c; /* all of it, for the message */
+        name[n] = '\0';
+        return URI_AUTHORITY;
 }
 
 /* Is the segment @s of @n bytes "." (1) or ".." (2), escaped or not? */

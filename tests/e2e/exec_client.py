@@ -81,7 +81,11 @@ class Client:
             c.more()
         head, _, rest = bytes(c.bytes).partition(b"\r\n\r\n")
         if not head.startswith(b"HTTP/1.1 101"):
-            raise AssertionError(head.decode())
+            try:
+                while True:
+                    c.more()
+            except Closed:
+                raise AssertionError(c.bytes.decode()) from None
         want = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
         assert b64(want).encode() in head
         c.bytes = bytearray(rest)
