@@ -163,7 +163,7 @@ UNIT_NETFILTER := netfilter/lock.c netfilter/idmap.c netfilter/mounts.c netfilte
         netfilter/sandbox_options.c
 UNIT_SRC := $(BASE) base/ev.c base/json.c init/spec.c init/spec_keys.c init/spec_words.c \
         init/spec_check.c init/spec_narrow.c init/spec_image.c init/env.c init/policy_text.c \
-        $(DECODERS) netfilter/names.c $(UNIT_NETFILTER) $(UNIT)
+        $(DECODERS) netfilter/names.c $(UNIT_NETFILTER) $(EXEC_DECODERS) $(UNIT)
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
 HOST := $(LANG_FLAGS) -g -O1 $(filter-out -Wconversion -Wnull-dereference,$(WARN)) \
         -isystem build/generated

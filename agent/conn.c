@@ -588,9 +588,11 @@ static void flush(struct conn *c)
 
         for (unsigned turn = 0; turn < 64; turn++) {
                 size_t had = c->in.len;
+                bool was_busy = conn_busy(c);
 
                 if (c->in_is_file && may_read(c) && !c->eof)
                         readable(c);
+                dispatch_held(c);
                 take_held(c);
                 if (c->gen != gen)
                         return;
@@ -602,7 +604,8 @@ static void flush(struct conn *c)
                         conn_close(c);
                         return;
                 }
-                if (c->out.len || !more_to_do(c, had))
+                /* Requests waited for a file to end: they have not been looked at yet. */
+                if (c->out.len || (!was_busy && !more_to_do(c, had)))
                         break;
                 if (turn == 63)
                         conn_mark(c);

@@ -37,7 +37,7 @@ static size_t name_len(const char *variable)
         return strcspn(variable, "=");
 }
 
-const char *env_get(char *const *list, const char *name)
+const char *env_value(char *const *list, const char *name)
 {
         size_t len = strlen(name);
 

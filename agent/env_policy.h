@@ -26,6 +26,6 @@ MUST_USE bool env_build(struct env *e, struct params *p, char *const *own,
                         const struct value *policy, const struct value *env, bool *nul);
 
 /* The value of the variable, or NULL. */
-const char *env_get(char *const *list, const char *name);
+const char *env_value(char *const *list, const char *name);
 
 #endif

@@ -208,9 +208,9 @@ static void run(struct call *call, struct job *j, struct start *s, const struct 
         bool nul = false;
         int r = fill_arguments(s, text, &l.file, &nul);
 
-        l.path = env_get(environment.list, "PATH");
+        l.path = env_value(environment.list, "PATH");
         if (!l.path)
-                l.path = env_get(c->server->environment, "PATH");
+                l.path = env_value(c->server->environment, "PATH");
         if (!l.path)
                 l.path = DEFAULT_PATH;
         if (nul) {
