@@ -520,10 +520,15 @@ bool value_u64(const struct value *v, uint64_t *n)
 
 bool value_i64(const struct value *v, int64_t *n)
 {
-        bool minus = v->type == VALUE_NUMBER && v->at[0] == '-';
-        struct value digits = { v->type, v->at + minus, v->len - minus };
+        bool minus;
+        struct value digits = *v;
         uint64_t u;
 
+        if (v->type != VALUE_NUMBER)
+                return false;
+        minus = v->at[0] == '-';
+        digits.at += minus;
+        digits.len -= minus;
         if (!value_u64(&digits, &u) || u > (uint64_t)INT64_MAX + minus)
                 return false;
         *n = minus ? (int64_t)(0 - u) : (int64_t)u;

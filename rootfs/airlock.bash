@@ -8,7 +8,7 @@ _airlock()
 
         if ((COMP_CWORD == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W \
-                        'run init check doctor --help --version' -- "$current")
+                        'run init check doctor exec-server --help --version' -- "$current")
                 return
         fi
         case $previous in
@@ -22,10 +22,25 @@ _airlock()
                 return
                 ;;
         -e | -t) return ;;
+        --ws-auth)
+                mapfile -t COMPREPLY < <(compgen -W 'capability-token signed-bearer-token' \
+                        -- "$current")
+                return
+                ;;
+        --listen)
+                mapfile -t COMPREPLY < <(compgen -W 'ws://127.0.0.1:0 unix: stdio' -- "$current")
+                return
+                ;;
         esac
         case $command in
         run) options='--box --out -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
+        exec-server)
+                options='--listen --ws-auth --ws-token-file --ws-token-sha256'
+                options+=' --ws-shared-secret-file --ws-issuer --ws-audience'
+                options+=' --ws-max-clock-skew-seconds --insecure-no-auth'
+                options+=' --exit-on-stdin-close --concurrent-requests --help --version'
+                ;;
         check | doctor) options='-h --help' ;;
         *) return ;;
         esac
