@@ -4,7 +4,6 @@
 #include "agent/base64.h"
 #include "agent/dispatch.h"
 #include "agent/files.h"
-#include "agent/http.h"
 #include "agent/job.h"
 #include "agent/session.h"
 #include "base/log.h"
@@ -163,7 +162,6 @@ void conn_close(struct conn *c)
         if (c->stream_fd >= 0)
                 close(c->stream_fd);
         files_close_all(c);
-        http_abort(c);
         buf_free(&c->in);
         buf_free(&c->message);
         buf_free(&c->out);

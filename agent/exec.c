@@ -7,7 +7,6 @@
 #include "agent/conn.h"
 #include "agent/exec_options.h"
 #include "agent/helper.h"
-#include "agent/http.h"
 #include "agent/job.h"
 #include "agent/server.h"
 #include "agent/session.h"
@@ -241,10 +240,6 @@ static void handle(struct server *s, struct ev_ref ref, uint32_t events)
         case EVENT_HELPER:
                 helper_event(s, ref);
                 break;
-        case EVENT_HTTP:
-        case EVENT_WATCH:
-                http_event(s, ref, events);
-                break;
         }
 }
 
@@ -256,8 +251,7 @@ static int patience(const struct server *s)
         ms = ev_wait_ms(&s->trims, s->now_ms, ms);
         ms = ev_wait_ms(&s->handshakes, s->now_ms, ms);
         ms = ev_wait_ms(&s->kept_sessions, s->now_ms, ms);
-        ms = ev_wait_ms(&s->kept_jobs, s->now_ms, ms);
-        return http_wait_ms(s->now_ms, ms);
+        return ev_wait_ms(&s->kept_jobs, s->now_ms, ms);
 }
 
 static void serve(struct server *s)
@@ -274,7 +268,6 @@ static void serve(struct server *s)
                 conn_timers(s);
                 session_timers(s);
                 job_timers(s);
-                http_timers(s);
                 conn_flush_dirty(s);
         }
 }

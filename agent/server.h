@@ -42,8 +42,6 @@ enum event_kind {
         EVENT_JOB_IN,
         EVENT_JOB_KEEPER,
         EVENT_HELPER,
-        EVENT_HTTP,
-        EVENT_WATCH,
 };
 
 struct server {

@@ -188,13 +188,13 @@ class Client:
         return m
 
     # --- calls
-    def send(self, method, **params):
+    def send(self, method, /, **params):
         number = self.next_id
         self.next_id += 1
         self.text(json.dumps({"id": number, "method": method, "params": params}))
         return number
 
-    def notify(self, method, **params):
+    def notify(self, method, /, **params):
         self.text(json.dumps({"method": method, "params": params}))
 
     def answer(self, number, timeout=TIMEOUT_S):
@@ -206,10 +206,10 @@ class Client:
             raise RpcError(m["error"])
         return m["result"]
 
-    def call(self, method, **params):
+    def call(self, method, /, **params):
         return self.answer(self.send(method, **params))
 
-    def fails(self, code, method, **params):
+    def fails(self, code, method, /, **params):
         """The message of the error with that code."""
         try:
             result = self.call(method, **params)

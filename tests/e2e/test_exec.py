@@ -1027,6 +1027,66 @@ def a_sandbox_that_is_not_understood_is_refused():
     assert not os.path.exists(d + "/x")
 
 
+# --- http ------------------------------------------------------------------------------------
+
+
+@case
+def an_http_request_goes_out_and_its_answer_comes_back():
+    import http.server
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            self.send_response(201)
+            self.send_header("X-Multi", "a")
+            self.send_header("X-Multi", "b")
+            self.end_headers()
+            self.wfile.write(json.dumps([self.path, self.headers["X-A"], self.headers["X-E"],
+                                         body.decode()]).encode())
+
+        def do_GET(self):
+            self.send_response(302)
+            self.send_header("Location", "/loop")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+    web = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=web.serve_forever, daemon=True).start()
+    base = "http://127.0.0.1:%d" % web.server_port
+    clean = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+
+    def ask(c, url, **more):
+        params = dict(method="POST", url=url, requestId="r", bodyBase64=b64(b"hi"), headers=[
+            {"name": "X-A", "value": "1"}, {"name": "X-E", "valueEnvVar": "SECRET_E"}])
+        params.update(more)
+        return c.call("http/request", **params)
+    for env, path in ((dict(clean, SECRET_E="e"), "/x?y"),
+                      (dict(clean, SECRET_E="e", http_proxy=base), "http://nowhere.test/x?y")):
+        c = Server(env=env).client()
+        r = ask(c, base + path if path[0] == "/" else path)
+        assert r["status"] == 201 and json.loads(unb64(r["bodyBase64"])) == [path, "1", "e", "hi"]
+        assert [h["value"] for h in r["headers"] if h["name"].lower() == "x-multi"] == ["a", "b"]
+    c = Server(env=dict(clean, SECRET_E="e")).client()
+    assert ask(c, base, method="GET", redirectPolicy="stop")["status"] == 302
+
+    def fails(code, text, **more):
+        params = dict(method="GET", url=base, requestId="r")
+        params.update(more)
+        got = c.fails(code, "http/request", **params)
+        assert text in got, got
+    fails(-32603, "too many redirects")
+    fails(-32602, "only supports http and https URLs, got ftp", url="ftp://x/")
+    fails(-32602, "method is invalid", method="A B")
+    fails(-32602, "header name is invalid", headers=[{"name": "a b", "value": ""}])
+    fails(-32602, "header value is invalid for a", headers=[{"name": "a", "value": "x\r\ny"}])
+    fails(-32602, "is not set", headers=[{"name": "a", "valueEnvVar": "NOT_SET_X"}])
+    fails(-32603, "https is not in this build", url="https://x/")
+    fails(-32603, "streamResponse is not in this build", streamResponse=True)
+    fails(-32603, "http/request failed", url="http://127.0.0.1:1/")
+    web.shutdown()
+
+
 # --- capabilities ---------------------------------------------------------------------------------
 
 
