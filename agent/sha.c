@@ -20,7 +20,7 @@ static uint32_t word(const uint8_t *b)
 
 static void block_1(uint32_t h[8], const uint8_t *in)
 {
-        uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+        uint32_t w[80] = { 0 }, a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
 
         for (unsigned i = 0; i < 80; i++) {
                 uint32_t f, k, t;
