@@ -36,7 +36,8 @@ SHELL := /bin/bash
 
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
-        airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache
+        airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
+        airlock-exec
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/confine.c
@@ -69,6 +70,10 @@ LEAK := secrets/look.c secrets/leak.c
 # The cache. What it reads back is pure, but for the disk.
 CACHE := base/sha256.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c \
         init/cache_key.c init/cache_entry.c init/cache_parts.c
+
+# The exec-server: its decoders are pure, and fuzzed.
+EXEC_DECODERS := agent/base64.c agent/sha.c agent/value.c agent/jwt.c agent/upgrade.c \
+        agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -106,6 +111,10 @@ SRC_airlock-secret := $(BASE) $(AGE) \
 SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
         secrets/filter.c secrets/session.c secrets/unseal_options.c secrets/unseal_open.c \
         secrets/unseal_scan.c secrets/unseal.c
+SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
+        agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
+        agent/session.c agent/job.c agent/job_calls.c agent/keeper.c agent/cage.c \
+        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
 # Tiny programs with the release flags and link line, for what tests/e2e proves.
@@ -120,7 +129,7 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
-FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) base/ev.c \
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) base/ev.c \
         init/spec_image.c init/env.c init/policy_text.c init/trust.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \

@@ -58,6 +58,12 @@ static int cache(int argc, char **argv)
         return program_exec("airlock-cache", argv, sig_inherited);
 }
 
+static int exec_server(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-exec", argv, sig_inherited);
+}
+
 /*
  * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
@@ -83,7 +89,7 @@ static int run(int argc, char **argv)
 static const struct command commands[] = {
         { "init", command_init },   { "run", run },             { "check", explain },
         { "doctor", explain },      { "sandbox", sandbox },     { "secret", secret },
-        { "proxy", proxy },         { "exec-server", not_here }, { "agent", not_here },
+        { "proxy", proxy },         { "exec-server", exec_server }, { "agent", not_here },
         { "cache", cache },         { "report", not_here },
 };
 
@@ -146,7 +152,7 @@ static bool asks_version(const char *word)
 
 static int run_command(const struct command *c, int argc, char **argv)
 {
-        if (argc > 1 && c->run != not_here && c->run != secret && /* it has its own help */
+        if (argc > 1 && c->run != not_here && c->run != secret && c->run != exec_server && /* they have their own help */
             (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
                 return help_show(c->name);
         return c->run(argc, argv);

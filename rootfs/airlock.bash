@@ -8,7 +8,7 @@ _airlock()
 
         if ((COMP_CWORD == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W \
-                        'run init check doctor sandbox proxy secret --help --version' -- "$current")
+                        'run init check doctor sandbox proxy secret cache exec-server --help --version' -- "$current")
                 return
         fi
         case $previous in
@@ -32,6 +32,15 @@ _airlock()
         --lock) options='netns notify closed' ;;
         --preset) options='none common-dependencies all' ;;
         -e | -t | --allow | --deny | --methods | --rule) return ;;
+        --ws-auth)
+                mapfile -t COMPREPLY < <(compgen -W 'capability-token signed-bearer-token' \
+                        -- "$current")
+                return
+                ;;
+        --listen)
+                mapfile -t COMPREPLY < <(compgen -W 'ws://127.0.0.1:0 unix: stdio' -- "$current")
+                return
+                ;;
         esac
         if [[ $options ]]; then
                 mapfile -t COMPREPLY < <(compgen -W "$options" -- "$current")
@@ -43,6 +52,12 @@ _airlock()
         sandbox)
                 options='--net --allow --deny --preset --methods --rule --journal --fs --root --lock'
                 options+=' --prove -v --verbose -h --help --'
+                ;;
+        exec-server)
+                options='--listen --ws-auth --ws-token-file --ws-token-sha256'
+                options+=' --ws-shared-secret-file --ws-issuer --ws-audience'
+                options+=' --ws-max-clock-skew-seconds --insecure-no-auth'
+                options+=' --exit-on-stdin-close --concurrent-requests --help --version'
                 ;;
         check | doctor) options='-h --help' ;;
         secret)

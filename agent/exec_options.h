@@ -1,0 +1,29 @@
+/*
+ * agent/exec_options.h - the command line of `airlock exec-server`.
+ */
+#ifndef AGENT_EXEC_OPTIONS_H
+#define AGENT_EXEC_OPTIONS_H
+
+#include "agent/upgrade.h"
+#include "base/base.h"
+
+#define SECRET_MAX 4096 /* bytes of a token's or secret's file */
+
+enum listen_kind { LISTEN_TCP, LISTEN_UNIX, LISTEN_STDIO };
+
+struct exec_options {
+        enum listen_kind kind;
+        char host[64]; /* a literal address, without brackets */
+        bool ip6;
+        uint16_t port;
+        const char *path; /* of a unix socket */
+        struct auth_rule auth;
+        char secret[SECRET_MAX];
+        bool exit_on_stdin_close;
+        bool insecure;
+};
+
+/* 0; 1: help or version was printed; else the exit status' negative, after a line on stderr. */
+MUST_USE int exec_options(struct exec_options *o, int argc, char **argv);
+
+#endif

@@ -1,0 +1,58 @@
+/*
+ * agent/server.h - airlock-exec: who owns what, and who calls whom.
+ *
+ *     exec.c      the loop: listeners, signals, timers
+ *     conn.c      one client's bytes: WebSocket or lines, in and out
+ *     dispatch.c  a message becomes a call; the life cycle of a connection
+ *     session.c   what outlives a connection: processes, for a while
+ *     job.c       a process as clients see it: events in order, retained output
+ *     keeper.c    its parent: starts it, reaps what it leaves, kills all of it
+ *     files.c     the fs/ calls; tree.c their recursive ones, in a child of their own
+ *     http.c      the http/request call
+ *
+ * One process, one thread, level-triggered epoll. A call that can take long either waits in
+ * a list (a long poll, a write to a full pipe) or runs in a forked helper, so no client
+ * waits for another's, nor for its own. Every buffer has a bound in its module's header.
+ *
+ * Output goes by need: a job retains what it read, and a connection with room in its buffer
+ * takes the next event from the next job that has one. That gives the order (by seq, after
+ * the answer to start), and the backpressure: a job that is too far ahead of its client
+ * is not read from.
+ */
+#ifndef AGENT_SERVER_H
+#define AGENT_SERVER_H
+
+#include "agent/upgrade.h"
+#include "base/base.h"
+#include "base/ev.h"
+
+#define SESSION_KEEP_MS 80000  /* a session without a connection, a process that is closed */
+#define PING_MS 30000
+#define TRIM_MS 1000 /* after this an empty buffer is given back */
+#define HANDSHAKE_MS 30000 /* for the HTTP request of a new connection */
+
+enum event_kind {
+        EVENT_SIGNAL,
+        EVENT_LISTENER,
+        EVENT_STDIN, /* --exit-on-stdin-close */
+        EVENT_CONN,
+        EVENT_CONN_OUT, /* stdio's second descriptor */
+        EVENT_JOB_OUT,
+        EVENT_JOB_ERR,
+        EVENT_JOB_IN,
+        EVENT_JOB_KEEPER,
+        EVENT_HELPER,
+};
+
+struct server {
+        int ev;
+        int null_fd;
+        uint64_t now_ms;
+        struct auth_rule auth;
+        char *const *environment; /* our own: envPolicy may inherit it */
+        bool stopping;
+        int status; /* the exit status, when stopping */
+        struct ev_queue pings, handshakes, trims, kept_sessions, kept_jobs;
+};
+
+#endif

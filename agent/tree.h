@@ -1,0 +1,35 @@
+/*
+ * agent/tree.h - walk, copy and remove, whole trees. They run in a helper.
+ *
+ * Each returns 0 with the result's JSON in @out, or the number of an error with its text.
+ */
+#ifndef AGENT_TREE_H
+#define AGENT_TREE_H
+
+#include "agent/buf.h"
+#include "agent/files.h"
+
+struct walk {
+        struct place root;
+        uint64_t max_depth, max_directories, max_entries;
+        bool follow, prune_hidden;
+};
+
+struct copy {
+        struct place from, to;
+        bool recursive;
+};
+
+struct removal {
+        struct place place;
+        bool recursive, force;
+};
+
+int tree_walk(void *walk, struct buf *out);
+int tree_copy(void *copy, struct buf *out);
+int tree_remove(void *removal, struct buf *out);
+
+/* The code and text of a file call's errno. */
+int files_error(struct buf *out, int err);
+
+#endif
