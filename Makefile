@@ -8,6 +8,7 @@
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
 #   make bench      beside tini, dumb-init and catatonit, in one run, as ratios
 #   make bench-locks  the locks beside nft and iptables, in one run
+#   make bench-cache  saving and restoring a state beside tar, in one run
 #   make lint       layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
 #   make fuzz T=json S=60    one fuzz target for S seconds
 #   make cov        line coverage of the unit tests
@@ -79,7 +80,7 @@ SRC_airlock-trust := $(BASE) base/confine.c base/base64.c init/sig.c init/trust.
         init/trust_main.c
 
 # The cache. What it reads back is pure, but for the disk.
-CACHE := base/sha256.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c \
+CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c \
         init/cache_key.c init/cache_entry.c init/cache_parts.c
 SRC_airlock-cache := $(BASE) base/confine.c $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
@@ -259,6 +260,10 @@ bench: deps deps-bench
 bench-locks: deps deps-bench
 	+$(AGAIN) all build/release/probe_netfilter
 	python3 tests/bench/bench_locks.py
+.PHONY: bench-cache
+bench-cache: deps deps-bench
+	+$(AGAIN) all
+	python3 tests/bench/bench_cache.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)

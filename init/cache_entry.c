@@ -322,7 +322,7 @@ int entry_begin(struct entry_new *n, int dir, const char *key)
         n->at = openat(dir, n->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (n->at >= 0)
                 n->layer = openat(n->at, "layer.tar",
-                                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+                                  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (n->layer >= 0)
                 (void)!flock(n->layer, LOCK_EX | LOCK_NB); /* somebody is alive */
         if (n->layer >= 0)
