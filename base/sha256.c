@@ -31,7 +31,7 @@ static void blocks_portable(uint32_t h[static 8], const uint8_t *p, size_t count
         for (; count; count--, p += 64) {
                 uint32_t w[64], v[8];
 
-                for (unsigned i = 0; i < 16; i++)
+                for (size_t i = 0; i < 16; i++)
                         w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 |
                                (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
                 for (unsigned i = 16; i < 64; i++) {
@@ -74,7 +74,7 @@ static void blocks_ni(uint32_t h[static 8], const uint8_t *p, size_t count)
                 __m128i m[4];
 
 #pragma GCC unroll 16
-                for (unsigned i = 0; i < 16; i++) {
+                for (size_t i = 0; i < 16; i++) {
                         __m128i msg;
 
                         if (i < 4)
@@ -188,9 +188,9 @@ void sha256_end_hex(struct sha256 *s, char out[static SHA256_HEX])
         uint8_t digest[SHA256_LEN];
 
         sha256_end(s, digest);
-        for (unsigned i = 0; i < SHA256_LEN; i++) {
+        for (size_t i = 0; i < SHA256_LEN; i++) {
                 out[2 * i] = "0123456789abcdef"[digest[i] >> 4];
                 out[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
         }
-        out[2 * SHA256_LEN] = '\0';
+        out[SHA256_HEX - 1] = '\0';
 }

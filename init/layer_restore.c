@@ -305,7 +305,7 @@ static int remove_all(int dirfd, const char *name, unsigned depth);
 static int remove_inside(int dirfd, unsigned depth)
 {
         static LARGE_BUFFER struct tree scratch;
-        struct tree_names n;
+        struct tree_names n = { .count = 0 };
         int r = depth > TREE_DEPTH ? -E2BIG : 0;
 
         if (!r && !scratch.arena)
@@ -786,7 +786,7 @@ static int check_room(struct restore *s)
 int layer_check(int fd, int root, struct layer_count *c)
 {
         struct restore *s = &state;
-        struct stat st;
+        struct stat st = { .st_size = 0 };
         int r = start(s, fd, root, true, c);
 
         if (!r && fstat(fd, &st) < 0)

@@ -309,7 +309,7 @@ struct record {
 
 static bool next_record(struct rd *r, struct record *out)
 {
-        struct rd line = *r;
+        struct rd line;
         const uint8_t *equals;
         uint64_t total;
         size_t digits = 0;
@@ -583,7 +583,7 @@ enum tar_status tar_parse(const void *buf, size_t len, struct tar_entry *e, stru
                 b = rd_bytes(&r, TAR_BLOCK);
                 if (!b)
                         return TAR_MORE;
-                *used = 2 * TAR_BLOCK;
+                *used = len - rd_left(&r);
                 return is_empty(b) ? TAR_END : TAR_MALFORMED;
         }
         if (b[TYPE] == 'x') {
