@@ -78,9 +78,8 @@ static void blocks_ni(uint32_t h[static 8], const uint8_t *p, size_t count)
                         __m128i msg;
 
                         if (i < 4)
-                                m[i] = _mm_shuffle_epi8(
-                                        _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i)),
-                                        swap);
+                                m[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)
+                                        (const void *)(p + 16 * i)), swap);
                         else
                                 m[i & 3] = _mm_sha256msg2_epu32(
                                         _mm_add_epi32(_mm_sha256msg1_epu32(m[i & 3],

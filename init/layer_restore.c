@@ -85,7 +85,7 @@ static int damaged(struct restore *s, const char *what)
         return fail(s, -EBADMSG, what);
 }
 
-/* --- the archive ---------------------------------------------------------------------------- */
+/* --- the archive ------------------------------------------------------------------------ */
 
 /* Reads more behind what is there. False: nothing more comes. */
 static bool more(struct restore *s)
@@ -140,7 +140,7 @@ static int pass(struct restore *s, int fd, uint64_t len)
         return s->r;
 }
 
-/* --- directories ---------------------------------------------------------------------------- */
+/* --- directories ------------------------------------------------------------------------ */
 
 /* One component, no link, no other mount. -ENOENT and the like. */
 static int enter(int dirfd, const char *name)
@@ -298,7 +298,7 @@ static const char *go_to(struct restore *s, const char *path)
         }
 }
 
-/* --- what was there before ------------------------------------------------------------------- */
+/* --- what was there before -------------------------------------------------------------- */
 
 static int remove_all(int dirfd, const char *name, unsigned depth);
 
@@ -345,7 +345,7 @@ static void make_room(struct restore *s, int dirfd, const char *name)
                 fail(s, r, "remove what was there");
 }
 
-/* --- the set of regular files ------------------------------------------------------------------ */
+/* --- the set of regular files ----------------------------------------------------------- */
 
 static uint64_t hash_path(const char *path)
 {
@@ -365,7 +365,7 @@ static uint64_t *slot_of(const struct restore *s, uint64_t h)
         return &s->files[i];
 }
 
-/* --- one entry ----------------------------------------------------------------------------------- */
+/* --- one entry -------------------------------------------------------------------------- */
 
 static void do_dir(struct restore *s, const char *name, const struct tar_entry *e)
 {

@@ -37,7 +37,8 @@ struct save {
         int r; /* first failure */
 };
 
-static LARGE_BUFFER char sink[SINK], head[TAR_HEAD_MAX], attributes[TAR_RECORDS], map_text[TAR_MAP_MAX];
+static LARGE_BUFFER char sink[SINK], head[TAR_HEAD_MAX], attributes[TAR_RECORDS],
+        map_text[TAR_MAP_MAX];
 static LARGE_BUFFER struct tar_extent extents[TAR_EXTENTS];
 
 static void fail(struct save *s, int r)
@@ -61,7 +62,7 @@ static void fail(struct save *s, int r)
         wr_cstr(&w);
 }
 
-/* --- the sink ---------------------------------------------------------------------------- */
+/* --- the sink --------------------------------------------------------------------------- */
 
 static void flush(struct save *s)
 {
@@ -130,7 +131,7 @@ static void emit_file(struct save *s, int fd, uint64_t at, uint64_t len)
         }
 }
 
-/* --- one entry ---------------------------------------------------------------------------- */
+/* --- one entry -------------------------------------------------------------------------- */
 
 static bool is_kept(const char *name)
 {
@@ -333,7 +334,7 @@ static void save_dir_head(struct save *s, int fd, const struct statx *st)
         emit_head(s, &e);
 }
 
-/* --- the walk ----------------------------------------------------------------------------- */
+/* --- the walk --------------------------------------------------------------------------- */
 
 static bool path_push(struct save *s, const char *name, size_t len)
 {
