@@ -31,7 +31,7 @@ static void blocks_portable(uint32_t h[static 8], const uint8_t *p, size_t count
         for (; count; count--, p += 64) {
                 uint32_t w[64], v[8];
 
-                for (unsigned i = 0; i < 16; i++)
+                for (size_t i = 0; i < 16; i++)
                         w[i] = (uint32_t)p[4 * i] << 24 | (uint32_t)p[4 * i + 1] << 16 |
                                (uint32_t)p[4 * i + 2] << 8 | p[4 * i + 3];
                 for (unsigned i = 16; i < 64; i++) {
@@ -74,13 +74,12 @@ static void blocks_ni(uint32_t h[static 8], const uint8_t *p, size_t count)
                 __m128i m[4];
 
 #pragma GCC unroll 16
-                for (unsigned i = 0; i < 16; i++) {
+                for (size_t i = 0; i < 16; i++) {
                         __m128i msg;
 
                         if (i < 4)
-                                m[i] = _mm_shuffle_epi8(
-                                        _mm_loadu_si128((const __m128i *)(const void *)(p + 16 * i)),
-                                        swap);
+                                m[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)
+                                        (const void *)(p + 16 * i)), swap);
                         else
                                 m[i & 3] = _mm_sha256msg2_epu32(
                                         _mm_add_epi32(_mm_sha256msg1_epu32(m[i & 3],
@@ -188,9 +187,9 @@ void sha256_end_hex(struct sha256 *s, char out[static SHA256_HEX])
         uint8_t digest[SHA256_LEN];
 
         sha256_end(s, digest);
-        for (unsigned i = 0; i < SHA256_LEN; i++) {
+        for (size_t i = 0; i < SHA256_LEN; i++) {
                 out[2 * i] = "0123456789abcdef"[digest[i] >> 4];
                 out[2 * i + 1] = "0123456789abcdef"[digest[i] & 15];
         }
-        out[2 * SHA256_LEN] = '\0';
+        out[SHA256_HEX - 1] = '\0';
 }

@@ -13,8 +13,8 @@
  *                         [--max-total N] [--stamp]
  *       in SEAL, after every process of setup has ended and the leak scan found nothing.
  *
- *       With --stamp it also leaves a stamp in the root itself (/var/lib/airlock/state.json, no part
- *       of the layer), for who makes an image of the container with the engine's own commit:
+ *       With --stamp it also leaves a stamp in the root itself (/var/lib/airlock/state.json,
+ *       no part of the layer), for who makes an image of the container with the engine's own commit:
  *       `restore` in that image is a hit at once. Whoever commits after an agent with rights
  *       over the root has worked in it, commits what that agent left.
  *

@@ -48,7 +48,7 @@ void entry_clock_read(struct entry_clock *c)
         c->boot_s = (uint64_t)t.tv_sec;
 }
 
-/* --- meta.json ------------------------------------------------------------------------------ */
+/* --- meta.json -------------------------------------------------------------------------- */
 
 static uint32_t find(const struct json *j, uint32_t object, const char *key)
 {
@@ -294,7 +294,7 @@ int entry_layer(struct entry *e)
         return fd < 0 ? -errno : fd;
 }
 
-/* --- making and removing ----------------------------------------------------------------------- */
+/* --- making and removing ---------------------------------------------------------------- */
 
 /* Process ids are small and alike in containers: the clock makes the difference. */
 static void name_part(char *buf, size_t cap, const char *name)
@@ -322,7 +322,7 @@ int entry_begin(struct entry_new *n, int dir, const char *key)
         n->at = openat(dir, n->name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (n->at >= 0)
                 n->layer = openat(n->at, "layer.tar",
-                                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+                                  O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
         if (n->layer >= 0)
                 (void)!flock(n->layer, LOCK_EX | LOCK_NB); /* somebody is alive */
         if (n->layer >= 0)
@@ -402,7 +402,8 @@ static bool is_part(const char *name)
 }
 
 /* One pass. Leaves the size of all and the name of the oldest but @keep. */
-static unsigned prune_once(int dir, const char *keep, uint64_t *total, char oldest[static SHA256_HEX])
+static unsigned prune_once(int dir, const char *keep, uint64_t *total,
+                           char oldest[static SHA256_HEX])
 {
         static LARGE_BUFFER struct entry e;
         int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);

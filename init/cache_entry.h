@@ -63,7 +63,7 @@ bool entry_next(const struct entry *e, const char *object, uint32_t *at, struct 
 /* The place where a new entry is made. */
 struct entry_new {
         int dir, at;    /* DIR, and the part */
-        int layer;      /* to write */
+        int layer;      /* to write, and to read again */
         char name[128]; /* of the part */
 };
 MUST_USE int entry_begin(struct entry_new *n, int dir, const char *key);

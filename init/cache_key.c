@@ -44,7 +44,7 @@ static int add_value(struct cache_parts *p, const char *name, const char *value)
         return add_part(p, name, &s);
 }
 
-/* --- the image ---------------------------------------------------------------------------- */
+/* --- the image -------------------------------------------------------------------------- */
 
 static void hash_file(struct sha256 *s, int root, const char *path)
 {
@@ -138,7 +138,7 @@ static int add_user(struct cache_parts *p)
         return add_part(p, "user", &s);
 }
 
-/* --- the key -------------------------------------------------------------------------------- */
+/* --- the key ---------------------------------------------------------------------------- */
 
 static int by_part_name(const void *a, const void *b)
 {
@@ -206,7 +206,7 @@ int cache_key_make(struct cache_parts *p, const char *records, size_t len, const
         return 0;
 }
 
-/* --- lock files ------------------------------------------------------------------------------ */
+/* --- lock files ------------------------------------------------------------------------- */
 
 static bool is_lock(const char *name)
 {

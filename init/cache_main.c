@@ -55,7 +55,7 @@ struct basis {
         char key[72], slot[72], image[72];
 };
 
-/* --- options ----------------------------------------------------------------------------------- */
+/* --- options ---------------------------------------------------------------------------- */
 
 static bool number(const char *text, uint64_t *n)
 {
@@ -124,7 +124,7 @@ static void parse_options(struct options *o, int argc, char **argv)
                 die(STATUS_USAGE, "usage: airlock-cache restore|save --dir DIR --index-fd FD …");
 }
 
-/* --- the report ---------------------------------------------------------------------------------- */
+/* --- the report ------------------------------------------------------------------------- */
 
 static void give_report(struct job *job, enum cache_outcome outcome)
 {
@@ -150,7 +150,7 @@ static PRINTF_LIKE(2, 3) void because(struct job *job, const char *fmt, ...)
         memcpy(job->report.reason, text, sizeof(text));
 }
 
-/* --- setting out ---------------------------------------------------------------------------------- */
+/* --- setting out ------------------------------------------------------------------------ */
 
 static void open_job(struct job *job)
 {
@@ -207,7 +207,7 @@ static bool lock_key(const struct job *job, const char *key)
         return job->o.lock_fd >= 0 && !fcntl(job->o.lock_fd, F_OFD_SETLK, &l);
 }
 
-/* --- restore ---------------------------------------------------------------------------------------- */
+/* --- restore ---------------------------------------------------------------------------- */
 
 /* Which lock files differ from those that the state was made with. */
 static void compare_locks(struct job *job)
@@ -484,7 +484,7 @@ static int restore(struct job *job)
         return CACHE_MISS;
 }
 
-/* --- save ------------------------------------------------------------------------------------------- */
+/* --- save ------------------------------------------------------------------------------- */
 
 static int unsaved(struct job *job)
 {
@@ -592,7 +592,7 @@ static int save(struct job *job)
         return STATUS_OK;
 }
 
-/* --- which command ------------------------------------------------------------------------------------ */
+/* --- which command ---------------------------------------------------------------------- */
 
 static int job_main(int argc, char **argv, int (*run)(struct job *))
 {

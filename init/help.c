@@ -125,6 +125,23 @@ static const char sandbox[] =
         "proof fails, 126 when it can't be run, 127 when it was not found, 2 for a wrong\n"
         "command line.\n";
 
+static const char cache[] =
+        "usage: airlock cache ls [DIR]\n"
+        "       airlock cache key|why SPEC [--dir DIR] [--root DIR] [--secrets HEX]\n"
+        "       airlock cache reset [DIR|SPEC [KEY]]\n"
+        "\n"
+        "The states that setup left, in cache.dir: /airlock/cache when nothing names one.\n"
+        "\n"
+        "  ls      each with its key, age and size, and why it can't be used\n"
+        "  key     the key of the state that SPEC needs\n"
+        "  why     hit, or each part that changed since the state that is most alike\n"
+        "  reset   remove all of them, or those whose key begins with KEY\n"
+        "  --help  this text\n"
+        "\n"
+        "key and why look at the root file system they run in, or at --root: ask inside the\n"
+        "task's container. What a repository's .airlock.json says is not known to them.\n"
+        "Exit status: 0, or a hit; 3 a miss; 74 something can't be removed; 78 the spec is wrong.\n";
+
 static const struct {
         const char *command, *text;
 } helps[] = {
@@ -133,6 +150,7 @@ static const struct {
         { "check", check },
         { "doctor", doctor },
         { "sandbox", sandbox },
+        { "cache", cache },
 };
 
 static int put(const char *text)

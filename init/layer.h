@@ -40,7 +40,8 @@ struct layer_count {
 };
 
 /*
- * Writes the difference between the tree and its @index to @fd, at most @limit bytes.
+ * Writes the difference between the tree and its @index to @fd, a file of its own, at most
+ * @limit bytes.
  * -errno: -EFBIG over the limit; -ESTALE when something changed meanwhile; -EILSEQ for a name
  * that no OCI layer can hold. @fd has a part of it then.
  */

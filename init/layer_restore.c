@@ -1,6 +1,7 @@
 /* init/layer_restore.c - reads a layer twice: to know that it can be restored, then to do it. */
 #include "base/confine.h"
 #include "base/io.h"
+#include "base/sum.h"
 #include "init/layer.h"
 #include "init/tar.h"
 
@@ -39,7 +40,7 @@ struct restore {
         int fd, root;
         bool dry;
         struct layer_count *c;
-        struct sha256 sum;
+        struct sum sum;
         /* The window on the archive. */
         size_t at, end;
         bool ended;
@@ -84,7 +85,7 @@ static int damaged(struct restore *s, const char *what)
         return fail(s, -EBADMSG, what);
 }
 
-/* --- the archive ---------------------------------------------------------------------------- */
+/* --- the archive ------------------------------------------------------------------------ */
 
 /* Reads more behind what is there. False: nothing more comes. */
 static bool more(struct restore *s)
@@ -105,8 +106,6 @@ static bool more(struct restore *s)
                 return false;
         }
         s->ended = n == 0;
-        if (s->dry)
-                sha256_add(&s->sum, window + s->end, (size_t)n);
         s->c->bytes += (uint64_t)n;
         s->end += (size_t)n;
         return n > 0;
@@ -120,6 +119,14 @@ static int pass(struct restore *s, int fd, uint64_t len)
                 int r;
 
                 if (!have) {
+                        /* Contents are the child's to read; a hole behind the end is found. */
+                        if (s->dry && len > READ) {
+                                s->at = s->end = 0;
+                                if (lseek(s->fd, (off_t)(len - len % READ), SEEK_CUR) < 0)
+                                        return fail(s, -errno, "seek");
+                                len %= READ;
+                                continue;
+                        }
                         if (!more(s))
                                 return damaged(s, "cut short");
                         continue;
@@ -133,7 +140,7 @@ static int pass(struct restore *s, int fd, uint64_t len)
         return s->r;
 }
 
-/* --- directories ---------------------------------------------------------------------------- */
+/* --- directories ------------------------------------------------------------------------ */
 
 /* One component, no link, no other mount. -ENOENT and the like. */
 static int enter(int dirfd, const char *name)
@@ -291,14 +298,14 @@ static const char *go_to(struct restore *s, const char *path)
         }
 }
 
-/* --- what was there before ------------------------------------------------------------------- */
+/* --- what was there before -------------------------------------------------------------- */
 
 static int remove_all(int dirfd, const char *name, unsigned depth);
 
 static int remove_inside(int dirfd, unsigned depth)
 {
         static LARGE_BUFFER struct tree scratch;
-        struct tree_names n;
+        struct tree_names n = { .count = 0 };
         int r = depth > TREE_DEPTH ? -E2BIG : 0;
 
         if (!r && !scratch.arena)
@@ -338,7 +345,7 @@ static void make_room(struct restore *s, int dirfd, const char *name)
                 fail(s, r, "remove what was there");
 }
 
-/* --- the set of regular files ------------------------------------------------------------------ */
+/* --- the set of regular files ----------------------------------------------------------- */
 
 static uint64_t hash_path(const char *path)
 {
@@ -358,7 +365,7 @@ static uint64_t *slot_of(const struct restore *s, uint64_t h)
         return &s->files[i];
 }
 
-/* --- one entry ----------------------------------------------------------------------------------- */
+/* --- one entry -------------------------------------------------------------------------- */
 
 static void do_dir(struct restore *s, const char *name, const struct tar_entry *e)
 {
@@ -720,7 +727,6 @@ static int start(struct restore *s, int fd, int root, bool dry, struct layer_cou
         *c = (struct layer_count){ .entries = 0 };
         *s = (struct restore){ .fd = fd, .root = root, .dry = dry, .c = c, .uid = geteuid(),
                                .gid = getegid(), .caps = confine_permitted() };
-        sha256_init(&s->sum);
         s->level[0] = (struct level){ .fd = root, .gives = gives(root) };
         if (lseek(fd, 0, SEEK_SET) < 0)
                 return -errno;
@@ -759,7 +765,6 @@ static int finish_all(struct restore *s)
         }
         if (s->files)
                 munmap(s->files, (s->files_mask + 1) * sizeof(*s->files));
-        sha256_end_hex(&s->sum, s->c->sha256);
         return s->r;
 }
 
@@ -781,14 +786,21 @@ static int check_room(struct restore *s)
 int layer_check(int fd, int root, struct layer_count *c)
 {
         struct restore *s = &state;
+        struct stat st = { .st_size = 0 };
         int r = start(s, fd, root, true, c);
 
+        if (!r && fstat(fd, &st) < 0)
+                r = -errno;
+        if (!r)
+                r = sum_start(&s->sum, fd);
         if (r < 0)
                 return r;
+        sum_tell(&s->sum, (uint64_t)st.st_size);
         run(s);
-        /* Whatever ended the reading, the hash is of the whole. */
-        while (!s->ended && (s->at = s->end, more(s)))
-                ;
+        c->bytes = (uint64_t)st.st_size;
+        r = sum_end(&s->sum, c->sha256);
+        if (r < 0)
+                fail(s, r, "hash the layer");
         if (!s->r)
                 check_room(s);
         return finish_all(s);

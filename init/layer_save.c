@@ -1,5 +1,6 @@
 /* init/layer_save.c - keeps in step with the index, and writes down where the tree differs. */
 #include "base/io.h"
+#include "base/sum.h"
 #include "init/layer.h"
 #include "init/tar.h"
 
@@ -26,7 +27,7 @@ struct save {
         struct layer_count *c;
         int fd;
         uint64_t limit;
-        struct sha256 sum;
+        struct sum sum;
         size_t len; /* bytes of the sink */
         char path[TAR_PATH + 2];
         size_t path_len;
@@ -36,7 +37,8 @@ struct save {
         int r; /* first failure */
 };
 
-static LARGE_BUFFER char sink[SINK], head[TAR_HEAD_MAX], attributes[TAR_RECORDS], map_text[TAR_MAP_MAX];
+static LARGE_BUFFER char sink[SINK], head[TAR_HEAD_MAX], attributes[TAR_RECORDS],
+        map_text[TAR_MAP_MAX];
 static LARGE_BUFFER struct tar_extent extents[TAR_EXTENTS];
 
 static void fail(struct save *s, int r)
@@ -60,7 +62,7 @@ static void fail(struct save *s, int r)
         wr_cstr(&w);
 }
 
-/* --- the sink ---------------------------------------------------------------------------- */
+/* --- the sink --------------------------------------------------------------------------- */
 
 static void flush(struct save *s)
 {
@@ -68,12 +70,13 @@ static void flush(struct save *s)
 
         if (s->r || !s->len)
                 return;
-        sha256_add(&s->sum, sink, s->len);
         s->c->bytes += s->len;
         r = s->c->bytes > s->limit ? -EFBIG : write_full(s->fd, sink, s->len);
         s->len = 0;
         if (r < 0)
                 fail(s, r);
+        else
+                sum_tell(&s->sum, s->c->bytes);
 }
 
 static void emit(struct save *s, const char *bytes, size_t len)
@@ -128,7 +131,7 @@ static void emit_file(struct save *s, int fd, uint64_t at, uint64_t len)
         }
 }
 
-/* --- one entry ---------------------------------------------------------------------------- */
+/* --- one entry -------------------------------------------------------------------------- */
 
 static bool is_kept(const char *name)
 {
@@ -331,7 +334,7 @@ static void save_dir_head(struct save *s, int fd, const struct statx *st)
         emit_head(s, &e);
 }
 
-/* --- the walk ----------------------------------------------------------------------------- */
+/* --- the walk --------------------------------------------------------------------------- */
 
 static bool path_push(struct save *s, const char *name, size_t len)
 {
@@ -489,6 +492,7 @@ int layer_save(struct tree *t, struct rd index, int fd, uint64_t limit, struct l
 {
         static LARGE_BUFFER struct save s;
         struct wr w = wr_of(head, sizeof(head));
+        int r;
 
         *c = (struct layer_count){ .entries = 0 };
         s = (struct save){ .t = t, .index = index, .c = c, .fd = fd, .limit = limit,
@@ -497,12 +501,17 @@ int layer_save(struct tree *t, struct rd index, int fd, uint64_t limit, struct l
                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (s.links == MAP_FAILED)
                 return -ENOMEM;
-        sha256_init(&s.sum);
-        save_root(&s);
+        r = sum_start(&s.sum, fd);
+        if (r < 0)
+                fail(&s, r);
+        else
+                save_root(&s);
         tar_put_end(&w);
         emit(&s, head, w.len);
         flush(&s);
-        sha256_end_hex(&s.sum, c->sha256);
+        r = sum_end(&s.sum, c->sha256);
+        if (r < 0)
+                fail(&s, r);
         munmap(s.links, LINKS);
         return s.r;
 }

@@ -48,7 +48,7 @@ int tar_path_order(const char *a, const char *b)
         return rank(*a) - rank(*b);
 }
 
-/* --- writing ----------------------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------------------- */
 
 static void put_octal(char *field, size_t digits, uint64_t n)
 {
@@ -248,7 +248,7 @@ void tar_put(struct wr *w, const struct tar_entry *e)
         put_block(w, path, e, type_flag(e->type));
 }
 
-/* --- reading ----------------------------------------------------------------------------- */
+/* --- reading ---------------------------------------------------------------------------- */
 
 /* Octal digits to the field's end, or to the NUL that ends it. */
 static bool get_octal(const uint8_t *field, size_t digits, uint64_t *n)
@@ -309,7 +309,7 @@ struct record {
 
 static bool next_record(struct rd *r, struct record *out)
 {
-        struct rd line = *r;
+        struct rd line;
         const uint8_t *equals;
         uint64_t total;
         size_t digits = 0;
@@ -583,7 +583,7 @@ enum tar_status tar_parse(const void *buf, size_t len, struct tar_entry *e, stru
                 b = rd_bytes(&r, TAR_BLOCK);
                 if (!b)
                         return TAR_MORE;
-                *used = 2 * TAR_BLOCK;
+                *used = len - rd_left(&r);
                 return is_empty(b) ? TAR_END : TAR_MALFORMED;
         }
         if (b[TYPE] == 'x') {
@@ -612,7 +612,7 @@ enum tar_status tar_parse(const void *buf, size_t len, struct tar_entry *e, stru
         return s;
 }
 
-/* --- sparse maps ----------------------------------------------------------------------- */
+/* --- sparse maps ------------------------------------------------------------------------ */
 
 void tar_put_map(struct wr *w, const struct tar_extent *map, size_t count)
 {

@@ -116,7 +116,7 @@ int tree_enter(int dirfd, const char *name)
         return fd < 0 ? -errno : fd;
 }
 
-/* --- one directory ------------------------------------------------------------------------ */
+/* --- one directory ---------------------------------------------------------------------- */
 
 static const char *sort_arena; /* qsort has no argument to pass on */
 
@@ -184,7 +184,7 @@ void tree_forget(struct tree *t, const struct tree_names *n)
         t->used = n->before;
 }
 
-/* --- the index ---------------------------------------------------------------------------- */
+/* --- the index -------------------------------------------------------------------------- */
 
 static uint64_t mix(uint64_t h, uint64_t x)
 {
