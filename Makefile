@@ -37,7 +37,8 @@ PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-no
         airlock-proxy airlock-trust airlock-secret
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
-BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/confine.c
+BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
+        base/confine.c
 
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
         init/spec_narrow.c init/spec_load.c
@@ -56,7 +57,7 @@ NETFILTER := netfilter/nl.c netfilter/rules.c netfilter/nft.c netfilter/xt.c \
         netfilter/shared.c netfilter/netfilter.c
 
 # age files, and where keys come from.
-AGE := base/environ.c secrets/base64.c secrets/bech32.c secrets/armor.c secrets/age.c \
+AGE := base/environ.c base/base64.c secrets/bech32.c secrets/armor.c secrets/age.c \
         secrets/identity.c secrets/sealed.c secrets/arena.c secrets/keysource.c
 
 SRC_airlock := $(BASE) \

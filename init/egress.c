@@ -174,19 +174,6 @@ static int give_both(struct task *t, enum listener kind, int type, uint16_t *por
 
 /* --- the proxy --------------------------------------------------------------------------- */
 
-static int sealed_text(const char *text, size_t len)
-{
-        int fd = memfd_create("policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        int r = fd < 0 ? -errno : write_full(fd, text, len);
-
-        if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW |
-                                                 F_SEAL_WRITE) < 0)
-                r = -errno;
-        if (r && fd >= 0)
-                close(fd);
-        return r ? r : fd;
-}
-
 static int give_policy(struct task *t, enum policy_text_for what, enum phase p)
 {
         static LARGE_BUFFER char text[256 * 1024];
@@ -196,7 +183,7 @@ static int give_policy(struct task *t, enum policy_text_for what, enum phase p)
         policy_text_put(&w, &t->spec, what);
         if (w.full)
                 return -E2BIG;
-        AUTO_CLOSE int fd = sealed_text(text, w.len);
+        AUTO_CLOSE int fd = sealed_file("policy", text, w.len);
         if (fd < 0)
                 return fd;
         memcpy(m.text, phase_name(p), strlen(phase_name(p)) + 1);
