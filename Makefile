@@ -221,18 +221,18 @@ build/asan/probe_inspect: $(call objects,probe_inspect,asan) $(BEARSSL_HOST)
 # tests/fuzz/NAME.c states an invariant; tests/fuzz/corpus/NAME/ is replayed as a test.
 S ?= 60
 .PHONY: fuzz
-fuzz: build/fuzz/$(T)
+fuzz: $(if $(T),build/fuzz/$(T))
 	@test -n '$(T)' || { echo 'make fuzz T=NAME S=SECONDS; NAME: $(FUZZ)'; exit 2; }
 	mkdir -p build/corpus/$(T) tests/fuzz/corpus/$(T)
 	build/fuzz/$(T) -max_total_time=$(S) -timeout=5 -artifact_prefix=build/fuzz/ \
 	        build/corpus/$(T) tests/fuzz/corpus/$(T)
-build/fuzz/:
-	@mkdir -p $@
-build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) Makefile $(BEARSSL_HOST) | $(GENERATED)
+FUZZED := clang $(LANG_FLAGS) -g -O1 -isystem build/generated -fno-sanitize-recover=all
+build/fuzz/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
-	clang $(LANG_FLAGS) -g -O1 -isystem build/generated \
-	        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	        $< $(FUZZ_SRC) $(BEARSSL_HOST) -o $@
+	$(FUZZED) -fsanitize=fuzzer-no-link,address,undefined -MD -MP -c $< -o $@
+.PRECIOUS: build/fuzz/%.o
+build/fuzz/%: build/fuzz/tests/fuzz/%.o $(FUZZ_SRC:%.c=build/fuzz/%.o) $(BEARSSL_HOST)
+	$(FUZZED) -fsanitize=fuzzer,address,undefined $^ -o $@
 build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
                    $(FUZZ_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
@@ -404,7 +404,7 @@ install: all
 	install -m 644 rootfs/airlock.bash $(TO)/share/bash-completion/completions/airlock
 	install -m 644 rootfs/task.schema.json $(TO)/share/airlock/task.schema.json
 
--include $(shell find build/release build/asan build/cov build/lint -name '*.d' 2>/dev/null)
+-include $(shell find build/release build/asan build/cov build/fuzz build/lint -name '*.d' 2>/dev/null)
 
 .PHONY: clean
 clean:

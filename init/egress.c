@@ -84,7 +84,8 @@ static bool may_become(uid_t uid)
         pid_t pid = _Fork();
 
         if (!pid)
-                _exit(syscall(SYS_setresgid, uid, uid, uid) || syscall(SYS_setresuid, uid, uid, uid));
+                _exit(syscall(SYS_setresgid, uid, uid, uid) ||
+                      syscall(SYS_setresuid, uid, uid, uid));
         return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
 }
 
@@ -477,7 +478,8 @@ static NORETURN void become_notifier(struct task *t, const struct confine *c, in
                 argv[n++] = "off";
         }
         if (t->egress.own_uid) {
-                const char *const ids[] = { "--uid", text[3], "--gid", text[3], "--task-uid", text[4],
+                const char *const ids[] = { "--uid",      text[3], "--gid", text[3],
+                                            "--task-uid", text[4],
                                             "--task-gid", text[5] };
 
                 memcpy(argv + n, ids, sizeof(ids));
@@ -585,6 +587,7 @@ enum status egress_prove(struct task *t)
         if (end == WATCH_STOPPED)
                 return task_fail(t, STATUS_KILLED, "stopped from outside during the proof");
         return task_fail(t, STATUS_LOCK,
-                         "lock %s does not hold: the probe found a way out (events.ndjson, \"try\")",
+                         "lock %s does not hold: the probe found a way out "
+                         "(events.ndjson, \"try\")",
                          lock_name(t->agent_lock));
 }

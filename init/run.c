@@ -175,7 +175,9 @@ static bool open_programs(struct task *t)
         t->egress.proxy_program = program_open("airlock-proxy");
         t->egress.notify_program = program_open("airlock-notify");
         t->egress.trust_program = program_open("airlock-trust");
-        return t->egress.trust_program > 0 && t->egress.notify_program > 0 && t->spec_program > 0 && t->egress.lock_program > 0 && t->egress.proxy_program > 0;
+        return t->spec_program > 0 && t->egress.lock_program > 0 &&
+               t->egress.proxy_program > 0 && t->egress.trust_program > 0 &&
+               t->egress.notify_program > 0;
 }
 
 int main(int argc, char **argv)

@@ -248,7 +248,7 @@ static void play_notifier(int channel, pid_t pid)
 {
         char path[32];
         struct wr w = wr_of(path, sizeof(path));
-        struct msg m;
+        struct msg m = { 0 };
         int listener;
 
         if (msg_receive(channel, &m, &listener) < 0)

@@ -176,7 +176,8 @@ static int check(struct proxy_options *o, bool mode)
 {
         if (o->policy.full)
                 return wrong("--rules", "the policy is too long");
-        if (o->control >= 0 && (o->policy.len || o->secrets || o->placeholders || o->learn || o->listen_count || o->dns_count))
+        if (o->control >= 0 && (o->policy.len || o->secrets || o->placeholders || o->learn ||
+                                o->listen_count || o->dns_count))
                 return wrong("--control", "policy and listeners come through it");
         if (o->control < 0 && !mode)
                 wr_str(&o->policy, o->learn ? "mode full\n" : "mode limited\n");

@@ -146,7 +146,8 @@ int rules_try(void)
                 log_errno(LOG_ERROR, -r, "netfilter does not hold here: make a table: it %s",
                           unlock_hint(LOCK_NETFILTER));
         else if (shared_netns(&why) > 0)
-                log_line(LOG_ERROR, "netfilter does not hold here: this network is shared: %s", why);
+                log_line(LOG_ERROR, "netfilter does not hold here: this network is shared: %s",
+                         why);
         else
                 return STATUS_OK;
         return STATUS_LOCK;

@@ -41,8 +41,8 @@ _airlock()
         run) options='--box --out -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
         sandbox)
-                options='--net --allow --deny --preset --methods --rule --journal --fs --root --lock'
-                options+=' --prove -v --verbose -h --help --'
+                options='--net --allow --deny --preset --methods --rule --journal --fs --root'
+                options+=' --lock --prove -v --verbose -h --help --'
                 ;;
         check | doctor) options='-h --help' ;;
         secret)
