@@ -281,7 +281,7 @@ cov: build/cov/unit
 	done
 
 # --- lint: the three analysers overlap little, so all three run --------------------------
-LINT_SRC := $(sort $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+LINT_SRC := $(sort netfilter/filter_gen.c $(foreach p,$(PROGRAMS),$(SRC_$(p))))
 .PHONY: lint lint-all layers headers analyzer tidy cppcheck
 lint: deps deps-lint
 	+$(AGAIN) lint-all
@@ -311,10 +311,10 @@ cppcheck: $(GENERATED)
 	        --suppress=resourceLeak --suppress=missingIncludeSystem \
 	        --suppress='*:build/generated/*' $(LINT_SRC)
 
-# One entry for each source, from the tables above.
+# One entry for each C file of the tree.
 build/compile_commands.json: Makefile
 	@mkdir -p $(@D)
-	@{ sep='['; for f in $(LINT_SRC) $(UNIT) $(wildcard tests/fuzz/*.c); do \
+	@{ sep='['; for f in $(LINT_SRC) $(wildcard tests/*/*.c); do \
 	        printf '%s\n{"directory": "%s", "file": "%s", "arguments": ["gcc"' \
 	                "$$sep" '$(CURDIR)' "$$f"; \
 	        for a in -std=c11 -D_GNU_SOURCE -I. '-DAIRLOCK_VERSION=\"$(VERSION)\"' \
