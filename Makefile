@@ -196,9 +196,11 @@ objects = $(SRC_$(1):%.c=build/$(2)/%.o)
 entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 BUILT := $(PROGRAMS) $(PROBES:%=probe_%)
 $(foreach p,$(BUILT),$(eval build/release/$(p): $(call objects,$(p),release) $(call bearssl,$(p))))
+# Whole or not at all: a test runner may kill a make.
 $(BUILT:%=build/release/%): base/link.ld
-	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
-	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
+	$(call LINK,$^,$(call entry,$(@F))) -s -o $@.part
+	@! readelf -lW $@.part | grep -q INTERP || { echo '$@: has an interpreter'; exit 1; }
+	@mv $@.part $@
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
