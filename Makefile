@@ -40,7 +40,8 @@ PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-no
         airlock-exec
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
-BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/confine.c
+BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
+        base/confine.c
 
 SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
         init/spec_narrow.c init/spec_load.c
@@ -59,7 +60,7 @@ NETFILTER := netfilter/nl.c netfilter/rules.c netfilter/nft.c netfilter/xt.c \
         netfilter/shared.c netfilter/netfilter.c
 
 # age files, and where keys come from.
-AGE := base/environ.c secrets/base64.c secrets/bech32.c secrets/armor.c secrets/age.c \
+AGE := base/environ.c base/base64.c secrets/bech32.c secrets/armor.c secrets/age.c \
         secrets/identity.c secrets/sealed.c secrets/arena.c secrets/keysource.c
 
 # What looks for secrets: pure; and what walks the files for it.
@@ -222,9 +223,11 @@ objects = $(SRC_$(1):%.c=build/$(2)/%.o)
 entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 BUILT := $(PROGRAMS) $(PROBES:%=probe_%)
 $(foreach p,$(BUILT),$(eval build/release/$(p): $(call objects,$(p),release) $(call bearssl,$(p))))
+# Whole or not at all: a test runner may kill a make.
 $(BUILT:%=build/release/%): base/link.ld
-	$(call LINK,$^,$(call entry,$(@F))) -s -o $@
-	@! readelf -lW $@ | grep -q INTERP || { echo '$@: has an interpreter'; rm $@; exit 1; }
+	$(call LINK,$^,$(call entry,$(@F))) -s -o $@.part
+	@! readelf -lW $@.part | grep -q INTERP || { echo '$@: has an interpreter'; exit 1; }
+	@mv $@.part $@
 
 # --- unit tests: the same sources, gcc's sanitizers on glibc, then the release flags ---
 # gcc 12 invents -Wconversion and -Wnull-dereference warnings under -fsanitize.
@@ -247,18 +250,18 @@ build/asan/probe_inspect: $(call objects,probe_inspect,asan) $(BEARSSL_HOST)
 # tests/fuzz/NAME.c states an invariant; tests/fuzz/corpus/NAME/ is replayed as a test.
 S ?= 60
 .PHONY: fuzz
-fuzz: build/fuzz/$(T)
+fuzz: $(if $(T),build/fuzz/$(T))
 	@test -n '$(T)' || { echo 'make fuzz T=NAME S=SECONDS; NAME: $(FUZZ)'; exit 2; }
 	mkdir -p build/corpus/$(T) tests/fuzz/corpus/$(T)
 	build/fuzz/$(T) -max_total_time=$(S) -timeout=5 -artifact_prefix=build/fuzz/ \
 	        build/corpus/$(T) tests/fuzz/corpus/$(T)
-build/fuzz/:
-	@mkdir -p $@
-build/fuzz/%: tests/fuzz/%.c $(FUZZ_SRC) Makefile $(BEARSSL_HOST) | $(GENERATED)
+FUZZED := clang $(LANG_FLAGS) -g -O1 -isystem build/generated -fno-sanitize-recover=all
+build/fuzz/%.o: %.c Makefile | $(GENERATED)
 	@mkdir -p $(@D)
-	clang $(LANG_FLAGS) -g -O1 -isystem build/generated \
-	        -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	        $< $(FUZZ_SRC) $(BEARSSL_HOST) -o $@
+	$(FUZZED) -fsanitize=fuzzer-no-link,address,undefined -MD -MP -c $< -o $@
+.PRECIOUS: build/fuzz/%.o
+build/fuzz/%: build/fuzz/tests/fuzz/%.o $(FUZZ_SRC:%.c=build/fuzz/%.o) $(BEARSSL_HOST)
+	$(FUZZED) -fsanitize=fuzzer,address,undefined $^ -o $@
 build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
                    $(FUZZ_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
@@ -313,7 +316,7 @@ cov: build/cov/unit
 	done
 
 # --- lint: the three analysers overlap little, so all three run --------------------------
-LINT_SRC := $(sort $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+LINT_SRC := $(sort netfilter/filter_gen.c $(foreach p,$(PROGRAMS),$(SRC_$(p))))
 .PHONY: lint lint-all layers headers analyzer tidy cppcheck
 lint: deps deps-lint
 	+$(AGAIN) lint-all
@@ -343,10 +346,10 @@ cppcheck: $(GENERATED)
 	        --suppress=resourceLeak --suppress=missingIncludeSystem \
 	        --suppress='*:build/generated/*' $(LINT_SRC)
 
-# One entry for each source, from the tables above.
+# One entry for each C file of the tree.
 build/compile_commands.json: Makefile
 	@mkdir -p $(@D)
-	@{ sep='['; for f in $(LINT_SRC) $(UNIT) $(wildcard tests/fuzz/*.c); do \
+	@{ sep='['; for f in $(LINT_SRC) $(wildcard tests/*/*.c); do \
 	        printf '%s\n{"directory": "%s", "file": "%s", "arguments": ["gcc"' \
 	                "$$sep" '$(CURDIR)' "$$f"; \
 	        for a in -std=c11 -D_GNU_SOURCE -I. '-DAIRLOCK_VERSION=\"$(VERSION)\"' \
@@ -436,7 +439,7 @@ install: all
 	install -m 644 rootfs/airlock.bash $(TO)/share/bash-completion/completions/airlock
 	install -m 644 rootfs/task.schema.json $(TO)/share/airlock/task.schema.json
 
--include $(shell find build/release build/asan build/cov build/lint -name '*.d' 2>/dev/null)
+-include $(shell find build/release build/asan build/cov build/fuzz build/lint -name '*.d' 2>/dev/null)
 
 .PHONY: clean
 clean:

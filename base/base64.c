@@ -1,36 +1,31 @@
 /* base/base64.c - see base64.h. */
 #include "base/base64.h"
 
-static char digit(unsigned n)
-{
-        static const char digits[] =
-                "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
-        return digits[n & 63];
+void base64_put_bare(struct wr *w, const void *bytes, size_t len)
+{
+        const uint8_t *b = bytes;
+        uint32_t bits = 0;
+        unsigned held = 0; /* how many of them are not written yet */
+
+        for (size_t i = 0; i < len; i++) {
+                bits = bits << 8 | b[i];
+                held += 8;
+                while (held >= 6) {
+                        held -= 6;
+                        wr_char(w, alphabet[bits >> held & 63]);
+                }
+                bits &= (1U << held) - 1;
+        }
+        if (held)
+                wr_char(w, alphabet[bits << (6 - held) & 63]);
 }
 
 void base64_put(struct wr *w, const void *bytes, size_t len)
 {
-        const uint8_t *b = bytes;
-
-        for (size_t i = 0; i < len; i += 3) {
-                unsigned n = (unsigned)b[i] << 16;
-                char text[4];
-
-                if (i + 1 < len)
-                        n |= (unsigned)b[i + 1] << 8;
-                if (i + 2 < len)
-                        n |= b[i + 2];
-                text[0] = digit(n >> 18);
-                text[1] = digit(n >> 12);
-                text[2] = '=';
-                if (i + 1 < len)
-                        text[2] = digit(n >> 6);
-                text[3] = '=';
-                if (i + 2 < len)
-                        text[3] = digit(n);
-                wr_bytes(w, text, sizeof(text));
-        }
+        base64_put_bare(w, bytes, len);
+        wr_bytes(w, "==", (3 - len % 3) % 3);
 }
 
 static int value_of(char c)
@@ -72,4 +67,30 @@ size_t base64_take(struct base64 *b, char c, uint8_t out[static 3])
 bool base64_whole(const struct base64 *b)
 {
         return !b->bad && !b->count;
+}
+
+bool base64_decode(const void *text, size_t len, uint8_t *out, size_t *out_len)
+{
+        const char *t = text;
+        uint32_t bits = 0;
+        unsigned held = 0;
+        size_t n = 0;
+
+        if (len % 4 == 1)
+                return false;
+        for (size_t i = 0; i < len; i++) {
+                int value = value_of(t[i]);
+
+                if (value < 0)
+                        return false;
+                bits = bits << 6 | (unsigned)value;
+                held += 6;
+                if (held >= 8) {
+                        held -= 8;
+                        out[n++] = (uint8_t)(bits >> held);
+                        bits &= (1U << held) - 1;
+                }
+        }
+        *out_len = n;
+        return !bits;
 }

@@ -1,6 +1,9 @@
 /*
  * base/base64.h - base64 (RFC 4648, section 4): a credential in a header, a certificate
- * in PEM. Pure.
+ * in PEM, the lines of an age file. Pure.
+ *
+ * Two readers: base64_take() for what other programs wrote, as it comes; base64_decode()
+ * for a format in which every sequence of bytes has one text and no other.
  */
 #ifndef BASE_BASE64_H
 #define BASE_BASE64_H
@@ -9,6 +12,10 @@
 
 /* The text of @len bytes, with its padding and no line breaks. */
 void base64_put(struct wr *w, const void *bytes, size_t len);
+
+/* The same without padding: BASE64_LEN(len) characters. */
+void base64_put_bare(struct wr *w, const void *bytes, size_t len);
+#define BASE64_LEN(len) (((len)*4 + 2) / 3)
 
 /* The bytes behind a base64 text that comes in pieces. A zeroed struct is a new one. */
 struct base64 {
@@ -26,5 +33,12 @@ size_t base64_take(struct base64 *b, char c, uint8_t out[static 3]);
 
 /* True when the text ended with a whole group. */
 bool base64_whole(const struct base64 *b);
+
+/*
+ * Decodes all @len characters, canonical and bare: no padding, no white space, no bits left
+ * over that are not zero. @out may be @text itself; *@out_len is len * 3 / 4. False, with
+ * @out undefined, when they are anything else.
+ */
+MUST_USE bool base64_decode(const void *text, size_t len, uint8_t *out, size_t *out_len);
 
 #endif

@@ -118,5 +118,5 @@ extern char tables_end[] __attribute__((weak, visibility("hidden")));
 void confine_relro(void)
 {
         if (tables_start)
-                mprotect(tables_start, (size_t)(tables_end - tables_start), PROT_READ);
+                mprotect(tables_start, (uintptr_t)tables_end - (uintptr_t)tables_start, PROT_READ);
 }

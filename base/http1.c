@@ -1,6 +1,8 @@
 /* base/http1.c - one reading of an HTTP/1.1 message, or none (RFC 9110, 9112). */
 #include "base/http1.h"
 
+#include "base/digits.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -644,14 +646,6 @@ enum {
 void http1_chunked_init(struct http1_chunked *c)
 {
         *c = (struct http1_chunked){ .state = CHUNK_SIZE_FIRST };
-}
-
-static int hex_value(char c)
-{
-        if (is_digit(c))
-                return c - '0';
-        c = (char)(c | 0x20);
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static enum http1_status go(struct http1_chunked *c, unsigned state)

@@ -8,6 +8,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 
 int write_full(int fd, const void *buf, size_t len)
@@ -94,6 +95,25 @@ int write_file(int dirfd, const char *name, const void *buf, size_t len)
         if (r < 0)
                 unlinkat(dirfd, beside, 0);
         return r;
+}
+
+int seal_file(int fd)
+{
+        const int all = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+
+        return fcntl(fd, F_ADD_SEALS, all) < 0 ? -errno : 0;
+}
+
+int sealed_file(const char *name, const void *buf, size_t len)
+{
+        AUTO_CLOSE int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        int r = fd < 0 ? -errno : write_full(fd, buf, len);
+
+        if (!r && lseek(fd, 0, SEEK_SET) < 0)
+                r = -errno;
+        if (!r)
+                r = seal_file(fd);
+        return r ? r : fd_take(&fd);
 }
 
 int make_dirs(const char *path, unsigned mode)

@@ -27,6 +27,15 @@ MUST_USE ssize_t read_file(int dirfd, const char *path, char *buf, size_t cap);
  */
 MUST_USE int write_file(int dirfd, const char *name, const void *buf, size_t len);
 
+/*
+ * A memfd that holds these bytes, close-on-exec, its offset at 0, and sealed: what one
+ * reader checked, the next one reads. -errno on failure.
+ */
+MUST_USE int sealed_file(const char *name, const void *buf, size_t len);
+
+/* Seals a memfd made with MFD_ALLOW_SEALING against every change. 0 or -errno. */
+MUST_USE int seal_file(int fd);
+
 /* mkdir -p with @mode for what is missing. An existing directory is fine. */
 MUST_USE int make_dirs(const char *path, unsigned mode);
 

@@ -1,6 +1,7 @@
 /* base/json.c - the grammar, then jsmn's tokens, then siblings and duplicate keys. */
 #include "base/json.h"
 
+#include "base/digits.h"
 #include "base/utf8.h"
 
 #include <errno.h>
@@ -48,17 +49,6 @@ static void skip_space(struct scan *c)
                 ;
 }
 
-static int hex_digit(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -1;
-}
-
 /* Four hex digits at @s, of which @len bytes may be read; -1: they are not. */
 static int hex4(const char *s, size_t len)
 {
@@ -67,7 +57,7 @@ static int hex4(const char *s, size_t len)
         if (len < 4)
                 return -1;
         for (size_t i = 0; i < 4; i++) {
-                int digit = hex_digit(s[i]);
+                int digit = hex_value(s[i]);
 
                 if (digit < 0)
                         return -1;

@@ -1,6 +1,7 @@
 /* init/cgroup.c - limits and OOM kills, from small kernel files. */
 #include "init/cgroup.h"
 
+#include "base/digits.h"
 #include "base/io.h"
 #include "base/wr.h"
 
@@ -15,18 +16,14 @@ static uint64_t number_after(const char *text, const char *key)
         size_t len = strlen(key);
 
         for (const char *line = text; line; line = strchr(line, '\n')) {
-                uint64_t n = 0;
+                uint64_t n;
                 const char *p;
 
                 line += *line == '\n';
                 if (strncmp(line, key, len) != 0)
                         continue;
                 p = line + len;
-                if (*p < '0' || *p > '9')
-                        return CGROUP_UNKNOWN; /* "max" */
-                for (; *p >= '0' && *p <= '9'; p++)
-                        n = n * 10 + (uint64_t)(*p - '0');
-                return n;
+                return digits_take(&p, UINT64_MAX, &n) ? n : CGROUP_UNKNOWN; /* "max" */
         }
         return CGROUP_UNKNOWN;
 }

@@ -84,7 +84,8 @@ static bool may_become(uid_t uid)
         pid_t pid = _Fork();
 
         if (!pid)
-                _exit(syscall(SYS_setresgid, uid, uid, uid) || syscall(SYS_setresuid, uid, uid, uid));
+                _exit(syscall(SYS_setresgid, uid, uid, uid) ||
+                      syscall(SYS_setresuid, uid, uid, uid));
         return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
 }
 
@@ -195,19 +196,6 @@ static int give_both(struct task *t, enum listener kind, int type, uint16_t *por
 
 /* --- the proxy --------------------------------------------------------------------------- */
 
-static int sealed_text(const char *text, size_t len)
-{
-        int fd = memfd_create("policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        int r = fd < 0 ? -errno : write_full(fd, text, len);
-
-        if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW |
-                                                 F_SEAL_WRITE) < 0)
-                r = -errno;
-        if (r && fd >= 0)
-                close(fd);
-        return r ? r : fd;
-}
-
 static int give_policy(struct task *t, enum policy_text_for what, enum phase p)
 {
         static LARGE_BUFFER char text[256 * 1024];
@@ -217,7 +205,7 @@ static int give_policy(struct task *t, enum policy_text_for what, enum phase p)
         policy_text_put(&w, &t->spec, what);
         if (w.full)
                 return -E2BIG;
-        AUTO_CLOSE int fd = sealed_text(text, w.len);
+        AUTO_CLOSE int fd = sealed_file("policy", text, w.len);
         if (fd < 0)
                 return fd;
         memcpy(m.text, phase_name(p), strlen(phase_name(p)) + 1);
@@ -513,7 +501,8 @@ static NORETURN void become_notifier(struct task *t, const struct confine *c, in
                 argv[n++] = "off";
         }
         if (t->egress.own_uid) {
-                const char *const ids[] = { "--uid", text[3], "--gid", text[3], "--task-uid", text[4],
+                const char *const ids[] = { "--uid",      text[3], "--gid", text[3],
+                                            "--task-uid", text[4],
                                             "--task-gid", text[5] };
 
                 memcpy(argv + n, ids, sizeof(ids));
@@ -621,6 +610,7 @@ enum status egress_prove(struct task *t)
         if (end == WATCH_STOPPED)
                 return task_fail(t, STATUS_KILLED, "stopped from outside during the proof");
         return task_fail(t, STATUS_LOCK,
-                         "lock %s does not hold: the probe found a way out (events.ndjson, \"try\")",
+                         "lock %s does not hold: the probe found a way out "
+                         "(events.ndjson, \"try\")",
                          lock_name(t->agent_lock));
 }

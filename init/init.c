@@ -8,6 +8,7 @@
  * blocked from the first system call on and are taken one by one, so there is no
  * handler and no race; between signals the process sleeps in the kernel.
  */
+#include "base/digits.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/wr.h"
@@ -69,18 +70,11 @@ static void usage(const char *what, const char *text)
 /* A decimal number of at most @max; anything else ends us with a usage line. */
 static unsigned number(const char *what, const char *text, unsigned max)
 {
-        unsigned n = 0;
+        uint64_t n;
 
-        if (!*text)
-                usage(what, "empty");
-        for (const char *p = text; *p; p++) {
-                if (*p < '0' || *p > '9')
-                        usage(what, text);
-                n = n * 10 + (unsigned)(*p - '0');
-                if (n > max)
-                        usage(what, text);
-        }
-        return n;
+        if (!digits_parse(text, max, &n))
+                usage(what, *text ? text : "empty");
+        return (unsigned)n;
 }
 
 static int signal_number(const char *text)

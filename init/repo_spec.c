@@ -1,6 +1,7 @@
 /* init/repo_spec.c - a child parses, PID 1 takes only what narrows. */
 #include "init/repo_spec.h"
 
+#include "base/digits.h"
 #include "base/io.h"
 
 #include <errno.h>
@@ -21,11 +22,9 @@ static bool is_name(const char *s)
 
 static unsigned number_of(const char *s)
 {
-        unsigned n = 0;
+        uint64_t n;
 
-        for (; *s >= '0' && *s <= '9' && n < 100000000; s++)
-                n = n * 10 + (unsigned)(*s - '0');
-        return n;
+        return digits_parse(s, UINT32_MAX, &n) ? (unsigned)n : 0;
 }
 
 static bool take_runtime(struct spec *s, const char *name, const char *value)

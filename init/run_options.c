@@ -1,6 +1,7 @@
 /* init/run_options.c - the command line of `airlock run`. */
 #include "init/run_options.h"
 
+#include "base/digits.h"
 #include "base/log.h"
 
 #include <limits.h>
@@ -15,11 +16,9 @@ static int usage(const char *why, const char *arg)
 /* From our own programs alone: nothing to complain about. */
 uint64_t run_number(const char *s)
 {
-        uint64_t n = 0;
+        uint64_t n;
 
-        for (; *s >= '0' && *s <= '9'; s++)
-                n = n * 10 + (uint64_t)(*s - '0');
-        return n;
+        return digits_parse(s, UINT64_MAX, &n) ? n : 0;
 }
 
 int run_options_parse(struct run_options *o, int argc, char **argv)

@@ -6,6 +6,8 @@
 #include <sys/syscall.h>
 #include <time.h>
 
+#include "base/clock.h"
+#include "base/digits.h"
 #include "base/wr.h"
 
 #define MASK_BYTES 8 /* the kernel's sigset_t; musl's is 128 and hides 32 to 34 */
@@ -81,14 +83,6 @@ void sig_mask(uint64_t mask)
         syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, NULL, MASK_BYTES);
 }
 
-static int64_t now_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static long wait_once(uint64_t mask, siginfo_t *info, int64_t timeout_ms)
 {
         struct timespec t = { .tv_sec = (time_t)(timeout_ms / 1000),
@@ -99,7 +93,7 @@ static long wait_once(uint64_t mask, siginfo_t *info, int64_t timeout_ms)
 
 int sig_wait(uint64_t mask, siginfo_t *info, int timeout_ms)
 {
-        int64_t deadline = timeout_ms > 0 ? now_ms() + timeout_ms : 0;
+        int64_t deadline = timeout_ms > 0 ? (int64_t)now_ms() + timeout_ms : 0;
         int64_t left = timeout_ms;
 
         for (;;) {
@@ -110,7 +104,7 @@ int sig_wait(uint64_t mask, siginfo_t *info, int timeout_ms)
                 if (errno != EINTR)
                         return 0;
                 if (timeout_ms > 0) {
-                        left = deadline - now_ms();
+                        left = deadline - (int64_t)now_ms();
                         if (left < 0)
                                 left = 0;
                 }
@@ -155,18 +149,9 @@ const char *sig_name(int n)
 /* "0" to "64" and nothing behind it; -1 for anything else. */
 static int parse_number(const char *text)
 {
-        int n = 0;
+        uint64_t n;
 
-        if (!*text)
-                return -1;
-        for (; *text; text++) {
-                if (*text < '0' || *text > '9')
-                        return -1;
-                n = n * 10 + (*text - '0');
-                if (n > SIG_MAX)
-                        return -1;
-        }
-        return n;
+        return digits_parse(text, SIG_MAX, &n) ? (int)n : -1;
 }
 
 static int parse_realtime(const char *text)

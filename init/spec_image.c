@@ -5,7 +5,6 @@
 #include "init/spec_read.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -135,9 +134,8 @@ int spec_image_make(const struct spec *spec)
                 munmap(m.at, m.size);
                 r = m.bad ? -E2BIG : 0;
         }
-        if (!r && fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW |
-                                                 F_SEAL_WRITE) < 0)
-                r = -errno;
+        if (!r)
+                r = seal_file(fd);
         if (r && fd >= 0)
                 close(fd);
         return r ? r : fd;

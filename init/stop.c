@@ -1,6 +1,7 @@
 /* init/stop.c - TERM, grace, KILL; and who "everyone" is. */
 #include "init/stop.h"
 
+#include "base/clock.h"
 #include "base/io.h"
 #include "base/wr.h"
 #include "init/sig.h"
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 
 #define PID_LIMIT (4 * 1024 * 1024) /* PID_MAX_LIMIT of 64-bit kernels */
 #define STRANGER_POLL_MS 5          /* whoever is not our child ends without a SIGCHLD */
@@ -293,14 +293,6 @@ int stop_signal(int signal)
 /*
  * --- The wait ------------------------------------------------------------------------
  */
-static int64_t now_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* Reaps what is dead. Says whether we have living children. */
 static bool reap(struct stop_count *count)
 {
@@ -332,12 +324,12 @@ static bool nobody_left(bool children)
  */
 static int wait_gone(unsigned ms, int signal, struct stop_count *count)
 {
-        int64_t deadline = now_ms() + ms;
+        int64_t deadline = (int64_t)now_ms() + ms;
         siginfo_t info;
 
         for (;;) {
                 bool children = reap(count);
-                int64_t left = deadline - now_ms();
+                int64_t left = deadline - (int64_t)now_ms();
 
                 if (nobody_left(children))
                         return 0;

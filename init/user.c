@@ -1,6 +1,7 @@
 /* init/user.c - looks users up in /etc/passwd (passwd(5)), which the image owns. */
 #include "init/user.h"
 
+#include "base/digits.h"
 #include "base/io.h"
 
 #include <errno.h>
@@ -14,15 +15,10 @@ static LARGE_BUFFER char passwd[PASSWD_MAX];
 /* A decimal id up to 2^32-2 that ends at @stop; *@end is left there. */
 static bool number(const char *s, char stop, uint32_t *n, const char **end)
 {
-        uint64_t v = 0;
+        uint64_t v;
 
-        if (*s < '0' || *s > '9')
+        if (!digits_take(&s, UINT32_MAX - 1, &v))
                 return false;
-        for (; *s >= '0' && *s <= '9'; s++) {
-                v = v * 10 + (uint64_t)(*s - '0');
-                if (v >= UINT32_MAX)
-                        return false;
-        }
         *n = (uint32_t)v;
         *end = s;
         return *s == stop;

@@ -478,8 +478,8 @@ enum watch_end watch(struct task *t, const struct watch *w, int *wait_status)
                 drain(&g, &g.out);
                 drain(&g, &g.err);
                 if (g.end == WATCH_LOST)
-                        task_fail(t, STATUS_LOCK, "airlock-proxy or airlock-notify ended by itself, "
-                                  "and %s with it",
+                        task_fail(t, STATUS_LOCK,
+                                  "airlock-proxy or airlock-notify ended by itself, and %s with it",
                                   w->what);
                 *wait_status = g.status;
         }

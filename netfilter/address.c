@@ -1,6 +1,8 @@
 /* netfilter/address.c - addresses: one spelling, and who is special. */
 #include "netfilter/address.h"
 
+#include "base/digits.h"
+
 #include <string.h>
 
 const char *address_status_str(enum address_status s)
@@ -51,17 +53,6 @@ bool address_equal(const struct address *a, const struct address *b)
 static bool is_digit(char c)
 {
         return c >= '0' && c <= '9';
-}
-
-static int hex_value(char c)
-{
-        if (is_digit(c))
-                return c - '0';
-        if (c >= 'a' && c <= 'f')
-                return c - 'a' + 10;
-        if (c >= 'A' && c <= 'F')
-                return c - 'A' + 10;
-        return -1;
 }
 
 /* As the URL standard has it: digits, or 0x and any number of hex digits. */

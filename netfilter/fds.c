@@ -1,6 +1,8 @@
 /* netfilter/fds.c - closes inherited descriptors that lead out. */
 #include "netfilter/fds.h"
 
+#include "base/digits.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -38,11 +40,9 @@ struct entry {
 /* -1 for "." and "..". */
 static int number(const char *name)
 {
-        int n = 0;
+        uint64_t n;
 
-        for (; *name >= '0' && *name <= '9' && n < INT32_MAX / 16; name++)
-                n = n * 10 + (*name - '0');
-        return *name ? -1 : n;
+        return digits_parse(name, INT32_MAX, &n) ? (int)n : -1;
 }
 
 static void look_at(int fd)

@@ -1,6 +1,7 @@
 /* netfilter/idmap.c - uid_map, gid_map and setgroups of a user namespace. */
 #include "netfilter/idmap.h"
 
+#include "base/digits.h"
 #include "base/io.h"
 #include "base/wr.h"
 
@@ -13,16 +14,11 @@
 /* A decimal number after blanks; false when there is none. */
 static bool number(const char **p, uint32_t *n)
 {
-        uint64_t v = 0;
         const char *s = *p + strspn(*p, " \t");
+        uint64_t v;
 
-        if (*s < '0' || *s > '9')
+        if (!digits_take(&s, UINT32_MAX, &v))
                 return false;
-        for (; *s >= '0' && *s <= '9'; s++) {
-                v = v * 10 + (uint64_t)(*s - '0');
-                if (v > UINT32_MAX)
-                        return false;
-        }
         *n = (uint32_t)v;
         *p = s;
         return true;

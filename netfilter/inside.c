@@ -118,7 +118,7 @@ static int collect_answers(const struct handing *h)
 {
         for (unsigned i = 0; i < h->sent; i++) {
                 struct pollfd p = { .fd = h->proxy, .events = POLLIN };
-                struct msg answer;
+                struct msg answer = { 0 };
                 int fd, r = poll(&p, 1, ANSWER_MS);
 
                 if (r <= 0)

@@ -27,6 +27,7 @@
  * A failure to enter is one record on --tell, or one line where nobody listens.
  */
 #include "base/confine.h"
+#include "base/digits.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/msg.h"
@@ -60,12 +61,11 @@ static uint64_t number(const char *what, const char *text, unsigned base, uint64
         uint64_t n = 0;
 
         for (const char *p = text; *p || p == text; p++) {
-                unsigned digit = *p >= '0' && *p <= '9' ? (unsigned)(*p - '0')
-                               : *p >= 'a' && *p <= 'f' ? (unsigned)(*p - 'a') + 10 : 99;
+                int digit = hex_value(*p);
 
-                if (digit >= base || n > (max - digit) / base)
+                if (digit < 0 || (unsigned)digit >= base || n > (max - (unsigned)digit) / base)
                         usage(what, text);
-                n = n * base + digit;
+                n = n * base + (unsigned)digit;
         }
         return n;
 }
@@ -248,7 +248,7 @@ static void play_notifier(int channel, pid_t pid)
 {
         char path[32];
         struct wr w = wr_of(path, sizeof(path));
-        struct msg m;
+        struct msg m = { 0 };
         int listener;
 
         if (msg_receive(channel, &m, &listener) < 0)

@@ -1,11 +1,12 @@
 /* netfilter/nl.c - writes netlink messages, and reads what comes back. */
 #include "netfilter/nl.h"
 
+#include "base/clock.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 #define ALIGN4(n) (((n) + 3U) & ~(size_t)3U)
 #define NESTED 0x8000U /* NLA_F_NESTED as the unsigned number that it is */
@@ -180,14 +181,6 @@ enum nl_verdict nl_judge(const void *datagram, size_t len, uint32_t ack, int *er
         return r.bad ? NL_MALFORMED : verdict;
 }
 
-static int64_t now_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static int send_all(int fd, struct nl *n)
 {
         struct sockaddr_nl kernel = { .nl_family = AF_NETLINK };
@@ -212,7 +205,7 @@ static ssize_t receive(int fd, void *buf, size_t cap, int64_t deadline_ms)
                 struct sockaddr_nl from = { 0 };
                 socklen_t from_len = sizeof(from);
                 struct pollfd p = { .fd = fd, .events = POLLIN };
-                int64_t left = deadline_ms - now_ms();
+                int64_t left = deadline_ms - (int64_t)now_ms();
                 ssize_t n;
 
                 if (poll(&p, 1, left > 0 ? (int)left : 0) == 0)
@@ -232,7 +225,7 @@ static ssize_t receive(int fd, void *buf, size_t cap, int64_t deadline_ms)
 int nl_transact(int fd, struct nl *n, int ms)
 {
         static LARGE_BUFFER uint32_t reply[NL_REPLY_MAX / 4];
-        int64_t deadline = now_ms() + ms;
+        int64_t deadline = (int64_t)now_ms() + ms;
         enum nl_verdict verdict = NL_WAIT;
         int failed = 0, r = send_all(fd, n);
 
@@ -269,7 +262,7 @@ int nl_transact(int fd, struct nl *n, int ms)
 
 int nl_dump_open(struct nl_dump *d, int fd, struct nl *n, void *buf, size_t cap, int ms)
 {
-        *d = (struct nl_dump){ .fd = fd, .seq = n->seq, .deadline_ms = now_ms() + ms,
+        *d = (struct nl_dump){ .fd = fd, .seq = n->seq, .deadline_ms = (int64_t)now_ms() + ms,
                                .buf = buf, .cap = cap, .rest = rd_of(buf, 0) };
         return send_all(fd, n);
 }

@@ -1,6 +1,7 @@
 /* netfilter/policy.c - the questions; policy_parse.c fills the tables they look into. */
 #include "netfilter/policy.h"
 
+#include "base/digits.h"
 #include "netfilter/git.h"
 #include "netfilter/glob.h"
 #include "netfilter/policy_tables.h"
@@ -314,14 +315,6 @@ enum policy_reason policy_address(const struct policy *p, const struct policy_ve
 }
 
 /* --- paths --------------------------------------------------------------------------------- */
-
-static int hex_value(char c)
-{
-        if (c >= '0' && c <= '9')
-                return c - '0';
-        c = (char)(c | 0x20);
-        return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
 
 bool policy_unescape(const char *s, size_t len, unsigned *byte)
 {

@@ -374,7 +374,8 @@ static bool is_template(const char *s)
                         const char *end = strchr(s + 9, '}');
                         const char *colon = end ? memrchr(s + 9, ':', (size_t)(end - s - 9)) : NULL;
 
-                        if (!colon || !name_len(colon + 1) || colon + 1 + name_len(colon + 1) != end)
+                        if (!colon || !name_len(colon + 1) ||
+                            colon + 1 + name_len(colon + 1) != end)
                                 return false;
                         s = end;
                         continue;

@@ -1,6 +1,7 @@
 /* netfilter/proxy_options.c - reads the command line, writes the policy it means. */
 #include "netfilter/proxy_options.h"
 
+#include "base/digits.h"
 #include "base/io.h"
 #include "base/log.h"
 
@@ -43,21 +44,6 @@ static int wrong(const char *option, const char *what)
 {
         log_line(LOG_ERROR, "%s: %s; `airlock proxy --help` lists the options", option, what);
         return -EINVAL;
-}
-
-static bool number(const char *text, uint64_t max, uint64_t *n)
-{
-        uint64_t value = 0;
-
-        if (!*text || strlen(text) > 19)
-                return false;
-        for (; *text; text++) {
-                if (*text < '0' || *text > '9')
-                        return false;
-                value = value * 10 + (uint64_t)(*text - '0');
-        }
-        *n = value;
-        return value <= max;
 }
 
 /* The value of a policy word, percent-encoded as netfilter/policy.h wants it. */
@@ -111,7 +97,7 @@ static int take_number(struct proxy_options *o, const char *option, const char *
 {
         uint64_t n;
 
-        if (!number(value, !strcmp(option, "--start-ms") ? UINT64_MAX : INT32_MAX, &n))
+        if (!digits_parse(value, !strcmp(option, "--start-ms") ? UINT64_MAX : INT32_MAX, &n))
                 return wrong(option, "not a number");
         if (!strcmp(option, "--control")) {
                 o->control = (int)n;
@@ -190,7 +176,8 @@ static int check(struct proxy_options *o, bool mode)
 {
         if (o->policy.full)
                 return wrong("--rules", "the policy is too long");
-        if (o->control >= 0 && (o->policy.len || o->secrets || o->placeholders || o->learn || o->listen_count || o->dns_count))
+        if (o->control >= 0 && (o->policy.len || o->secrets || o->placeholders || o->learn ||
+                                o->listen_count || o->dns_count))
                 return wrong("--control", "policy and listeners come through it");
         if (o->control < 0 && !mode)
                 wr_str(&o->policy, o->learn ? "mode full\n" : "mode limited\n");

@@ -1,6 +1,7 @@
 /* netfilter/rules_main.c - the netfilter lock's command lines. */
 #include "netfilter/rules_main.h"
 
+#include "base/digits.h"
 #include "base/log.h"
 #include "netfilter/netfilter.h"
 #include "netfilter/nl.h"
@@ -19,19 +20,6 @@ struct rules_options {
         struct nft_plan plan;
         bool shared;
 };
-
-static bool number(const char *text, uint64_t max, uint64_t *n)
-{
-        *n = 0;
-        for (const char *p = text; p && *p; p++) {
-                if (*p < '0' || *p > '9')
-                        return false;
-                *n = *n * 10 + (uint64_t)(*p - '0');
-                if (*n > max)
-                        return false;
-        }
-        return text && *text;
-}
 
 static bool set_flag(struct rules_options *o, const char *name)
 {
@@ -58,15 +46,15 @@ static bool set_value(struct rules_options *o, const char *name, const char *val
 {
         uint64_t n;
 
-        if (!strcmp(name, "--mark") && number(value, UINT32_MAX, &n))
+        if (!strcmp(name, "--mark") && digits_parse(value, UINT32_MAX, &n))
                 o->plan.mark = (uint32_t)n;
-        else if (!strcmp(name, "--dns-port") && number(value, UINT16_MAX, &n))
+        else if (!strcmp(name, "--dns-port") && digits_parse(value, UINT16_MAX, &n))
                 o->plan.dns_port = (uint16_t)n;
-        else if (!strcmp(name, "--redirect-port") && number(value, UINT16_MAX, &n))
+        else if (!strcmp(name, "--redirect-port") && digits_parse(value, UINT16_MAX, &n))
                 o->plan.redirect_port = (uint16_t)n;
         else
                 /* Loopback needs no rule: the port only makes the call complete. */
-                return !strcmp(name, "--http-port") && number(value, UINT16_MAX, &n);
+                return !strcmp(name, "--http-port") && digits_parse(value, UINT16_MAX, &n);
         return true;
 }
 
@@ -158,7 +146,8 @@ int rules_try(void)
                 log_errno(LOG_ERROR, -r, "netfilter does not hold here: make a table: it %s",
                           unlock_hint(LOCK_NETFILTER));
         else if (shared_netns(&why) > 0)
-                log_line(LOG_ERROR, "netfilter does not hold here: this network is shared: %s", why);
+                log_line(LOG_ERROR, "netfilter does not hold here: this network is shared: %s",
+                         why);
         else
                 return STATUS_OK;
         return STATUS_LOCK;

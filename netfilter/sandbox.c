@@ -18,7 +18,6 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -158,28 +157,11 @@ static pid_t start_program(struct sandbox *s, char *const *argv, const int *fds,
         return pid < 0 ? -errno : pid;
 }
 
-/* A sealed memfd: what was read can't change behind the reader. */
-static int policy_memfd(const struct sandbox *s)
-{
-        AUTO_CLOSE int fd = memfd_create("policy", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-        int r;
-
-        if (fd < 0)
-                return -errno;
-        r = write_full(fd, s->o.policy, s->o.policy_len);
-        if (r < 0)
-                return r;
-        if (lseek(fd, 0, SEEK_SET) < 0 ||
-            fcntl(fd, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0)
-                return -errno;
-        return fd_take(&fd);
-}
-
 /* @phase: the name that the journal will give to what comes. */
 static int send_policy(const struct sandbox *s, const char *phase)
 {
         struct msg m = { .type = MSG_POLICY };
-        AUTO_CLOSE int fd = policy_memfd(s);
+        AUTO_CLOSE int fd = sealed_file("policy", s->o.policy, s->o.policy_len);
 
         memcpy(m.text, phase, strlen(phase));
         return fd < 0 ? fd : msg_ask(s->control, &m, fd, PROXY_MS);

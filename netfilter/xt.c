@@ -8,6 +8,7 @@
  */
 #include "netfilter/xt.h"
 
+#include "base/digits.h"
 #include "base/io.h"
 #include "base/wr.h"
 #include "netfilter/rules.h"
@@ -640,13 +641,10 @@ static bool is_missing(int r)
 /* The next number of a line of /proc/self/uid_map. */
 static uint64_t number_of(const char **at)
 {
-        uint64_t n = 0;
+        uint64_t n;
 
-        for (; **at == ' '; (*at)++)
-                ;
-        for (; **at >= '0' && **at <= '9'; (*at)++)
-                n = n * 10 + (uint64_t)(**at - '0');
-        return n;
+        *at += strspn(*at, " ");
+        return digits_take(at, UINT32_MAX, &n) ? n : 0;
 }
 
 /*

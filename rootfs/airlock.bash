@@ -50,8 +50,8 @@ _airlock()
         run) options='--box --out -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
         sandbox)
-                options='--net --allow --deny --preset --methods --rule --journal --fs --root --lock'
-                options+=' --prove -v --verbose -h --help --'
+                options='--net --allow --deny --preset --methods --rule --journal --fs --root'
+                options+=' --lock --prove -v --verbose -h --help --'
                 ;;
         exec-server)
                 options='--listen --ws-auth --ws-token-file --ws-token-sha256'

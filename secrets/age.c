@@ -1,8 +1,8 @@
 /* secrets/age.c - the age v1 format (C2SP age.md) on BearSSL's primitives. */
 #include "secrets/age.h"
 
+#include "base/base64.h"
 #include "base/rd.h"
-#include "secrets/base64.h"
 
 #include <bearssl.h>
 #include <string.h>

@@ -1,8 +1,8 @@
 /* secrets/armor.c - age files as text. */
 #include "secrets/armor.h"
 
+#include "base/base64.h"
 #include "base/rd.h"
-#include "secrets/base64.h"
 
 #include <string.h>
 

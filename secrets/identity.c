@@ -1,6 +1,7 @@
 /* secrets/identity.c - identities, recipients and file keys from text. */
 #include "secrets/identity.h"
 
+#include "base/digits.h"
 #include "secrets/bech32.h"
 
 #include <string.h>
@@ -129,14 +130,6 @@ enum identity_status recipient_next(struct rd *text, unsigned *line,
         return foreign_key(&word);
 }
 
-static unsigned hex_value(uint8_t c)
-{
-        if (c >= '0' && c <= '9')
-                return (unsigned)c - '0';
-        c |= 0x20;
-        return c >= 'a' && c <= 'f' ? (unsigned)c - 'a' + 10 : 16;
-}
-
 bool file_key_parse(const void *bytes, size_t len, uint8_t out[static AGE_FILE_KEY_LEN])
 {
         const uint8_t *b = bytes;
@@ -150,9 +143,9 @@ bool file_key_parse(const void *bytes, size_t len, uint8_t out[static AGE_FILE_K
         if (len != 2 * AGE_FILE_KEY_LEN)
                 return false;
         for (size_t i = 0; i < len; i += 2) {
-                unsigned high = hex_value(b[i]), low = hex_value(b[i + 1]);
+                int high = hex_value((char)b[i]), low = hex_value((char)b[i + 1]);
 
-                if (high > 15 || low > 15) {
+                if (high < 0 || low < 0) {
                         explicit_bzero(out, AGE_FILE_KEY_LEN);
                         return false;
                 }

@@ -1,6 +1,8 @@
 /* secrets/keysource.c - reads a key where it was put, and empties that place. */
 #include "secrets/keysource.h"
 
+#include "base/clock.h"
+#include "base/digits.h"
 #include "base/environ.h"
 #include "base/io.h"
 #include "base/wr.h"
@@ -16,7 +18,6 @@
 #include <sys/un.h>
 #include <sys/vfs.h>
 #include <termios.h>
-#include <time.h>
 
 const char *key_from_str(enum key_from from)
 {
@@ -55,11 +56,9 @@ const char *key_status_str(enum key_status s)
 /* A descriptor's number, 3 or higher; -1: not one. */
 static int fd_number(const char *text)
 {
-        int n = 0;
+        uint64_t n;
 
-        for (; *text >= '0' && *text <= '9' && n < 100000; text++)
-                n = n * 10 + (*text - '0');
-        return *text || n <= STDERR_FILENO ? -1 : n;
+        return digits_parse(text, INT32_MAX, &n) && n > STDERR_FILENO ? (int)n : -1;
 }
 
 bool key_source_parse(const char *text, struct key_source *out)
@@ -143,19 +142,6 @@ bool key_source_find(enum key_from first, struct key_source *out)
 
 /* --- reading --------------------------------------------------------------------------- */
 
-static int64_t now_ms(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
-static bool is_hex(uint8_t c)
-{
-        return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
-}
-
 static bool is_key_line(const uint8_t *line, size_t len)
 {
         static const char start[] = "AGE-SECRET-KEY-";
@@ -163,7 +149,7 @@ static bool is_key_line(const uint8_t *line, size_t len)
 
         if (len >= sizeof(start) && !memcmp(line, start, sizeof(start) - 1))
                 return true;
-        while (hex < len && is_hex(line[hex]))
+        while (hex < len && hex_value((char)line[hex]) >= 0)
                 hex++;
         return hex == 32 && len == 32;
 }
@@ -192,10 +178,10 @@ static enum key_status failed(struct key *k, int error)
 
 static enum key_status read_until(struct key *k, int fd, uint8_t *buf, size_t cap, int ms)
 {
-        int64_t deadline = ms < 0 ? INT64_MAX : now_ms() + ms;
+        int64_t deadline = ms < 0 ? INT64_MAX : (int64_t)now_ms() + ms;
 
         while (k->len < cap) {
-                int64_t left = ms < 0 ? -1 : deadline - now_ms();
+                int64_t left = ms < 0 ? -1 : deadline - (int64_t)now_ms();
                 struct pollfd p = { .fd = fd, .events = POLLIN };
                 ssize_t n;
 

@@ -11,7 +11,8 @@ def image(t, script):
     """An /opt/codex of the test's own: a tmpfs in a mount namespace that only the run sees."""
     put(t.dir + "/setup_universal.sh", script)
     put(t.dir + "/airlock", "#!/bin/sh\nexec unshare -m sh -c 'mount -t tmpfs opt /opt && "
-        "mkdir /opt/codex && cp %s/setup_universal.sh /opt/codex/ && exec %s \"$@\"' airlock \"$@\"\n"
+        "mkdir /opt/codex && cp %s/setup_universal.sh /opt/codex/ && "
+        "exec %s \"$@\"' airlock \"$@\"\n"
         % (t.dir, AIRLOCK))
     os.chmod(t.dir + "/airlock", 0o755)
     return t.dir + "/airlock"
@@ -25,12 +26,14 @@ def run(t, script, agent="true", **more):
 def the_images_script_runs_in_a_login_shell_with_the_versions():
     t = Task()
     t.repo({"a.txt": "one\n"})
-    r = run(t, "shopt -q login_shell && echo login; pwd; env | grep CODEX_ENV | sort; touch .nvmrc\n",
+    r = run(t, "shopt -q login_shell && echo login; pwd; env | grep CODEX_ENV | sort; "
+            "touch .nvmrc\n",
             "echo $CODEX_ENV_NODE_VERSION $CODEX_ENV_PYTHON_VERSION; ls -A",
             setup="echo setup has $CODEX_ENV_NODE_VERSION",
             runtimes={"node": "22", "python": "3.12"}).expect(0)
     log = r.file("setup.log")
-    assert log.startswith("login\n/\nCODEX_ENV_NODE_VERSION=22\nCODEX_ENV_PYTHON_VERSION=3.12\n"), log
+    versions = "CODEX_ENV_NODE_VERSION=22\nCODEX_ENV_PYTHON_VERSION=3.12\n"
+    assert log.startswith("login\n/\n" + versions), log
     assert "setup has 22\n" in log
     assert r.answer == "22 3.12\n.git\na.txt\n", r.answer
     assert r.diff == "", r.diff

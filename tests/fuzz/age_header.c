@@ -6,8 +6,8 @@
  * behind it. Looking for our stanza never finds it malformed then, nor opens one; and the
  * file key alone decides about the MAC. A header that is refused leaves the result alone.
  */
+#include "base/base64.h"
 #include "secrets/age.h"
-#include "secrets/base64.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -55,3 +55,40 @@ TEST(what_is_not_base64_is_bad)
                 CHECK_ROW(!whole, rows[i]);
         }
 }
+
+TEST(bare_base64_is_canonical_or_refused)
+{
+        static const struct {
+                const char *text;
+                const char *bytes; /* NULL: refused */
+                const char *why;
+        } rows[] = {
+                { "", "", "nothing" },
+                { "Zg", "f", "one byte" },
+                { "Zm8", "fo", "two bytes" },
+                { "Zm9v", "foo", "three bytes" },
+                { "Zh", NULL, "bits left over" },
+                { "Zm9", NULL, "bits left over, two of them" },
+                { "Z", NULL, "six bits are no byte" },
+                { "Zg==", NULL, "padding" },
+                { "Zm 9v", NULL, "white space" },
+                { "Zm-_", NULL, "another alphabet" },
+        };
+
+        for (size_t i = 0; i < COUNT(rows); i++) {
+                size_t len = strlen(rows[i].text), n = 0;
+                char *text = at_page_end(rows[i].text, len);
+                char again[16];
+                struct wr w = wr_of(again, sizeof(again));
+                bool fine = base64_decode(text, len, (uint8_t *)text, &n); /* in place */
+
+                CHECK_ROW(fine == !!rows[i].bytes, rows[i].why);
+                if (!fine || !rows[i].bytes)
+                        continue;
+                CHECK_ROW(n == strlen(rows[i].bytes) && !memcmp(text, rows[i].bytes, n),
+                          rows[i].why);
+                base64_put_bare(&w, text, n);
+                CHECK_ROW(w.len == len && w.len == BASE64_LEN(n) &&
+                          !memcmp(again, rows[i].text, len), rows[i].why);
+        }
+}

@@ -25,10 +25,12 @@ TEST(a_spec_arrives_as_it_was)
         spec_close(&a); /* nothing of it is needed any more */
         CHECK(fd >= 0 && !spec_image_open(fd, &b));
         close(fd);
-        CHECK(!strcmp(b.repo.url, "https://example.org/app.git") && !strcmp(b.repo.dir, "/workspace/app"));
+        CHECK(!strcmp(b.repo.url, "https://example.org/app.git"));
+        CHECK(!strcmp(b.repo.dir, "/workspace/app"));
         CHECK(!strcmp(b.runtimes[RUNTIME_NODE], "22") && !b.runtimes[RUNTIME_PYTHON]);
         CHECK(b.env.count == 2 && !strcmp(b.env.items[1].value, "\xc3\xa9"));
-        CHECK(!strcmp(b.setup.script, "npm ci") && b.setup.timeout_s == 1200 && !strcmp(b.prompt, "do it"));
+        CHECK(!strcmp(b.setup.script, "npm ci") && b.setup.timeout_s == 1200);
+        CHECK(!strcmp(b.prompt, "do it"));
         CHECK(b.network.agent == NET_LIMITED && b.network.allow.count == 2 &&
               !strcmp(b.network.allow.items[1], "b.org"));
         CHECK(b.network.methods.items && !b.network.methods.count); /* given, and empty */
