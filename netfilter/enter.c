@@ -61,16 +61,13 @@ static int enter_netns(struct enter *e, struct entered *got, const char **stage)
 }
 
 /*
- * Not the lock itself, but what it can't see: sockets of others. Abstract ones stay behind
- * with their network namespace, those with a path get covered, where that is allowed.
+ * Not the lock itself, but what it can't see: sockets of others with a path. They get
+ * covered, where that is allowed; where it is not, none may be in reach.
  */
-static int enter_closed(struct entered *got, const char **stage)
+static int cover_or_refuse(struct entered *got, const char **stage)
 {
         const char *path;
 
-        *stage = "leave the network";
-        if (unshare(CLONE_NEWNET) < 0 && errno != EPERM && errno != EINVAL && errno != ENOSYS)
-                return -errno;
         if (!mounts_wanted(&got->mounts))
                 return 0;
         if (!unshare(CLONE_NEWNS)) {
@@ -83,9 +80,18 @@ static int enter_closed(struct entered *got, const char **stage)
         return path ? -EPERM : 0;
 }
 
+/* Abstract sockets stay behind with their network namespace; else Landlock's scope has them. */
+static int enter_closed(struct entered *got, const char **stage)
+{
+        *stage = "leave the network";
+        if (unshare(CLONE_NEWNET) < 0 && errno != EPERM && errno != EINVAL && errno != ENOSYS)
+                return -errno;
+        return cover_or_refuse(got, stage);
+}
+
 static int enter_namespaces(struct enter *e, struct entered *got, const char **stage)
 {
-        if (e->lock == LOCK_NETNS || e->lock == LOCK_CLOSED) {
+        if (e->lock == LOCK_NETNS || e->lock == LOCK_CLOSED || e->lock == LOCK_NETFILTER) {
                 int r = mounts_find(&got->mounts);
 
                 *stage = "list the sockets of others";
@@ -94,8 +100,9 @@ static int enter_namespaces(struct enter *e, struct entered *got, const char **s
         }
         switch (e->lock) {
         case LOCK_NONE:
-        case LOCK_NETFILTER:
                 return 0;
+        case LOCK_NETFILTER:
+                return cover_or_refuse(got, stage);
         case LOCK_NETNS:
                 return enter_netns(e, got, stage);
         case LOCK_CLOSED:
@@ -195,6 +202,9 @@ int enter_lock(struct enter *e, const char **stage)
         struct confine confine = { .set_ids = e->set_ids, .uid = e->uid, .gid = e->gid };
         int r;
 
+        /* The network is shared with whoever listens on an abstract socket in it. */
+        if (!e->new_privs && (e->lock == LOCK_NETFILTER || e->lock == LOCK_CLOSED))
+                e->landlock.scope = true;
         *stage = "close inherited descriptors";
         r = fds_keep_harmless();
         if (!r)

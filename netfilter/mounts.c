@@ -3,19 +3,25 @@
 
 #include "base/io.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 
 #define LISTING_MAX (256 * 1024) /* /proc/net/unix of a busy desktop has 100 */
 #define UNIX_FIELDS 7            /* before the path: slot references protocol flags type state inode */
 #define UNIX_FLAGS 3
 #define UNIX_TYPE 4
-#define MOUNT_POINT 4 /* of /proc/self/mountinfo, from 0 */
+#define MOUNT_ROOT 3 /* of /proc/self/mountinfo, from 0 */
+#define MOUNT_POINT 4
+#define LOOK_DEPTH 12
 
 /* Sockets that may come from another machine's, by a mount, and so be in no list of ours. */
 static const char known[] =
@@ -89,16 +95,108 @@ static int add_unix(struct mounts *m, char *line)
         return path ? add(m, path) : 0;
 }
 
+/* A folder's path, and room for the names below it. */
+struct folder {
+        char path[PATH_MAX];
+        unsigned depth;
+};
+
+struct entry { /* linux_dirent64 */
+        uint64_t inode;
+        int64_t next;
+        unsigned short length;
+        unsigned char type;
+        char name[];
+};
+
+/*
+ * A socket that nobody listens on any more is a file which its owner, one of the command's
+ * own servers perhaps, will want to replace: covered, it could not be.
+ */
+static bool is_left_over(const char *path)
+{
+        AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        struct sockaddr_un a = { .sun_family = AF_UNIX };
+        size_t len = strlen(path);
+
+        if (fd < 0 || len >= sizeof(a.sun_path))
+                return false;
+        memcpy(a.sun_path, path, len);
+        return connect(fd, (const struct sockaddr *)&a, sizeof(a)) < 0 && errno == ECONNREFUSED;
+}
+
+static int look_below(struct mounts *m, struct folder *f, size_t len);
+
+static int look_at(struct mounts *m, struct folder *f, size_t len, const struct entry *e)
+{
+        size_t more = strlen(e->name);
+        int r = 0;
+
+        if (!strcmp(e->name, ".") || !strcmp(e->name, "..") || len + more + 2 > sizeof(f->path))
+                return 0;
+        f->path[len] = '/';
+        memcpy(f->path + len + 1, e->name, more + 1);
+        if (e->type == DT_SOCK) {
+                r = is_left_over(f->path) ? 0 : add(m, f->path);
+        } else if (e->type == DT_DIR && f->depth < LOOK_DEPTH) {
+                f->depth++;
+                r = look_below(m, f, len + 1 + more);
+                f->depth--;
+        }
+        f->path[len] = '\0';
+        return r;
+}
+
+/* What can't be read is left out, and so is what comes after MOUNTS_LOOK entries. */
+static int look_below(struct mounts *m, struct folder *f, size_t len)
+{
+        _Alignas(struct entry) char buf[2048];
+        AUTO_CLOSE int fd = open(f->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        int r = 0;
+        long n;
+
+        while (fd >= 0 && !r && (n = syscall(SYS_getdents64, fd, buf, sizeof(buf))) > 0) {
+                for (long at = 0; at < n && !r;) {
+                        const struct entry *e = (const void *)(buf + at);
+
+                        if (m->looked++ >= MOUNTS_LOOK)
+                                return 0;
+                        r = look_at(m, f, len, e);
+                        at += e->length;
+                }
+        }
+        return r;
+}
+
+static bool is_the_kernels(const char *path)
+{
+        return !strncmp(path, "/proc/", 6) || !strncmp(path, "/sys/", 5) ||
+               !strncmp(path, "/dev/", 5);
+}
+
+/*
+ * A socket that is mounted itself; or a part of another file system, as an engine's volumes
+ * are, whose sockets may have listeners in networks that we can't list.
+ */
 static int add_mounted(struct mounts *m, char *line)
 {
-        const char *point = field(line, MOUNT_POINT);
+        static struct folder f;
+        const char *root = field(line, MOUNT_ROOT), *point = field(line, MOUNT_POINT);
         char *path = point ? line + (point - line) : NULL;
+        size_t len;
+        int r;
 
         if (!path)
                 return 0;
         path[strcspn(path, " ")] = '\0';
         unescape(path);
-        return add(m, path);
+        len = strlen(path);
+        r = add(m, path);
+        if (r < 0 || !strncmp(root, "/ ", 2) || is_the_kernels(path) || len < 2 ||
+            len >= sizeof(f.path))
+                return r;
+        memcpy(f.path, path, len + 1);
+        return look_below(m, &f, len);
 }
 
 /* Every line of the file @path; one that can't be read has none. */

@@ -6,9 +6,10 @@
  * whatever its capabilities, may write what the kernel obeys: /proc/sys/kernel/core_pattern.
  *
  * So every socket that somebody outside listens on is covered by a device that refuses
- * connections, and those trees become read-only. A socket made later, outside, is not
- * seen to; nor is one in a folder of another machine's that is mounted here, unless it
- * has a well-known name.
+ * connections, and those trees become read-only. Which: those that the kernel lists for
+ * this network, those with a well-known name, and, for a listener in another network,
+ * those that a look through the folders mounted here finds (MOUNTS_LOOK entries at most).
+ * A socket made later, outside, is not seen to.
  */
 #ifndef NETFILTER_MOUNTS_H
 #define NETFILTER_MOUNTS_H
@@ -16,10 +17,12 @@
 #include "base/base.h"
 
 #define MOUNTS_PATHS_MAX 131072
+#define MOUNTS_LOOK 20000 /* a few ms; a work tree that is mounted may be larger */
 
 struct mounts {
         char *paths; /* "…" NUL "…" NUL, of the caller's MOUNTS_PATHS_MAX bytes */
         size_t len;
+        unsigned looked; /* entries of mounted folders */
         bool kernel; /* /proc/sys and /sys are ours to write */
 };
 
