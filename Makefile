@@ -3,6 +3,7 @@
 #   make            build/release/{airlock,…}: static-pie, musl, stripped
 #   make run        the main job on a real repository, in namespaces of its own
 #   make test       every test: unit (sanitizers, then musl), fuzz corpora, end to end
+#   make matrix     engine x user x lock x network: what gets out, as a table (root)
 #   make check      the fast half of it: unit tests and lint
 #   make deps       install what a fresh Debian machine lacks (apt; asks for root)
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
@@ -243,7 +244,7 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 TESTED := all build/asan/unit build/release/unit build/release/probe_netfilter \
         build/release/probe_filter build/release/probe_notify build/release/probe_inspect \
         $(FUZZ:%=build/asan/fuzz_%)
-.PHONY: test tests-built check run bench
+.PHONY: test tests-built check run bench matrix
 tests-built: $(TESTED)
 test: deps deps-test
 	+$(AGAIN) tests-built
@@ -255,6 +256,9 @@ check: deps deps-test deps-lint
 run: deps deps-run
 	+$(AGAIN) all
 	tests/demo/main-job.sh
+matrix: deps deps-test deps-engines all
+	python3 tests/e2e/test_matrix.py --table
+
 bench: deps deps-bench
 	+$(AGAIN) all
 	python3 tests/bench/bench.py
@@ -370,7 +374,8 @@ DEPS       := gcc:gcc libc6-dev linux-libc-dev readelf:binutils musl-tools libjs
         libseccomp-dev git:git
 DEPS_TEST  := python3:python3 python3-jsonschema bwrap:bubblewrap mandoc:mandoc age:age \
         strace:strace xz:xz-utils procps util-linux git-lfs:git-lfs \
-        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables
+        /usr/sbin/sshd:openssh-server ssh:openssh-client ip:iproute2 nft:nftables iptables:iptables \
+        curl:curl gdb:gdb
 DEPS_LINT  := clang:clang clang-tidy:clang-tidy clang-format:clang-format cppcheck:cppcheck \
         libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
