@@ -174,14 +174,16 @@ def parse(packet):
 def tap():
     s = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
     s.setsockopt(socket.SOL_SOCKET, 33, 32 << 20)  # SO_RCVBUFFORCE
+    s.setsockopt(socket.SOL_SOCKET, 35, 1)  # SO_TIMESTAMPNS: we may be late, the kernel is not
     while True:
-        packet, (name, _, way, _, _) = s.recvfrom(65535)
+        packet, extra, _, (name, _, way, _, _) = s.recvmsg(65535, 64)
         cell = devices.get(name)
         if cell is None or way == socket.PACKET_OUTGOING:
             continue
         got = parse(packet)
         if got:
-            frames[cell].append((time.time(),) + got)
+            seconds, nanoseconds = struct.unpack("qq", extra[0][2][:16])
+            frames[cell].append((seconds + nanoseconds / 1e9,) + got)
 
 
 def http(connection, head, folder, host):
