@@ -3,6 +3,7 @@
 #   make            build/release/{airlock,…}: static-pie, musl, stripped
 #   make run        the main job on a real repository, in namespaces of its own
 #   make test       every test: unit (sanitizers, then musl), fuzz corpora, end to end
+#   make matrix     engine x user x lock x network: what gets out, as a table (root)
 #   make check      the fast half of it: unit tests and lint
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
 #   make clean
@@ -269,7 +270,7 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 # --- tests -----------------------------------------------------------------------------
 TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_%) \
         $(FUZZ:%=build/asan/fuzz_%)
-.PHONY: test tests-built check run bench bench-locks bench-proxy bench-leak bench-cache
+.PHONY: test tests-built check run matrix bench bench-locks bench-proxy bench-leak bench-cache
 tests-built: $(TESTED)
 test: deps deps-test
 	+$(AGAIN) tests-built
@@ -281,6 +282,9 @@ check: deps deps-test deps-lint
 run: deps deps-run
 	+$(AGAIN) all
 	tests/demo/main-job.sh
+matrix: deps deps-test deps-engines all
+	python3 tests/e2e/test_matrix.py --table
+
 bench: deps deps-bench
 	+$(AGAIN) all
 	python3 tests/bench/bench.py

@@ -89,6 +89,17 @@ static bool may_become(uid_t uid)
         return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
 }
 
+/*
+ * The second time, for the policy that the repository has narrowed: a lock that did for the
+ * wider one does for this. Trying netfilter again would find the proxy's sockets, and could
+ * not tell them from a stranger's.
+ */
+static bool still_does(const struct task *t)
+{
+        return t->egress.proxy && t->agent_lock != LOCKED_NOT &&
+               demanded(&t->spec, t->agent_lock) && suits(t, t->agent_lock);
+}
+
 enum status egress_choose(struct task *t)
 {
         char tried[2560];
@@ -96,6 +107,10 @@ enum status egress_choose(struct task *t)
         char why[LOCK_WHY] = "";
         enum lock lock, last = LOCKED_NOT;
 
+        if (still_does(t)) {
+                t->setup_lock = t->spec.network.setup != NET_FULL ? t->agent_lock : LOCKED_NOT;
+                return STATUS_OK;
+        }
         for (lock = LOCKED_NETNS; lock < LOCK_NAMES; lock++) {
                 if (!demanded(&t->spec, lock) || !suits(t, lock))
                         continue;
@@ -106,8 +121,8 @@ enum status egress_choose(struct task *t)
                 wr_json(&w, why, strlen(why));
         }
         if (lock == LOCK_NAMES)
-                return none_holds(t, last ? lock_name(last) : "none", last ? why : "\"closed\" is "
-                                  "enough for \"off\" alone");
+                return none_holds(t, lock_name(last ? last : LOCKED_CLOSED),
+                                  last ? why : "it is enough for \"off\" alone");
         t->agent_lock = lock;
         t->egress.own_uid = may_become(PROXY_UID) && may_become(NOTIFY_UID);
         if (t->spec.network.setup != NET_FULL)
@@ -304,7 +319,11 @@ static enum status apply_rules(struct task *t, bool off)
         char redirect[8], dns[8], why[LOCK_WHY];
         struct wr r = wr_of(redirect, sizeof(redirect) - 1);
         struct wr d = wr_of(dns, sizeof(dns) - 1);
-        const char *argv[] = { "airlock-lock", "--apply", "netfilter", "--mark", MARK,
+        /*
+         * --shared: lock_try() has looked for others, when we were alone. By now the proxy's
+         * sockets are there, and without CAP_SYS_PTRACE they look like somebody else's.
+         */
+        const char *argv[] = { "airlock-lock", "--apply", "netfilter", "--mark", MARK, "--shared",
                                "--redirect-port", redirect, "--dns-port", dns,
                                off ? "--off" : NULL, NULL };
 
@@ -536,13 +555,12 @@ static int start_notifier(struct task *t, const struct confine *c, struct egress
                 return -errno;
         }
         way->notify = ends[0];
-        way->hold = t->egress.own_uid;
         return 0;
 }
 
 int egress_way(struct task *t, enum lock lock, const struct confine *c, struct egress_way *way)
 {
-        *way = (struct egress_way){ .channel = -1, .notify = -1 };
+        *way = (struct egress_way){ .channel = -1, .notify = -1, .own_uid = t->egress.own_uid };
         if (lock == LOCKED_NETNS)
                 return egress_channel(t, 0, &way->channel);
         if (lock == LOCKED_NOTIFY)

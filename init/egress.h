@@ -48,7 +48,7 @@ enum status egress_prove(struct task *t);  /* tries, as the agent would, to get 
  */
 struct egress_way {
         int channel, notify;
-        bool hold; /* airlock-lock --hold: the notifier is another user */
+        bool own_uid; /* the proxy and the notifier are another user */
 };
 MUST_USE int egress_way(struct task *t, enum lock lock, const struct confine *c,
                         struct egress_way *way);

@@ -132,6 +132,8 @@ static enum status keep_few_rights(struct task *t)
         if (t->agent_lock == LOCKED_NETNS || t->agent_lock == LOCKED_CLOSED)
                 keep |= CAP(CAP_SYS_ADMIN) | CAP(CAP_NET_ADMIN) | CAP(CAP_SETFCAP) |
                         CAP(CAP_SYS_CHROOT) | CAP(CAP_NET_BIND_SERVICE);
+        if (t->agent_lock == LOCKED_NETFILTER)
+                keep |= CAP(CAP_SYS_ADMIN); /* it covers the sockets of others */
         few.keep_caps = keep;
         r = confine_apply(&few, &stage);
         return r < 0 ? task_fail(t, STATUS_LOCK, "%s: %s", stage, strerror(-r)) : STATUS_OK;

@@ -127,9 +127,12 @@ static int exec_locked(const struct spawn *s, int tell)
         if (s->notify >= 0) {
                 put_option(words, &n, "--notify", text[7], 24, (uint64_t)s->notify, false);
                 fcntl(s->notify, F_SETFD, 0);
-                /* A notifier of the agent's own user must not get its signals. */
-                words[n++] = (char *)(uintptr_t)(s->hold ? "--hold" : "--scope");
+                if (s->own_uid)
+                        words[n++] = (char *)(uintptr_t)"--hold";
         }
+        /* A proxy or notifier of the agent's own user must not get its signals. */
+        if (!s->own_uid)
+                words[n++] = (char *)(uintptr_t)"--scope";
         if (s->door)
                 put_option(words, &n, "--http-port", text[1], 24, s->door, false);
         if (c && c->set_ids) {

@@ -31,7 +31,7 @@ struct spawn {
         int lock_program;  /* opened */
         int channel;       /* to the proxy, for a namespace's listeners; -1: none */
         int notify;        /* to airlock-notify; -1: none */
-        bool hold;         /* which has a user of its own */
+        bool own_uid;      /* the proxy and the notifier are another user than this child */
         uint16_t door;     /* the proxy's port for programs that know it */
 };
 

@@ -432,7 +432,7 @@ static int start(struct watching *g, struct spawn_failure *f)
                         return r;
                 channel = way.channel;
                 notify = way.notify;
-                s.hold = way.hold;
+                s.own_uid = way.own_uid;
         }
         s.channel = channel;
         s.notify = notify;

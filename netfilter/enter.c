@@ -221,6 +221,9 @@ int enter_lock(struct enter *e, const char **stage)
         struct confine confine = { .set_ids = e->set_ids, .uid = e->uid, .gid = e->gid };
         int r;
 
+        /* The network is shared with whoever listens on an abstract socket in it. */
+        if (!e->new_privs && (e->lock == LOCK_NETFILTER || e->lock == LOCK_CLOSED))
+                e->landlock.scope = true;
         *stage = "close inherited descriptors";
         r = fds_keep_harmless();
         if (!r)

@@ -3,6 +3,7 @@
 
 #include "base/digits.h"
 #include "base/log.h"
+#include "netfilter/mounts.h"
 #include "netfilter/netfilter.h"
 #include "netfilter/nl.h"
 #include "netfilter/shared.h"
@@ -11,6 +12,7 @@
 #include <errno.h>
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
+#include <sched.h>
 #include <string.h>
 
 #define ACK_MS 5000
@@ -126,6 +128,17 @@ static void table(struct nl *n, unsigned type, uint16_t flags)
         nl_put_str(n, NFTA_TABLE_NAME, "airlock-try");
 }
 
+/* A socket of others that we may not cover, or NULL. Leaves this process's mounts behind. */
+static const char *in_reach(void)
+{
+        static LARGE_BUFFER char paths[MOUNTS_PATHS_MAX];
+        struct mounts m = { .paths = paths };
+
+        if (mounts_find(&m) < 0)
+                return "more sockets than it can count";
+        return mounts_wanted(&m) && unshare(CLONE_NEWNS) < 0 ? mounts_reachable(&m) : NULL;
+}
+
 /* Our own table may be there and in force: it is left alone. */
 int rules_try(void)
 {
@@ -133,8 +146,14 @@ int rules_try(void)
         struct nl n = nl_of(batch, sizeof(batch));
         AUTO_CLOSE int fd = nl_open(NETLINK_NETFILTER);
         int r = fd < 0 ? fd : 0;
-        const char *why = "";
+        const char *why = "", *uncovered;
 
+        uncovered = in_reach();
+        if (uncovered) {
+                log_line(LOG_ERROR, "netfilter does not hold here: it can't cover %s, a socket of "
+                         "somebody outside, without CAP_SYS_ADMIN", uncovered);
+                return STATUS_LOCK;
+        }
         bracket(&n, NFNL_MSG_BATCH_BEGIN);
         table(&n, NFT_MSG_NEWTABLE, NLM_F_CREATE);
         table(&n, NFT_MSG_DELTABLE, 0);

@@ -30,11 +30,12 @@ import time
 
 from lib import AIRLOCK, PROGRAMS, ROOT
 
-PACKAGES = ["base-files", "base-passwd", "bash", "coreutils", "dash", "debianutils",
-            "diffutils", "findutils", "git", "grep", "gzip", "hostname", "login", "mawk",
-            "ncurses-base", "passwd", "procps", "sed", "tar", "util-linux"]
+PACKAGES = ["base-files", "base-passwd", "bash", "coreutils", "curl", "dash", "debianutils",
+            "diffutils", "findutils", "git", "grep", "gzip", "hostname", "iproute2", "login",
+            "mawk", "ncurses-base", "passwd", "procps", "python3.11-minimal",
+            "libpython3.11-minimal", "libpython3.11-stdlib", "sed", "tar", "util-linux"]
 SKIP = ("/usr/share/doc", "/usr/share/man", "/usr/share/locale", "/usr/share/info",
-        "/usr/share/lintian", "/usr/share/bash-completion")
+        "/usr/share/lintian", "/usr/share/bash-completion", "/usr/lib/python3.11/test")
 IMAGE = "airlock-e2e"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 CLOSED = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
@@ -106,7 +107,8 @@ def is_elf(path):
 def make_rootfs():
     """build/rootfs: a small Debian, copied from the packages of this machine."""
     rootfs = ROOT + "/build/rootfs"
-    if os.path.exists(rootfs + ".done"):
+    made_of = "\n".join(PACKAGES)
+    if os.path.exists(rootfs + ".done") and open(rootfs + ".done").read() == made_of:
         return rootfs
     part = rootfs + ".part"
     shutil.rmtree(part, ignore_errors=True)
@@ -123,7 +125,7 @@ def make_rootfs():
                     if f.startswith("/") and not f.startswith(SKIP) and
                     not f.startswith(("/etc/", "/var/")) and
                     (os.path.islink(f) or os.path.isfile(f))})
-    files += ["/usr/bin/awk", "/etc/bash.bashrc", "/etc/profile", "/etc/alternatives/awk"]
+    files += ["/usr/bin/python3", "/usr/bin/awk", "/etc/bash.bashrc", "/etc/profile", "/etc/alternatives/awk"]
     needed = libraries([f for f in files if is_elf(f)])
     names = set(files)
     for lib in needed:
@@ -143,7 +145,8 @@ def make_rootfs():
            "exec 2>&1 <&-; bash --version; type git sed ps; sed --version"])
     shutil.rmtree(rootfs, ignore_errors=True)
     os.rename(part, rootfs)
-    open(rootfs + ".done", "w").close()
+    with open(rootfs + ".done", "w") as f:
+        f.write(made_of)
     return rootfs
 
 
