@@ -5,6 +5,7 @@
  * The phases follow each other here and nowhere else. Whatever happens, REPORT runs
  * last: a task that failed has a result that says why.
  */
+#include "base/digits.h"
 #include "base/environ.h"
 #include "base/io.h"
 #include "init/command.h"
@@ -175,8 +176,11 @@ static bool open_programs(struct task *t, const char *list)
         if (!list)
                 return program_open_all(t->programs);
         for (size_t i = 0; i < PROGRAM_COUNT; i++) {
-                t->programs[i] = (int)run_number(list);
-                list += strcspn(list, ",");
+                uint64_t fd;
+
+                if (!digits_take(&list, INT_MAX, &fd) || *list != (i + 1 < PROGRAM_COUNT ? ',' : '\0'))
+                        return false;
+                t->programs[i] = (int)fd;
                 list += *list == ',';
         }
         return true;
