@@ -466,7 +466,7 @@ def a_saver_killed_at_any_moment_leaves_no_entry_or_a_whole_one():
         for n in range(40):
             process = box.start("save")
             try:
-                process.communicate(timeout=r.random() * 0.15)
+                process.communicate(timeout=r.random() * 0.05)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
