@@ -317,7 +317,7 @@ static int keep_deadlines(struct watching *g)
 static void session_ended(struct watching *g)
 {
         struct task *t = g->t;
-        struct msg scan = { .type = MSG_SCAN }, m;
+        struct msg scan = { .type = MSG_SCAN }, m = { 0 };
         int fd, r = msg_receive(g->control, &m, &fd);
 
         if (fd >= 0)

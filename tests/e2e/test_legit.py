@@ -19,6 +19,7 @@ LOCKS = ("netns", "netfilter", "notify", "closed")
 with open(HERE + "/legit_agent.py") as f:
     TOOLS = re.findall(r"^def (\w+)\(\):", f.read(), re.M)  # those without arguments
 _results = {}
+NOT_ASKED = {"closed": ("node_http", "ip_addr")}  # it has no network sockets, so they can't work
 
 
 def results(lock):
@@ -50,8 +51,6 @@ def add(lock, tool):
     def works():
         found = results(lock)
         assert not found["the task"], found["the task"]
-        if tool not in found:
-            skip("not under this lock")
         if found[tool].startswith("skip: "):
             skip(found[tool][6:])
         assert not found[tool], found[tool]
@@ -61,7 +60,7 @@ def add(lock, tool):
 
 for one in LOCKS:
     for name in TOOLS:
-        if name not in ("run", "put"):
+        if name not in ("run", "put") and name not in NOT_ASKED.get(one, ()):
             add(one, name)
 
 if __name__ == "__main__":
