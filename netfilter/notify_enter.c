@@ -31,7 +31,8 @@ static int load(const struct sock_filter *filter, size_t len, unsigned flags)
 /*
  * WAIT_KILLABLE_RECV (Linux 5.19): a signal no longer interrupts a call that is being answered,
  * so nothing is done twice. Kernels without it get the flag refused, and airlock-notify
- * remembers what it answered to whom.
+ * remembers what it answered to whom. There a signal between the answer and the caller's waking
+ * goes unseen: the repeated connect(2) then says EISCONN.
  */
 static int listen_for_calls(bool hold)
 {
