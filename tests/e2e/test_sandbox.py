@@ -11,10 +11,12 @@ import tempfile
 import termios
 import threading
 
+import lib
 from lib import AIRLOCK, case, children, main, skip, start, until
 from nets import pair
 from users import AS_USER, need_root, need_user_namespaces, users
 
+lib.TIMEOUT_S = 90  # a failing call takes some two hundred runs of the sandbox
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = "/usr/bin/python3"
 SANDBOX = [AIRLOCK, "sandbox"]
