@@ -14,6 +14,7 @@
 
 #define GRACE_MS 5000                    /* between TERM and KILL */
 #define KILL_MS 10000
+#define DRAIN_MS 2000                    /* for a slow reader of what the child said last */
 #define SCAN_MS (660 * UINT64_C(1000))   /* airlock-unseal has a limit of its own, below this */
 #define LOG_MAX (8U << 20)               /* bytes of OUT/setup.log */
 #define CHUNK 2048                       /* of output, and of a line, at a time */
@@ -89,12 +90,15 @@ static void log_bytes(struct task *t, int fd, const char *bytes, size_t len)
                 t->journal.failed = true;
 }
 
-/* Is there room for SHOW bytes? If not we read no more: the child waits, the clock runs. */
-static bool can_show(int fd)
+/*
+ * Is there room for SHOW bytes, or will there be within @wait_ms? If not we read no more:
+ * the child waits, the clock runs.
+ */
+static bool can_show(int fd, int wait_ms)
 {
         struct pollfd p = { .fd = fd, .events = POLLOUT };
 
-        return poll(&p, 1, 0) != 0;
+        return poll(&p, 1, wait_ms) != 0;
 }
 
 /* Is there something to show: a line with its end, or one that the buffer can't hold? */
@@ -175,15 +179,20 @@ static bool pump(struct watching *g, struct stream *s)
 }
 
 /*
- * What it printed last; not what its children still hold the pipe for. Where nobody
- * reads what we show, the log alone gets it.
+ * What it printed last; not what its children still hold the pipe for. A reader may be
+ * slow; where nobody reads what we show, the log alone gets it.
  */
 static void drain(struct watching *g, struct stream *s)
 {
         bool quiet = g->t->quiet;
+        uint64_t patience_ends = now_ms() + DRAIN_MS;
 
         for (unsigned i = 0; i < 512; i++) {
-                g->t->quiet |= !can_show(s->raw ? STDOUT_FILENO : STDERR_FILENO);
+                uint64_t now = now_ms();
+                int wait_ms = now < patience_ends ? (int)(patience_ends - now) : 0;
+
+                g->t->quiet = g->t->quiet ||
+                              !can_show(s->raw ? STDOUT_FILENO : STDERR_FILENO, wait_ms);
                 if (!pump(g, s))
                         break;
         }
@@ -345,8 +354,8 @@ static void watch_loop(struct watching *g)
 {
         reap(g);
         while (!g->exited) {
-                bool shown = g->t->quiet || can_show(STDERR_FILENO);
-                bool shown_raw = g->t->quiet || can_show(STDOUT_FILENO);
+                bool shown = g->t->quiet || can_show(STDERR_FILENO, 0);
+                bool shown_raw = g->t->quiet || can_show(STDOUT_FILENO, 0);
                 bool more;
                 struct pollfd p[] = {
                         { .fd = g->signals, .events = POLLIN },
