@@ -74,7 +74,7 @@ CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/
         init/cache_key.c init/cache_entry.c init/cache_parts.c
 
 # The exec-server: its decoders are pure, and fuzzed.
-EXEC_DECODERS := agent/base64.c agent/sha.c agent/value.c agent/jwt.c agent/upgrade.c \
+EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
         agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c
 
 SRC_airlock := $(BASE) \
@@ -143,7 +143,8 @@ FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 BEARSSL_HOST := build/bearssl/host/libbearssl.a
-USES_BEARSSL := base/tls.c secrets/age.c init/trust.c tests/probe/bearssl.c
+USES_BEARSSL := base/tls.c secrets/age.c init/trust.c agent/upgrade.c \
+        tests/probe/bearssl.c
 bearssl = $(if $(filter $(USES_BEARSSL),$(SRC_$(1))),$(BEARSSL))
 
 # Headers that a build makes or fetches before it compiles anything.
