@@ -53,7 +53,7 @@ DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/policy.c netfilter/policy_parse.c
 
 # What speaks TLS, over BearSSL; and what only it needs.
-TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
+TLS := base/base64.c base/san.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
         netfilter/inject.c netfilter/inspect_head.c netfilter/inspect.c
 
 # The netfilter lock.
