@@ -14,7 +14,7 @@
 #   make repro          two builds in two directories must give the same bytes
 #   make bench          beside tini, dumb-init and catatonit, in one run, as ratios
 #   make bench-locks    the locks beside nft and iptables, in one run
-#   make bench-proxy    the proxy beside squid, tinyproxy and privoxy
+#   make bench-proxy    the proxy beside squid, tinyproxy and privoxy, with its aims
 #   make bench-cache    save and restore of a state beside tar
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
 #   make bearssl        build/bearssl/libbearssl.a from Debian's source package
@@ -418,8 +418,8 @@ DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \
         cppcheck:cppcheck libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
 DEPS_BENCH := catatonit dumb-init iptables:iptables nft:nftables python3:python3 tini
-DEPS_BENCH_PROXY := nginx:nginx-light privoxy:privoxy python3:python3 squid:squid \
-        tinyproxy:tinyproxy wrk:wrk
+DEPS_BENCH_PROXY := libssl-dev nginx:nginx-light openssl:openssl privoxy:privoxy \
+        python3:python3 squid-openssl tinyproxy:tinyproxy wrk:wrk
 DEPS_ENGINES := crun:crun ctr:containerd docker:docker.io iptables:iptables \
         podman:podman runc:runc uidmap
 SETS := deps deps-test deps-lint deps-run deps-bench deps-bench-proxy deps-engines
