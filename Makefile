@@ -77,6 +77,9 @@ CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/
 EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
         agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c
 
+# The tools of the agent's loop: pure.
+TOOLS := agent/buf.c agent/truncate.c agent/shells.c
+
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
@@ -131,7 +134,7 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
-FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) base/ev.c \
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) $(TOOLS) base/ev.c \
         init/spec_image.c init/env.c init/policy_text.c init/trust.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         base/ruleset.c netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
