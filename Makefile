@@ -14,7 +14,7 @@
 #   make repro          two builds in two directories must give the same bytes
 #   make bench          beside tini, dumb-init and catatonit, in one run, as ratios
 #   make bench-locks    the locks beside nft and iptables, in one run
-#   make bench-proxy    the proxy beside squid, tinyproxy and privoxy
+#   make bench-proxy    the proxy beside squid, tinyproxy and privoxy, with its aims
 #   make bench-cache    save and restore of a state beside tar
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
 #   make bearssl        build/bearssl/libbearssl.a from Debian's source package
@@ -53,7 +53,7 @@ DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/policy.c netfilter/policy_parse.c
 
 # What speaks TLS, over BearSSL; and what only it needs.
-TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
+TLS := base/base64.c base/san.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
         netfilter/inject.c netfilter/inspect_head.c netfilter/inspect.c
 
 # The netfilter lock.
@@ -76,6 +76,9 @@ CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/
 # The exec-server: its decoders are pure, and fuzzed.
 EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
         agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c
+
+# The tools of the agent's loop: pure.
+TOOLS := agent/buf.c agent/truncate.c agent/shells.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -132,10 +135,11 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
-FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) base/ev.c \
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) \
+        $(EXEC_DECODERS) $(TOOLS) base/ev.c base/ruleset.c \
         init/spec_image.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
-        base/ruleset.c netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
+        netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)
 UNIT_SRC := $(FUZZ_SRC) $(UNIT)
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
@@ -419,8 +423,8 @@ DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \
         cppcheck:cppcheck libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
 DEPS_BENCH := catatonit dumb-init iptables:iptables nft:nftables python3:python3 tini
-DEPS_BENCH_PROXY := nginx:nginx-light privoxy:privoxy python3:python3 squid:squid \
-        tinyproxy:tinyproxy wrk:wrk
+DEPS_BENCH_PROXY := libssl-dev nginx:nginx-light openssl:openssl privoxy:privoxy \
+        python3:python3 squid-openssl tinyproxy:tinyproxy wrk:wrk
 DEPS_ENGINES := crun:crun ctr:containerd docker:docker.io iptables:iptables \
         podman:podman runc:runc uidmap
 SETS := deps deps-test deps-lint deps-run deps-bench deps-bench-proxy deps-engines
