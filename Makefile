@@ -326,7 +326,7 @@ cov: build/cov/unit
 	done
 
 # --- lint: the three analysers overlap little, so all three run --------------------------
-LINT_SRC := $(sort netfilter/filter_gen.c $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+LINT_SRC := $(sort netfilter/filter_gen.c $(FUZZ_SRC) $(foreach p,$(PROGRAMS),$(SRC_$(p))))
 .PHONY: lint lint-all layers headers analyzer tidy cppcheck
 lint: deps deps-lint
 	+$(AGAIN) lint-all
