@@ -183,8 +183,7 @@ static void hand_to_proxy(struct unseal *u)
         u->o.proxy = -1;
 }
 
-/* The `NAME=PLACEHOLDER` that the proxy gave for @name. */
-static char *placeholder(struct unseal *u, const char *name, size_t len)
+char *unseal_placeholder(struct unseal *u, const char *name, size_t len)
 {
         for (char *p = placeholders; *p; p += strlen(p) + 1) {
                 if (!strncmp(p, name, len) && p[len] == '=')
@@ -201,7 +200,7 @@ static void write_placeholders(struct unseal *u)
         if (u->o.env < 0)
                 return;
         for (size_t len; (len = unseal_next(&list, &name));) {
-                const char *line = placeholder(u, name, len);
+                const char *line = unseal_placeholder(u, name, len);
 
                 if (write_full(u->o.env, line, strlen(line)) < 0 ||
                     write_full(u->o.env, "\n", 1) < 0)
@@ -211,43 +210,7 @@ static void write_placeholders(struct unseal *u)
         u->o.env = -1;
 }
 
-/* A variable that held a key, or says where one was. */
-static bool is_about_the_key(const struct unseal *u, const char *var)
-{
-        const char *const names[] = {
-                KEY_FD_ENV, ENVIRON_KEY, u->o.key.from == KEY_FROM_ENV ? u->o.key.name : "",
-        };
-
-        for (size_t i = 0; i < COUNT(names); i++) {
-                size_t len = strlen(names[i]);
-
-                if (len && !strncmp(var, names[i], len) && var[len] == '=')
-                        return true;
-        }
-        return false;
-}
-
-/* Our own environment, and the secrets over it. */
-static void make_environment(struct unseal *u)
-{
-        const struct vars *v = u->vars;
-        size_t n = 0;
-
-        for (char **e = environ; *e; e++) {
-                if (!vars_find(v, *e, strcspn(*e, "=")) && !is_about_the_key(u, *e))
-                        u->envp[n++] = *e;
-        }
-        for (size_t i = 0; i < v->count; i++) {
-                const struct var *e = &v->list[i];
-                bool withheld = unseal_lists(u->o.withhold, vars_name(v, e), e->name_len);
-
-                u->envp[n++] = withheld ? placeholder(u, vars_name(v, e), e->name_len)
-                                        : v->text + e->at;
-        }
-        u->envp[n] = NULL;
-}
-
-/* --- start and watch ---------------------------------------------------------------------- */
+/* --- main ----------------------------------------------------------------------------------- */
 
 static void journal_opened(struct unseal *u)
 {
@@ -267,110 +230,20 @@ static void journal_opened(struct unseal *u)
         journal(u, "secrets", &w);
 }
 
-static int catch_signals(sigset_t *before)
+static void tell_opened(struct unseal *u)
 {
-        sigset_t ours;
-
-        sigemptyset(&ours);
-        sigaddset(&ours, SIGCHLD);
-        sigaddset(&ours, SIGTERM);
-        sigaddset(&ours, SIGINT);
-        sigaddset(&ours, SIGQUIT);
-        sigaddset(&ours, SIGHUP);
-        signal(SIGPIPE, SIG_IGN);
-        if (sigprocmask(SIG_BLOCK, &ours, before) < 0)
-                return -errno;
-        return signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-/*
- * What is left to do reads files of everyone, removes some, and passes bytes on. A
- * descriptor limit for the walk: not before the session has its own.
- */
-static void keep_few_rights(struct unseal *u)
-{
-        static const uint16_t calls[] = {
-                SYS_read, SYS_write, SYS_pread64, SYS_close, SYS_openat, SYS_fcntl, SYS_lseek,
-                SYS_fstat, SYS_newfstatat, SYS_statx, SYS_fstatfs, SYS_getdents64,
-                SYS_readlinkat, SYS_flistxattr, SYS_fgetxattr, SYS_unlinkat, SYS_ftruncate,
-                SYS_ppoll, SYS_wait4, SYS_kill, SYS_sendmsg, SYS_recvmsg, SYS_clock_gettime,
-                SYS_shmctl, SYS_shmat, SYS_shmdt, SYS_msgctl, SYS_msgrcv, SYS_munmap,
-                SYS_exit_group, SYS_exit, SYS_rt_sigreturn, SYS_rt_sigprocmask,
-                SYS_restart_syscall, /* poll goes on with it after a stop */
-#ifdef SYS_open
-                SYS_open, SYS_poll, SYS_unlink, SYS_readlink, SYS_stat, SYS_lstat,
-#endif
-        };
-        struct confine few = {
-                .keep_caps = CAP(CAP_DAC_OVERRIDE) | CAP(CAP_DAC_READ_SEARCH) | CAP(CAP_FOWNER) |
-                             CAP(CAP_KILL) | CAP(CAP_IPC_OWNER),
-                .no_new_privs = true,
-        };
-        struct rlimit files;
-        const char *stage = "raise the number of descriptors";
-        int r = 0;
-
-        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < LEAK_DEPTH + 32 &&
-            files.rlim_cur < files.rlim_max) {
-                files.rlim_cur = files.rlim_max;
-                setrlimit(RLIMIT_NOFILE, &files); /* if not, deep directories are told of */
-        }
-        r = confine_apply(&few, &stage);
-        if (!r) {
-                stage = "filter system calls";
-                r = filter_allow(calls, COUNT(calls));
-        }
-        if (r < 0) {
-                kill(-u->session.pid, SIGKILL);
-                kill(u->session.pid, SIGKILL);
-                fail(u, STATUS_AGAIN, "%s: %s", stage, strerror(-r));
-        }
-}
-
-static int64_t seconds_now(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_REALTIME, &t);
-        return t.tv_sec;
-}
-
-static void run_session(struct unseal *u)
-{
-        struct session *s = &u->session;
-        const char *stage;
-        sigset_t before;
-        int signals = catch_signals(&before);
+        struct msg m = { .type = MSG_OPENED };
         int r;
 
-        s->argv = u->o.command;
-        s->envp = u->envp;
-        s->pass = u->o.pass;
-        s->pass_count = u->o.pass_count;
-        s->signals = &before;
-        s->mask = u->mask;
-        s->control = u->o.control;
-        s->to = u->o.output;
-        r = signals < 0 ? signals : session_start(s, &stage);
+        memcpy(m.text, u->hash, sizeof(u->hash));
+        r = msg_send(u->o.control, &m, -1);
         if (r < 0)
-                fail(u, STATUS_AGAIN, "start the setup session: %s", strerror(-r));
-        for (size_t i = 0; i < u->o.pass_count; i++)
-                close(u->o.pass[i]);
-        keep_few_rights(u);
-        r = session_watch(s, signals);
-        if (r < 0) {
-                kill(-s->pid, SIGKILL);
-                fail(u, STATUS_AGAIN, "watch the setup session: %s",
-                     r == -EPIPE ? "PID 1 is gone" : strerror(-r));
-        }
-        close(u->o.output);
+                fail(u, STATUS_AGAIN, "tell PID 1 that the secrets are open: %s", strerror(-r));
 }
 
 int main(int argc, char **argv)
 {
         struct unseal *u = &unseal;
-        int64_t since_s;
-        bool leaked;
         int r;
 
         (void)argc;
@@ -379,7 +252,7 @@ int main(int argc, char **argv)
         setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
         log_role("unseal");
         log_patience(100);
-        u->phase = "setup";
+        u->phase = "provision";
         r = unseal_options_parse(&u->o, argv);
         if (r)
                 return r;
@@ -388,12 +261,10 @@ int main(int argc, char **argv)
         write_placeholders(u);
         if (u->o.unlink_sealed && u->o.sealed && unlink(u->o.sealed) < 0)
                 log_errno(LOG_WARN, errno, "%s stays", u->o.sealed);
-        make_environment(u);
         journal_opened(u);
-        since_s = seconds_now();
-        run_session(u);
-        unseal_wait_for_scan(u);
-        leaked = unseal_scan(u, since_s);
+        tell_opened(u);
+        unseal_serve(u);
+        r = u->ran ? unseal_scan(u) : STATUS_OK;
         unseal_close(u);
-        return leaked ? STATUS_LEAK : STATUS_OK;
+        return r;
 }

@@ -8,7 +8,7 @@
 /* One option: where its value goes, and as what. */
 struct option {
         const char *name;
-        enum { TEXT, FD, NUMBER, FLAG, KEY, LEAK, ALLOW, PASS, START } kind;
+        enum { TEXT, FD, NUMBER, FLAG, KEY, LEAK, ALLOW, START } kind;
         size_t at;
 };
 
@@ -31,7 +31,7 @@ static const struct option options[] = {
         { "--output", FD, AT(output) },
         { "--journal", FD, AT(journal) },
         { "--journal-start-ms", START, 0 },
-        { "--pass", PASS, 0 },
+        { "--hash", FLAG, AT(hash) },
         { "--line-file", TEXT, AT(line_file) },
         { "--on-leak", LEAK, 0 },
         { "--allow-leak", ALLOW, 0 },
@@ -88,11 +88,6 @@ static bool set(struct unseal_options *o, const struct option *d, const char *va
                 return true;
         case START:
                 return number(value, UINT64_MAX / 20, &o->journal_start_ms);
-        case PASS:
-                if (o->pass_count == UNSEAL_LIST || !number(value, 65535, &n))
-                        return false;
-                o->pass[o->pass_count++] = (int)n;
-                return true;
         case KEY:
                 o->key_given = true;
                 return key_source_parse(value, &o->key);
@@ -129,7 +124,7 @@ static int check(const struct unseal_options *o)
         if (o->sha256 && (strlen(o->sha256) != 64 ||
                           strspn(o->sha256, "0123456789abcdefABCDEF") != 64))
                 return usage("--sha256: 64 hexadecimal digits, not", o->sha256);
-        return *o->command ? 0 : usage("missing:", "-- COMMAND");
+        return 0;
 }
 
 int unseal_options_parse(struct unseal_options *o, char **argv)
@@ -137,7 +132,7 @@ int unseal_options_parse(struct unseal_options *o, char **argv)
         *o = (struct unseal_options){ .sealed_fd = -1, .proxy = -1, .env = -1, .control = -1,
                                       .output = STDOUT_FILENO, .journal = -1, .key_ms = 60000,
                                       .scan_s = 600, .root = "/" };
-        for (argv++; *argv && strcmp(*argv, "--") != 0; argv++) {
+        for (argv++; *argv; argv++) {
                 const struct option *d = find(*argv);
 
                 if (!d)
@@ -151,9 +146,6 @@ int unseal_options_parse(struct unseal_options *o, char **argv)
                         return usage("missing or wrong value of", d->name);
                 argv++;
         }
-        if (!*argv)
-                return usage("missing:", "-- COMMAND");
-        o->command = argv + 1;
         return check(o);
 }
 

@@ -134,6 +134,30 @@ def a_wrong_or_missing_key_is_one_clear_line():
 
 
 @case
+def a_locked_setup_has_them_too():
+    for mode, lock in (("off", "closed"), ("off", "netns"), ("off", "notify"), ("off", "netfilter"),
+                       ("limited", "netns"), ("limited", "notify"), ("limited", "netfilter")):
+        r = run('echo "have $TOKEN"; curl -sS -m 3 http://192.0.2.1/ 2>&1 | head -c 300; '
+                'curl -s -m 3 -o /dev/null http://192.0.2.1/ && echo OUT; '
+                'echo "$OTHER" > /dev/shm/x; rm /dev/shm/x; echo A=b >> $AIRLOCK_ENV',
+                "echo $A${TOKEN-none}", network={"setup": mode, "agent": "off", "lock": lock})
+        r.expect(0)
+        log = r.file("setup.log")
+        assert log.startswith("have ***\n") and "OUT" not in log, (mode, lock, log)
+        assert r.answer == "bnone\n", r.answer
+        assert r.event("lock")[0]["setup_lock"] == lock, r.event("lock")
+        assert r.event("leak_scan")[0]["leaks"] == 0
+
+
+@case
+def a_locked_setup_that_leaks_or_fails_says_so():
+    locked = {"setup": "off", "agent": "off"}
+    r = run('echo "$TOKEN" > /root/x', network=locked).expect(72)
+    r = run('true\nls "/$TOKEN"\nexit 73', network=locked).expect(71)
+    assert "ended with exit 73" in r.reason(), r.reason()
+
+
+@case
 def a_session_over_its_time_is_71():
     t_limit = {"script": "echo $TOKEN; sleep 60", "timeout_s": 1}
     t = Task()
