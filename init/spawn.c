@@ -149,7 +149,7 @@ size_t spawn_lock_words(const struct spawn *s, int tell, struct lock_words *l)
 static int exec_locked(const struct spawn *s, int tell)
 {
         static LARGE_BUFFER char *words[WORDS_MAX];
-        struct lock_words l;
+        struct lock_words l = { .v = { NULL } };
         size_t n = spawn_lock_words(s, tell, &l);
         const int lent[] = { s->channel, s->notify, s->program ? s->program : -1, tell };
 

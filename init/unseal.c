@@ -17,61 +17,13 @@
 
 #define KEY_FD_ENV "AIRLOCK_KEY_FD"
 #define LIST_MAX (64 * 1024)
-#define WORDS 320
+#define WORDS 8192
 #define OPEN_S 90 /* it gives up before that, with a better line */
 #define END_S 10
 
 bool unseal_wanted(const struct spec *s)
 {
         return s->secrets.sealed;
-}
-
-/* Names joined by commas; what does not fit makes the task fail, not the list shorter. */
-static void put_names(struct wr *w, const struct spec_list *names)
-{
-        for (size_t i = 0; i < names->count; i++)
-                wr_fmt(w, "%s%s", i ? "," : "", names->items[i]);
-}
-
-static bool lists(const struct wr *w, const char *name, size_t len)
-{
-        for (size_t at = 0; at < w->len;) {
-                const char *comma = memchr(w->buf + at, ',', w->len - at);
-                size_t n = comma ? (size_t)(comma - w->buf) - at : w->len - at;
-
-                if (n == len && !memcmp(w->buf + at, name, len))
-                        return true;
-                at += n + 1;
-        }
-        return false;
-}
-
-/* The names in ${NAME} and ${base64:TEXT:NAME} of one template. */
-static void put_references(struct wr *w, const char *value)
-{
-        for (const char *at = value; (at = strstr(at, "${"));) {
-                const char *end = strchr(at, '}');
-                const char *name = at + 2;
-
-                if (!end)
-                        return;
-                for (const char *c = name; c < end; c++) {
-                        if (*c == ':')
-                                name = c + 1;
-                }
-                if (!lists(w, name, (size_t)(end - name)))
-                        wr_fmt(w, "%s%.*s", w->len ? "," : "", (int)(end - name), name);
-                at = end;
-        }
-}
-
-/* What rules inject: the proxy alone gets these. */
-static void put_injected(struct wr *w, const struct spec *s)
-{
-        for (size_t i = 0; i < s->network.rule_count; i++) {
-                if (s->network.rules[i].inject_value)
-                        put_references(w, s->network.rules[i].inject_value);
-        }
 }
 
 struct words {
@@ -109,39 +61,34 @@ static int key_descriptor(void)
         return text && !*text && n > 2 && fcntl(n, F_GETFD) >= 0 ? n : 0;
 }
 
+static void put_list(struct words *a, const char *name, const struct spec_list *list)
+{
+        for (size_t i = 0; i < list->count; i++) {
+                word(a, name);
+                word(a, list->items[i]);
+        }
+}
+
 static void put_spec(struct words *a, const struct spec *s)
 {
         static const char on_leak[][8] = { "fail", "remove", "warn" };
-        static LARGE_BUFFER char names[LIST_MAX], injected[LIST_MAX];
-        struct wr n = wr_of(names, sizeof(names) - 1);
-        struct wr i = wr_of(injected, sizeof(injected) - 1);
 
         word(a, "--sealed");
         word(a, s->secrets.sealed);
-        put_names(&n, &s->secrets.names);
-        if (n.len) {
-                word(a, "--names");
-                word(a, wr_cstr(&n));
-        }
         if (s->secrets.sha256) {
                 word(a, "--sha256");
                 word(a, s->secrets.sha256);
         }
-        put_injected(&i, s);
-        if (i.len) {
-                word(a, "--inject");
-                word(a, wr_cstr(&i));
-                word(a, "--withhold");
-                word(a, i.buf);
+        for (size_t i = 0; i < s->network.rule_count; i++) {
+                if (s->network.rules[i].inject_value) {
+                        word(a, "--template");
+                        word(a, s->network.rules[i].inject_value);
+                }
         }
         word(a, "--on-leak");
         word(a, on_leak[s->secrets.on_leak]);
-        for (size_t k = 0; k < s->secrets.allow_leak.count; k++) {
-                word(a, "--allow-leak");
-                word(a, s->secrets.allow_leak.items[k]);
-        }
-        if (n.full || i.full)
-                die(STATUS_SPEC, "secrets: over 64 KiB of names");
+        put_list(a, "--name", &s->secrets.names);
+        put_list(a, "--allow-leak", &s->secrets.allow_leak);
 }
 
 /*
@@ -331,7 +278,7 @@ static int order(struct task *t, const struct watch *w, int told)
 {
         struct msg m = { .type = MSG_RUN, .kind = unseal_may_run_again(t) };
         AUTO_CLOSE int fd = memfd_create("session", MFD_CLOEXEC);
-        struct lock_words l;
+        struct lock_words l = { .v = { NULL } };
         size_t n = 0;
         int r = fd < 0 ? -errno : 0;
 

@@ -236,6 +236,8 @@ int session_watch(struct session *s, int signals)
         struct pump *p = &the_pump;
 
         p->s = s;
+        p->ended = false; /* it may be the second session */
+        p->kill_ms = p->at = p->len = 0;
         fcntl(s->to, F_SETFL, O_NONBLOCK);
         while (!p->ended) {
                 struct pollfd fds[] = {

@@ -9,6 +9,7 @@
  *           through but the end of the process
  *   check   names against the spec's list
  *   hand    what rules inject to the proxy; placeholders for it to --env
+ *   wait    for PID 1: all of the above is done before a repository is cloned
  *   start   the session: forked from the ordinary stack, its environment in the arena
  *   watch   with few rights and no way to a network or a program: output through the masker
  *   scan    when PID 1 says that nobody else is left: what did setup write?
@@ -16,25 +17,28 @@
  *
  * What PID 1 must do.
  *   1. Before it touches stdin: fork, give the child the rights of the setup session (its
- *      user and capabilities, no other), its environment and working directory, the lock of
- *      setup as part of COMMAND (`airlock-lock --enter … -- bash …`; descriptors that this
- *      needs: --pass), and exec airlock-unseal. Then open /dev/null as its own stdin, and
- *      wipe the key's variable from its own environment (base/environ.h).
- *   2. fd 2 of it is PID 1's stderr: lines of the log. --output is the pipe that PID 1 shows
- *      and keeps as the setup log; everything in it is masked. --control is a
+ *      user and capabilities, no other; all of its own where airlock-lock will need them for
+ *      a locked session, and then they are given up once that has started), and exec
+ *      airlock-unseal. Then open /dev/null as its own stdin, and wipe the key's variable from
+ *      its own environment (base/environ.h).
+ *   2. stdout and stderr are a pipe that PID 1 shows and keeps as the setup log: lines of our
+ *      log, and all that the session prints, masked (--output). --control is a
  *      SOCK_SEQPACKET end, --journal the journal's descriptor (O_APPEND).
- *   3. A time limit or a stop: TERM to airlock-unseal, which passes it on and ends the session
+ *   3. On OPENED: go on with the task. When the session is due: LEND what a lock needs, RUN.
+ *      Where none is due: SCAN, which then only ends us.
+ *   4. A time limit or a stop: TERM to airlock-unseal, which passes it on and ends the session
  *      after SESSION_GRACE_MS. KILL only after that: then there is no scan, and the task fails.
- *   4. On ENDED: end or freeze everyone but airlock-unseal (and the proxy, and whoever is
- *      airlock's), close the output pipe when it has been read, send SCAN.
- *   5. Wait for the exit: 0 nothing found, or it was removed, allowed, or only warned about;
- *      72 a leak; 75 and 78 as in base/log.h, after one line of log. Anything else, and a
- *      signal: 71, the task ends. Without ENDED before it there was no session.
- *   6. Only then read $AIRLOCK_ENV and save a cache; the line file was read and removed.
+ *   5. On ENDED: end or freeze everyone but airlock-unseal (and the proxy, and whoever is
+ *      airlock's), send SCAN; or another RUN, where the first said that it might follow.
+ *   6. Wait for the exit: 0 nothing was found; UNSEAL_FOUND something was, and it was removed,
+ *      allowed, or only warned about: nothing may be cached; 72 a leak; 75 and 78 as in
+ *      base/log.h, after one line of log. Anything else, and a signal: 75, the task ends.
+ *   7. Only then read $AIRLOCK_ENV and save a cache; the line file was read and removed.
  *
- * --names A,B: all that the file may hold. --inject A,B: these go to --proxy in MSG_SECRETS;
- * --withhold A,B: these do not reach the session, which gets the proxy's placeholders
- * instead (so they are in both lists). --env gets NAME=PLACEHOLDER lines for what is injected,
+ * --name A: all that the file may hold, one by one. --template TEXT: what a rule injects; the
+ * names in it go to --proxy in MSG_SECRETS and do not reach the session, which gets the
+ * proxy's placeholders instead (--inject A,B and --withhold A,B do one without the other).
+ * --env gets NAME=PLACEHOLDER lines for what is injected,
  * as $AIRLOCK_ENV has them: programs that refuse to start without a token start, and the
  * proxy writes the real one into their requests.
  *
@@ -47,33 +51,25 @@
  * file by file, in the log and the journal; it does not fail for that.
  *
  * Masking in the agent's phase: nobody but the proxy holds a value then, so only an answer
- * that repeats an injected one could bring it in; that is the proxy's to refuse. Setup's
- * leftovers are what the scan is for.
+ * that repeats an injected one could bring it in, and there the proxy masks it. Setup's
+ * leftovers are what the scan is for; what allow_leak or a warning leaves, the agent can read
+ * and so can print, and nobody is left who would know it.
  */
 #include "base/clock.h"
 #include "base/confine.h"
-#include "base/environ.h"
 #include "base/io.h"
 #include "base/msg.h"
-#include "secrets/filter.h"
-#include "secrets/leak.h"
 #include "secrets/unseal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/syscall.h>
-#include <time.h>
 
-#define PLACEHOLDERS_MAX (64 * 1024)
+#define PLACEHOLDERS_MAX (64UL * 1024)
 #define PROXY_MS 10000
-#define CAP(n) (UINT64_C(1) << (n))
 
 static LARGE_BUFFER struct unseal unseal;
 

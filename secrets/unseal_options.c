@@ -8,7 +8,7 @@
 /* One option: where its value goes, and as what. */
 struct option {
         const char *name;
-        enum { TEXT, FD, NUMBER, FLAG, KEY, LEAK, ALLOW, START } kind;
+        enum { TEXT, NAME, TEMPLATE, FD, NUMBER, FLAG, KEY, LEAK, ALLOW, START } kind;
         size_t at;
 };
 
@@ -21,8 +21,9 @@ static const struct option options[] = {
         { "--key-from", KEY, 0 },
         { "--key-timeout-ms", NUMBER, AT(key_ms) },
         { "--key-leftover-ok", FLAG, AT(leftover_ok) },
-        { "--names", TEXT, AT(names) },
+        { "--name", NAME, 0 },
         { "--sha256", TEXT, AT(sha256) },
+        { "--template", TEMPLATE, 0 },
         { "--inject", TEXT, AT(inject) },
         { "--withhold", TEXT, AT(withhold) },
         { "--proxy", FD, AT(proxy) },
@@ -71,8 +72,54 @@ static bool on_leak(const char *word, enum unseal_on_leak *out)
         return false;
 }
 
+/* What the lists below are made of. */
+struct list {
+        char text[64 * 1024 + 1];
+        size_t len;
+};
+
+/* Appends @name, unless it is there. False: it does not fit. */
+static bool add_name(struct list *l, const char **list, const char *name, size_t len)
+{
+        *list = l->text;
+        if (!len || unseal_lists(l->text, name, len))
+                return true;
+        if (len + 2 > sizeof(l->text) - l->len)
+                return false;
+        if (l->len)
+                l->text[l->len++] = ',';
+        memcpy(l->text + l->len, name, len);
+        l->len += len;
+        l->text[l->len] = '\0';
+        return true;
+}
+
+/* The names in ${NAME} and ${base64:TEXT:NAME} of what a rule injects: the proxy's alone. */
+static bool add_template(struct unseal_options *o, const char *value)
+{
+        static LARGE_BUFFER struct list injected;
+
+        for (const char *at = value; (at = strstr(at, "${"));) {
+                const char *end = strchr(at, '}');
+                const char *name = at + 2;
+
+                if (!end)
+                        return false;
+                for (const char *c = name; c < end; c++) {
+                        if (*c == ':')
+                                name = c + 1;
+                }
+                if (!add_name(&injected, &o->inject, name, (size_t)(end - name)))
+                        return false;
+                at = end;
+        }
+        o->withhold = o->inject;
+        return true;
+}
+
 static bool set(struct unseal_options *o, const struct option *d, const char *value)
 {
+        static LARGE_BUFFER struct list names;
         char *at = (char *)o + d->at;
         uint64_t n = 0;
 
@@ -80,6 +127,10 @@ static bool set(struct unseal_options *o, const struct option *d, const char *va
         case TEXT:
                 memcpy(at, &value, sizeof(value));
                 return *value;
+        case NAME:
+                return add_name(&names, &o->names, value, strlen(value));
+        case TEMPLATE:
+                return add_template(o, value);
         case FD:
         case NUMBER:
                 if (!number(value, 1000000000, &n))

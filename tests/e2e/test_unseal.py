@@ -198,8 +198,8 @@ def names_that_run_something_are_refused_by_name():
 
 @case
 def names_outside_of_the_list_are_refused():
-    Unsealed({"A": TOKEN, "B": "2"}, options=["--names", "A"]).refused(78, "B is not in")
-    u = Unsealed({"A": TOKEN}, "true", options=["--names", "B,A"]).wait()
+    Unsealed({"A": TOKEN, "B": "2"}, options=["--name", "A"]).refused(78, "B is not in")
+    u = Unsealed({"A": TOKEN}, "true", options=["--name", "B", "--name", "A"]).wait()
     assert u.code == 0, u.err
 
 
