@@ -64,6 +64,12 @@ static int exec_server(int argc, char **argv)
         return program_exec("airlock-exec", argv, sig_inherited);
 }
 
+static int exec_client(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-exec-client", argv, sig_inherited);
+}
+
 /*
  * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
@@ -89,7 +95,8 @@ static int run(int argc, char **argv)
 static const struct command commands[] = {
         { "init", command_init },   { "run", run },             { "check", explain },
         { "doctor", explain },      { "sandbox", sandbox },     { "secret", secret },
-        { "proxy", proxy },         { "exec-server", exec_server }, { "agent", not_here },
+        { "proxy", proxy },         { "exec-server", exec_server },
+        { "exec-client", exec_client }, { "agent", not_here },
         { "cache", cache },         { "report", not_here },
 };
 
