@@ -58,6 +58,7 @@
 #define CLIENT_CONNECT_MS 10000
 #define CLIENT_INITIALIZE_MS 10000
 #define CLIENT_RECOVERY_MS 45000
+#define CLIENT_PATIENCE_MS 300000 /* what an environment has for its server to come up */
 #define CLIENT_POLL 2
 #define CLIENT_PEERS 4   /* addresses of one name that are tried */
 #define CLIENT_TEXT 512  /* of an error */

@@ -1,8 +1,8 @@
 /* agent/client_calls.c - the requests, written. */
 #include "agent/client_inner.h"
 
-#include "agent/base64.h"
 #include "agent/uri.h"
+#include "base/base64.h"
 
 #include <string.h>
 
@@ -201,7 +201,7 @@ uint64_t client_write_file(struct client *c, const char *path, const void *bytes
 
         if (!r)
                 return 0;
-        (void)buf_room(&r->text, BASE64_LEN(len) + 32); /* at once, not by doubling */
+        (void)buf_room(&r->text, BASE64_PADDED(len) + 32); /* at once, not by doubling */
         buf_str(&r->text, ",\"dataBase64\":\"");
         buf_base64(&r->text, bytes, len);
         buf_str(&r->text, "\"");
@@ -268,7 +268,7 @@ bool client_bytes(struct client *c, const struct value *v, const char **bytes, s
         *len = v->len;
         if (memchr(at, '\\', v->len)) /* "\/" is a slash */
                 *len = value_string(v, at);
-        return exec_base64_parse(at, len, at, *len, &wrong);
+        return base64_decode_padded(at, *len, at, len, &wrong);
 }
 
 bool client_metadata_of(const struct value *result, struct client_metadata *m)

@@ -7,8 +7,6 @@
  */
 #include "agent/client_inner.h"
 
-#include "agent/base64.h"
-
 #include <stdlib.h>
 #include <string.h>
 

@@ -157,9 +157,15 @@ static bool asks_version(const char *word)
         return is_any(word, words);
 }
 
+/* Those whose programs explain themselves. */
+static bool has_own_help(const struct command *c)
+{
+        return c->run == secret || c->run == exec_server || c->run == exec_client;
+}
+
 static int run_command(const struct command *c, int argc, char **argv)
 {
-        if (argc > 1 && c->run != not_here && c->run != secret && c->run != exec_server && /* they have their own help */
+        if (argc > 1 && c->run != not_here && !has_own_help(c) &&
             (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
                 return help_show(c->name);
         return c->run(argc, argv);
