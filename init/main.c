@@ -19,7 +19,7 @@
 struct command {
         char name[12]; /* in place: nothing to relocate */
         int (*run)(int argc, char **argv);
-        char program[16]; /* that does it when there is no @run */
+        char program[20]; /* that does it when there is no @run */
         bool own_help;    /* and has its own --help; airlock-spec has the other texts */
 };
 
@@ -54,6 +54,7 @@ static const struct command commands[] = {
         { "secret", NULL, "airlock-secret", true },
         { "proxy", NULL, "airlock-proxy", false },
         { "exec-server", NULL, "airlock-exec", true },
+        { "exec-client", NULL, "airlock-exec-client", true },
         { "cache", NULL, "airlock-cache", false },
         { "report", NULL, "airlock-report", true },
 };
