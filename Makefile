@@ -78,7 +78,8 @@ EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
         agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c
 
 # The tools of the agent's loop: pure.
-TOOLS := agent/buf.c agent/truncate.c agent/shells.c
+TOOLS := agent/buf.c agent/truncate.c agent/shells.c agent/patch.c agent/patch_parse.c \
+        agent/patch_seek.c agent/patch_edit.c agent/patch_call.c agent/toolset.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
