@@ -158,7 +158,8 @@ def a_longer_file_than_1_MiB_is_refused():
 @case
 def an_error_stands_where_its_second_key_is():
     rows = (("command-and-exec-server", "exec_server"), ("ref-without-url", '"ref"'),
-            ("title-without-branch", '"title"'), ("branch-with-git-read", '"branch"'))
+            ("title-without-branch", '"title"'), ("branch-with-git-read", '"branch"'),
+            ("raw-with-methods", '"raw"'))
     for name, token in rows:
         path = CORPUS + "bad/" + name + ".json"
         line = int(run("check", path).stderr.decode()[len(path) + 1:].split(":")[0])
