@@ -428,7 +428,8 @@ DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap cargo \
 DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \
         cppcheck:cppcheck libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
-DEPS_BENCH := catatonit dumb-init iptables:iptables nft:nftables python3:python3 tini
+DEPS_BENCH := bwrap:bubblewrap catatonit dumb-init firejail:firejail iptables:iptables \
+        nft:nftables node:nodejs npm:npm python3:python3 rg:ripgrep tini
 DEPS_BENCH_PROXY := libssl-dev nginx:nginx-light openssl:openssl privoxy:privoxy \
         python3:python3 squid-openssl tinyproxy:tinyproxy wrk:wrk
 DEPS_ENGINES := crun:crun ctr:containerd docker:docker.io iptables:iptables \
