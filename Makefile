@@ -120,7 +120,7 @@ SRC_airlock-secret := $(BASE) $(AGE) \
         secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c
 SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
         secrets/filter.c secrets/session.c secrets/unseal_options.c secrets/unseal_open.c \
-        secrets/unseal_scan.c secrets/unseal.c
+        secrets/unseal_run.c secrets/unseal_scan.c secrets/unseal.c
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
