@@ -38,7 +38,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
-        airlock-exec airlock-exec-client
+        airlock-exec airlock-exec-client airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -125,6 +125,7 @@ SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
         agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c
+SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
         agent/client_main.c agent/client_options.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
@@ -141,10 +142,11 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
-FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) $(TOOLS) base/ev.c \
-        init/spec_image.c init/env.c init/policy_text.c init/trust.c \
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) \
+        $(EXEC_DECODERS) $(TOOLS) base/ev.c base/ruleset.c \
+        init/spec_image.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
-        base/ruleset.c netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
+        netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)
 UNIT_SRC := $(FUZZ_SRC) $(UNIT)
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
@@ -331,7 +333,7 @@ cov: build/cov/unit
 	done
 
 # --- lint: the three analysers overlap little, so all three run --------------------------
-LINT_SRC := $(sort netfilter/filter_gen.c $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+LINT_SRC := $(sort netfilter/filter_gen.c $(FUZZ_SRC) $(foreach p,$(PROGRAMS),$(SRC_$(p))))
 .PHONY: lint lint-all layers headers analyzer tidy cppcheck
 lint: deps deps-lint
 	+$(AGAIN) lint-all
