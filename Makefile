@@ -38,7 +38,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
-        airlock-exec airlock-exec-client airlock-report
+        airlock-exec airlock-exec-client airlock-agent airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -91,7 +91,7 @@ SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
         init/program.c init/sig.c init/env.c \
-        init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+        init/policy_text.c init/spec_model.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c \
@@ -130,6 +130,12 @@ SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
         agent/client_main.c agent/client_options.c
+# The agent loop; what it reads of others is pure, and fuzzed.
+LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/request.c \
+        agent/transcript.c
+SRC_airlock-agent := $(BASE) base/environ.c base/http1.c base/ruleset.c $(CLIENT) \
+        $(TOOLS) $(LOOP_DECODERS) agent/model.c agent/events.c agent/loop_options.c \
+        agent/way.c agent/hands.c agent/tools.c agent/ask.c agent/turn.c agent/brief.c agent/loop.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
 # Tiny programs with the release flags and link line, for what tests/e2e proves.
@@ -145,7 +151,7 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) \
-        $(EXEC_DECODERS) $(TOOLS) base/ev.c base/ruleset.c \
+        $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) base/ev.c base/ruleset.c \
         init/spec_image.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
