@@ -82,10 +82,10 @@ CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client
         base/base64.c agent/value.c agent/jwt.c agent/upgrade.c agent/ws.c agent/uri.c \
         agent/rpc.c agent/buf.c agent/environments.c
 
-# The tools of the agent's loop: pure.
-TOOLS := agent/buf.c agent/truncate.c agent/shells.c agent/patch.c agent/patch_parse.c \
-        agent/patch_seek.c agent/patch_edit.c agent/patch_call.c agent/toolset.c \
-        agent/guide.c agent/quote.c agent/assess.c agent/assess_flags.c
+# The tools of the agent's loop: pure. Patches have a program of their own too.
+PATCH := agent/patch.c agent/patch_parse.c agent/patch_seek.c agent/patch_edit.c agent/truncate.c
+TOOLS := $(PATCH) agent/buf.c agent/shells.c agent/patch_call.c agent/toolset.c agent/guide.c \
+        agent/quote.c agent/assess.c agent/assess_flags.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -126,7 +126,8 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
-        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c
+        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c \
+        $(PATCH) agent/patch_main.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
         agent/client_main.c agent/client_options.c
@@ -163,7 +164,7 @@ FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 BEARSSL_HOST := build/bearssl/host/libbearssl.a
-USES_BEARSSL := base/tls.c secrets/age.c init/trust.c agent/upgrade.c \
+USES_BEARSSL := base/tls.c secrets/age.c init/trust.c agent/upgrade.c agent/guide.c \
         tests/probe/bearssl.c
 bearssl = $(if $(filter $(USES_BEARSSL),$(SRC_$(1))),$(BEARSSL))
 
@@ -200,7 +201,12 @@ LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
         -Wl,-T,base/link.ld,--gc-sections,--sort-section=name,--build-id=none,-e,$(2)
 
 .PHONY: all
-all: $(PROGRAMS:%=build/release/%)
+all: $(PROGRAMS:%=build/release/%) build/release/path/apply_patch
+
+# airlock-exec under another name; agent/patch_main.h says why.
+build/release/path/apply_patch:
+	@mkdir -p $(@D)
+	ln -sfn ../airlock-exec $@
 
 # The one recursion: targets that install what they need first start a second make,
 # because this one decided what exists before apt ran.
@@ -459,9 +465,11 @@ HELPERS := $(filter-out airlock,$(PROGRAMS))
 .PHONY: install
 install: all
 	install -d $(TO)/bin $(TO)/share/man/man1 $(TO)/share/airlock \
-	        $(TO)/share/bash-completion/completions $(if $(HELPERS),$(TO)/libexec/airlock)
+	        $(TO)/share/bash-completion/completions $(if $(HELPERS),$(TO)/libexec/airlock/path)
 	install -m 755 build/release/airlock $(TO)/bin/airlock
 	$(if $(HELPERS),install -m 755 $(HELPERS:%=build/release/%) $(TO)/libexec/airlock/)
+	$(if $(HELPERS),ln -sfn ../airlock-exec $(TO)/libexec/airlock/path/apply_patch)
+	$(if $(HELPERS),ln -sfn ../libexec/airlock/airlock-exec $(TO)/bin/apply_patch)
 	install -m 644 rootfs/airlock.1 $(TO)/share/man/man1/airlock.1
 	install -m 644 rootfs/airlock.bash $(TO)/share/bash-completion/completions/airlock
 	install -m 644 rootfs/task.schema.json $(TO)/share/airlock/task.schema.json

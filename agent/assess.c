@@ -142,7 +142,7 @@ static void put_roots(struct buf *out, const struct assess_question *q)
                 buf_str(&text, roots[i]);
         }
         buf_str(out, "Filesystem roots: ");
-        put_data(out, buf_at(&text), text.len);
+        put_data(out, text.len ? buf_at(&text) : "", text.len);
         buf_str(out, "\n");
         buf_free(&text);
         free(roots);
