@@ -135,6 +135,7 @@ void brief(struct loop *l, const struct buf *resumed)
         put_sandbox(l);
         events_thread(&l->events, l->thread, l->o->resume);
         if (!l->o->resume) {
+                guidance_add(l);
                 add_environment(l);
                 l->first = l->history.count;
         }

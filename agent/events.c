@@ -276,6 +276,15 @@ void events_failed(struct events *e, const char *text)
         end(e);
 }
 
+void events_risk(struct events *e, const char *risk, const char *text)
+{
+        char head[32];
+        struct wr w = wr_of(head, sizeof(head) - 1);
+
+        wr_fmt(&w, "  risk %s: ", risk);
+        say(e, strcmp(risk, "high") ? TONE_DIM : TONE_BAD, wr_cstr(&w), text, strlen(text));
+}
+
 void events_own(struct events *e, const char *type, const char *fields, size_t len)
 {
         buf_drop(&e->line, e->line.len, EVENTS_OUTPUT_MAX);

@@ -52,6 +52,8 @@ void events_patch(struct events *e, const struct patch_result *r);
 enum plan_event { PLAN_STARTED, PLAN_UPDATED, PLAN_ENDED };
 void events_plan(struct events *e, uint64_t item, enum plan_event how,
                  const struct plan_step *steps, size_t count);
+/* What the second opinion on a command is: for people alone. */
+void events_risk(struct events *e, const char *risk, const char *text);
 /* Something went wrong that ends nothing. */
 void events_error_item(struct events *e, const char *text);
 /* The stream to the model: a retry, mostly. */

@@ -120,6 +120,24 @@ bool hand_over(const struct hand *h)
         return h->closed || h->exited;
 }
 
+/* The words and the directory, for who asks about them when the call is over. */
+static void keep_words(struct hand *h, const struct client_command *cmd)
+{
+        size_t words = 0, bytes = strlen(cmd->cwd) + 1;
+        char *p;
+
+        for (; cmd->argv[words]; words++)
+                bytes += strlen(cmd->argv[words]) + 1;
+        h->argv = take_memory((words + 1) * sizeof(*h->argv) + bytes);
+        p = (char *)(h->argv + words + 1);
+        for (size_t i = 0; i < words; i++) {
+                h->argv[i] = p;
+                p = stpcpy(p, cmd->argv[i]) + 1;
+        }
+        h->cwd = p;
+        strcpy(p, cmd->cwd);
+}
+
 struct hand *hands_start(struct loop *l, const struct client_command *cmd, const char *shown,
                          struct buf *why)
 {
@@ -136,8 +154,10 @@ struct hand *hands_start(struct loop *l, const struct client_command *cmd, const
                 return NULL;
         }
         h->command = strdup(shown);
+        keep_words(h, cmd);
         e.item = h->item = events_item(&l->events);
         events_command(&l->events, &e);
+        judge_before(l, h);
         return h;
 }
 
@@ -192,6 +212,7 @@ void hands_tell(struct loop *l, struct hand *h)
         e.exit_code = h->exit_code;
         e.status = h->exited && !h->exit_code ? ITEM_COMPLETED : ITEM_FAILED;
         events_command(&l->events, &e);
+        judge_after(l, h, clean.len ? buf_at(&clean) : "", clean.len);
         buf_free(&raw);
         buf_free(&clean);
 }
@@ -201,6 +222,7 @@ void hands_drop(struct loop *l, struct hand *h)
         if (h->shell)
                 shells_drop(&l->shells, h->shell);
         free(h->command);
+        free(h->argv);
         free(h->failed);
         shell_output_free(&h->fresh);
         shell_output_free(&h->all);

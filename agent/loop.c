@@ -49,6 +49,8 @@ static int patience(const struct loop *l, uint64_t until_ms)
 {
         uint64_t ms = until_ms > l->now_ms ? until_ms - l->now_ms : 0;
 
+        if (judge_due_ms(&l->judge) < l->now_ms + ms)
+                ms = judge_due_ms(&l->judge) > l->now_ms ? judge_due_ms(&l->judge) - l->now_ms : 0;
         if (l->model.state != MODEL_IDLE && l->model.due_ms < l->now_ms + ms)
                 ms = l->model.due_ms > l->now_ms ? l->model.due_ms - l->now_ms : 0;
         if (ms > WAIT_MAX_MS)
@@ -58,18 +60,21 @@ static int patience(const struct loop *l, uint64_t until_ms)
 
 bool loop_wait(struct loop *l, uint64_t until_ms)
 {
-        struct pollfd p[2 + CLIENT_POLL] = { { .fd = l->signals, .events = POLLIN },
-                                             { .fd = -1 } };
+        struct pollfd p[3 + CLIENT_POLL] = { { .fd = l->signals, .events = POLLIN },
+                                             { .fd = -1 }, { .fd = -1 } };
         struct client_event e;
         unsigned n = 0;
 
         if (l->has_hands) { /* what was asked for since the last time goes out first */
                 client_step(&l->client, NULL, 0, l->now_ms);
-                n = client_poll(&l->client, p + 2);
+                n = client_poll(&l->client, p + 3);
         }
         if (l->model.state != MODEL_IDLE)
                 p[1] = (struct pollfd){ .fd = l->model.fd, .events = model_events(&l->model) };
-        if (poll(p, 2 + n, patience(l, until_ms)) < 0)
+        if (l->judge.model.state != MODEL_IDLE)
+                p[2] = (struct pollfd){ .fd = l->judge.model.fd,
+                                        .events = model_events(&l->judge.model) };
+        if (poll(p, 3 + n, patience(l, until_ms)) < 0)
                 for (size_t i = 0; i < COUNT(p); i++)
                         p[i].revents = 0;
         l->now_ms = now_ms();
@@ -77,8 +82,9 @@ bool loop_wait(struct loop *l, uint64_t until_ms)
                 hear(l);
         if (l->model.state != MODEL_IDLE)
                 model_step(&l->model, p[1].revents, l->now_ms);
+        judge_step(l, p[2].revents);
         if (l->has_hands) {
-                client_step(&l->client, p + 2, n, l->now_ms);
+                client_step(&l->client, p + 3, n, l->now_ms);
                 while (client_next(&l->client, &e))
                         hands_event(l, &e);
         }
@@ -282,6 +288,8 @@ static enum agent_status start_all(struct loop *l, struct opened *w)
                 unsetenv("AIRLOCK_LOOP");
         }
         model_open(&l->model, &w->url, channel);
+        model_open(&l->judge.model, &w->url, channel);
+        l->judge.on = !l->o->no_assess;
         fd = way_exec(l->o);
         if (fd < 0) {
                 log_errno(LOG_ERROR, -fd, "start airlock-exec");
@@ -315,6 +323,7 @@ static enum agent_status run(struct loop *l)
         brief(l, &w.resumed);
         status = turn_run(l);
         hands_end(l);
+        judge_end(l);
         journal_totals(l);
         save_answer(l, w.last_message);
         save(l, w.save);

@@ -9,6 +9,8 @@
  *     ask.c           one answer of the model's, however many requests it takes
  *     tools.c         what a tool call becomes
  *     hands.c         commands and files, by way of the exec-server
+ *     guidance.c      AGENTS.md from the start commit
+ *     judge.c         what the model thinks of a command, beside the turn
  *     model.c         one request over the channel to the proxy
  *     events.c        what is told on stdout and stderr
  *
@@ -28,6 +30,7 @@
 
 #include "agent/client.h"
 #include "agent/events.h"
+#include "agent/judge.h"
 #include "agent/loop_options.h"
 #include "agent/model.h"
 #include "agent/request.h"
@@ -61,6 +64,8 @@ struct hand {
         uint64_t exited_ms;
         uint64_t item;
         char *command;    /* for events */
+        char **argv;      /* the same in words, NULL at its end; one block of memory … */
+        char *cwd;        /* … with this */
         struct shell *shell;      /* its session; NULL: none yet */
         struct shell_output fresh; /* without a session: printed since the last look */
         struct shell_output all;  /* of its whole life, for its last event */
@@ -79,6 +84,7 @@ struct loop {
         const struct loop_options *o;
         struct events events;
         struct model model;
+        struct judge judge;
         struct client client;
         bool has_hands;
         struct hand hands[HANDS];
@@ -136,6 +142,10 @@ enum agent_status ask_status(enum model_error kind);
 /* Does what the call at @index of the history says and adds its output. */
 void tools_run(struct loop *l, size_t index);
 void tools_close(struct loop *l);
+
+/* --- guidance.c */
+/* The repository's own instructions, as a message. */
+void guidance_add(struct loop *l);
 
 /* --- hands.c */
 bool hands_open(struct loop *l);

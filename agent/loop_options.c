@@ -46,6 +46,7 @@ static const char usage[] =
         "  --timeout SECONDS      end after that time\n"
         "  --retries N            tries after a failure that may pass (5)\n"
         "  --color auto|always|never\n"
+        "  --no-assess            do not ask the model what it thinks of risky commands\n"
         "  -q, --quiet            no progress on stderr\n"
         "  -h, --help, -V, --version\n"
         "\n"
@@ -151,6 +152,7 @@ static bool *flag_of(struct loop_options *o, const char *option)
         } all[] = {
                 { "--json", &o->json },     { "--experimental-json", &o->json },
                 { "--quiet", &o->quiet },   { "-q", &o->quiet },
+                { "--no-assess", &o->no_assess },
                 { "--images", &o->images }, { "--shell-tool", &o->classic_shell },
                 { "--skip-git-repo-check", &o->no_git_needed },
         };

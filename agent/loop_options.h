@@ -21,7 +21,7 @@ struct loop_options {
         const char *save, *resume; /* files; NULL */
         enum loop_sandbox sandbox;
         enum loop_color color;
-        bool json, quiet, no_git_needed, images, classic_shell;
+        bool json, quiet, no_git_needed, no_assess, images, classic_shell;
         uint32_t context_window, max_requests, timeout_s, retries;
         uint64_t max_tokens;
         struct buf prompt; /* with its NUL */

@@ -9,6 +9,8 @@ formed (say, call, items) or not (status, events, raw). A callable gets the requ
 such bytes. After the last one the server answers 500 "script is over".
 
 Responses and Chat Completions are told apart by the path; @only leaves out one of them.
+Questions about the risk of a command are no part of the script: .assess answers them, and
+.assessments has them.
 As a program (`model_server.py PORT-FILE SCRIPT.json`) it serves make run-agent.
 """
 import json
@@ -33,6 +35,12 @@ class Request:
             self.body = None
         self.chat = path.endswith("/chat/completions")
         self.at = time.monotonic()
+
+    def is_assessment(self):
+        body = self.body if isinstance(self.body, dict) else {}
+        form = body.get("text", {}).get("format", {}) or \
+            body.get("response_format", {}).get("json_schema", {})
+        return form.get("name") == "sandbox_assessment"
 
     def outputs(self):
         """What the tools gave back, by call id."""
@@ -166,6 +174,8 @@ class Model:
     def __init__(self, script=(), only=None, pieces=None, tls=None, delay=0, host="127.0.0.1"):
         self.script, self.only, self.pieces, self.delay = list(script), only, pieces, delay
         self.requests, self.connections, self.sent = [], 0, 0
+        self.assessments = []
+        self.assess = say('{"description":"Nothing.","risk_level":"low","risk_categories":[]}')
         self.gone = threading.Event()  # a client hung up in the middle of an answer
         self.socket = socket.create_server((host, 0))
         self.port = self.socket.getsockname()[1]
@@ -232,6 +242,9 @@ class Model:
         if self.only and not request.path.endswith(self.only):
             return error(404, "Not Found")
         with self.lock:
+            if request.is_assessment():
+                self.assessments.append(request)
+                return self.assess(request) if callable(self.assess) else self.assess
             self.requests.append(request)
             step = self.script.pop(0) if self.script else error(400, "the script is over")
         return step(request) if callable(step) else step
