@@ -250,7 +250,8 @@ static bool take_description(struct assessment *a, const struct value *v)
         ok = len && len < sizeof(a->description) &&
              characters(text, len) <= ASSESS_DESCRIPTION_MAX;
         for (size_t i = 0; ok && i < len; i++) /* what moves a cursor stays out of journals */
-                a->description[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
+                a->description[i] = ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) ? ' '
+                                                                                       : text[i];
         a->description[ok ? len : 0] = '\0';
         free(text);
         return ok;
@@ -341,7 +342,7 @@ void assess_put_fields(struct buf *out, const struct assessment *a)
         buf_u64(out, a->ms);
 }
 
-/* --- the counters ------------------------------------------------------------------------------- */
+/* --- the counters -------------------------------------------------------------------------- */
 
 void assess_count(struct assess_counts *c, const struct assessment *a)
 {
