@@ -56,9 +56,11 @@ static void add_environment(struct loop *l)
         struct buf b = { 0 };
 
         buf_str(&b, "<environment_context>\n");
-        if (l->has_hands)
+        if (l->is_local)
                 buf_fmt(&b, "  <cwd>%s</cwd>\n  <shell>%s</shell>\n", l->cwd,
-                        l->client.info.shell_name[0] ? l->client.info.shell_name : "sh");
+                        l->client->info.shell_name[0] ? l->client->info.shell_name : "sh");
+        for (size_t i = 0; i < l->places.count && l->places.count > 1; i++)
+                buf_fmt(&b, "  <environment id=\"%s\"/>\n", l->places.all[i].id);
         buf_str(&b, "</environment_context>");
         history_message(&l->history, "user", buf_at(&b), b.len);
         buf_free(&b);
@@ -96,17 +98,24 @@ static void put_sandbox(struct loop *l)
 
 static void put_toolset(struct loop *l)
 {
-        static const char *const here[] = { "local" };
+        static const char *ids[ENVIRONMENTS_MAX];
+        size_t count = 0;
         unsigned shell = l->o->classic_shell
                                  ? BIT(TOOL_SHELL)
                                  : BIT(TOOL_EXEC_COMMAND) | BIT(TOOL_WRITE_STDIN);
 
+        /* The default one comes first. Without one there is none to fall back on. */
+        if (l->places.default_at >= 0)
+                ids[count++] = l->places.all[l->places.default_at].id;
+        for (size_t i = 0; i < l->places.count; i++)
+                if ((int)i != l->places.default_at)
+                        ids[count++] = l->places.all[i].id;
         l->toolset = (struct toolset){
                 .offered = shell | BIT(TOOL_APPLY_PATCH) | BIT(TOOL_UPDATE_PLAN) |
                            (l->o->images ? BIT(TOOL_VIEW_IMAGE) : 0),
                 .chat = l->wire == WIRE_CHAT_API,
-                .environments = here,
-                .environment_count = l->has_hands,
+                .environments = ids,
+                .environment_count = count,
         };
         toolset_put(&l->tools, &l->toolset);
 }

@@ -121,7 +121,7 @@ void guidance_add(struct loop *l)
         struct guide g;
         char commit[65];
 
-        if (!l->has_hands || !find_commit(l, commit))
+        if (!l->is_local || !find_commit(l, commit))
                 return;
         dir += *dir == '/';
         if (guide_read(&g, commit, dir, &source, &why)) {

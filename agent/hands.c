@@ -15,10 +15,10 @@
 
 /* --- what comes back ---------------------------------------------------------------------------- */
 
-static struct hand *find(struct loop *l, uint32_t process)
+static struct hand *find(struct loop *l, const struct client *c, uint32_t process)
 {
         for (size_t i = 0; i < HANDS; i++)
-                if (l->hands[i].process == process)
+                if (l->hands[i].process == process && (!process || l->hands[i].client == c))
                         return &l->hands[i];
         return NULL;
 }
@@ -36,7 +36,7 @@ static void take_reply(struct loop *l, const struct client_event *e)
         if (e->code) {
                 buf_str(&r->bytes, e->text);
         } else if (data.type == VALUE_STRING) {
-                if (client_bytes(&l->client, &data, &bytes, &len))
+                if (client_bytes(r->client, &data, &bytes, &len))
                         buf_put(&r->bytes, bytes, len);
                 else
                         r->code = CLIENT_E_ANSWER;
@@ -56,9 +56,9 @@ static void take_output(struct hand *h, const struct client_event *e)
         shell_output_add(&h->all, e->bytes, e->len);
 }
 
-static void take_process(struct loop *l, const struct client_event *e)
+static void take_process(struct loop *l, const struct client *c, const struct client_event *e)
 {
-        struct hand *h = find(l, e->process);
+        struct hand *h = find(l, c, e->process);
 
         if (!h)
                 return;
@@ -81,11 +81,11 @@ static void take_process(struct loop *l, const struct client_event *e)
                 h->shell->exited = true;
 }
 
-void hands_event(struct loop *l, const struct client_event *e)
+void hands_event(struct loop *l, struct client *c, const struct client_event *e)
 {
         switch (e->kind) {
         case CLIENT_ANSWER:
-                if (l->reply.request && e->request == l->reply.request)
+                if (l->reply.request && c == l->reply.client && e->request == l->reply.request)
                         take_reply(l, e);
                 return;
         case CLIENT_STARTED:
@@ -93,7 +93,7 @@ void hands_event(struct loop *l, const struct client_event *e)
         case CLIENT_EXITED:
         case CLIENT_CLOSED:
         case CLIENT_LOST:
-                take_process(l, e);
+                take_process(l, c, e);
                 return;
         case CLIENT_READY:
         case CLIENT_DOWN:
@@ -101,16 +101,27 @@ void hands_event(struct loop *l, const struct client_event *e)
         }
 }
 
-bool hands_open(struct loop *l)
+bool hands_open(struct loop *l, const char *id, struct buf *why)
 {
+        struct environment *v = environments_find(&l->places, id);
         uint64_t end = l->now_ms + OPEN_MS;
+        struct client *c = v ? environment_client(v) : NULL;
 
-        client_connect(&l->client, l->now_ms);
-        while (l->client.state != CLIENT_OPEN && l->client.state != CLIENT_DEAD &&
-               l->client.state != CLIENT_IDLE && l->now_ms < end)
+        if (!c) {
+                buf_fmt(why, "there is no environment `%s`", id ? id : "");
+                return false;
+        }
+        l->client = c;
+        client_connect(c, l->now_ms);
+        while (c->state != CLIENT_OPEN && c->state != CLIENT_DEAD && c->state != CLIENT_IDLE &&
+               l->now_ms < end)
                 if (!loop_wait(l, end))
-                        return false;
-        return l->client.state == CLIENT_OPEN;
+                        break;
+        if (c->state == CLIENT_OPEN || c->state == CLIENT_WAITING)
+                return true;
+        buf_fmt(why, "environment `%s` is unavailable: %s", v->id,
+                c->why[0] ? c->why : "it does not answer");
+        return false;
 }
 
 /* --- commands -------------------------------------------------------------------------------------- */
@@ -141,14 +152,15 @@ static void keep_words(struct hand *h, const struct client_command *cmd)
 struct hand *hands_start(struct loop *l, const struct client_command *cmd, const char *shown,
                          struct buf *why)
 {
-        struct hand *h = find(l, 0);
+        struct hand *h = find(l, NULL, 0);
         struct command_event e = { .command = shown, .output = "", .status = ITEM_RUNNING };
 
         if (!h) {
                 buf_str(why, "too many commands are running; end some first");
                 return NULL;
         }
-        *h = (struct hand){ .process = client_start(&l->client, cmd), .tty = cmd->tty };
+        *h = (struct hand){ .process = client_start(l->client, cmd), .client = l->client,
+                            .tty = cmd->tty };
         if (!h->process) {
                 buf_str(why, "the exec-server takes no more commands now");
                 return NULL;
@@ -164,17 +176,18 @@ struct hand *hands_start(struct loop *l, const struct client_command *cmd, const
 int hands_capture(struct loop *l, const char *const *argv, struct buf *out)
 {
         struct client_command cmd = { .argv = argv, .cwd = l->root, .inherit = true };
-        struct hand *h = find(l, 0);
+        struct hand *h = find(l, NULL, 0);
         int r;
 
         if (!h)
                 return -1;
-        *h = (struct hand){ .process = client_start(&l->client, &cmd), .capture = out };
+        *h = (struct hand){ .process = client_start(l->client, &cmd), .client = l->client,
+                            .capture = out };
         if (!h->process)
                 return -1;
         hands_wait(l, h, CALL_MS);
         r = h->exited && h->closed ? h->exit_code : -1;
-        if (!h->closed && !client_terminate(&l->client, h->process))
+        if (!h->closed && !client_terminate(l->client, h->process))
                 r = -1;
         hands_drop(l, h);
         return r;
@@ -236,7 +249,7 @@ void hands_end(struct loop *l)
 
         for (size_t i = 0; i < HANDS; i++)
                 if (l->hands[i].process && !l->hands[i].closed &&
-                    client_terminate(&l->client, l->hands[i].process) == 0)
+                    client_terminate(l->hands[i].client, l->hands[i].process) == 0)
                         left = false;
         while (left && l->now_ms < end) {
                 left = false;
@@ -261,7 +274,7 @@ int hands_reply(struct loop *l, uint64_t request, struct buf *bytes)
 
         if (!request)
                 return CLIENT_E_REFUSED;
-        l->reply = (struct reply){ .request = request };
+        l->reply = (struct reply){ .request = request, .client = l->client };
         while (!l->reply.done && l->now_ms < end)
                 if (!loop_wait(l, end))
                         break;
@@ -301,7 +314,7 @@ static int resolve_path(void *ctx, const char *path, struct buf *real)
         buf_str(&params, "{");
         put_path(&params, "path", path);
         buf_str(&params, "}");
-        r = file_errno(hands_reply(l, client_call(&l->client, "fs/canonicalize", buf_at(&params),
+        r = file_errno(hands_reply(l, client_call(l->client, "fs/canonicalize", buf_at(&params),
                                                   params.len, true),
                                    &uri));
         if (!r && uri_parse(plain, buf_at(&uri), uri.len) != URI_OK)
@@ -317,7 +330,7 @@ static int read_path(void *ctx, const char *path, struct buf *out)
 {
         struct loop *l = ctx;
         size_t before = out->len;
-        int r = file_errno(hands_reply(l, client_read_file(&l->client, path), out));
+        int r = file_errno(hands_reply(l, client_read_file(l->client, path), out));
 
         return !r && out->len - before > PATCH_FILE_MAX ? -EFBIG : r;
 }
@@ -333,7 +346,7 @@ static int copy_path(struct loop *l, const char *from, const char *to)
         buf_str(&params, ",");
         put_path(&params, "destinationPath", to);
         buf_str(&params, ",\"recursive\":false}");
-        code = hands_reply(l, client_call(&l->client, "fs/copy", buf_at(&params), params.len, true),
+        code = hands_reply(l, client_call(l->client, "fs/copy", buf_at(&params), params.len, true),
                            NULL);
         buf_free(&params);
         return code;
@@ -345,7 +358,7 @@ static int write_once(struct loop *l, const char *path, const char *bytes, size_
         int code = like ? copy_path(l, like, path) : 0;
 
         return code ? code
-                    : hands_reply(l, client_write_file(&l->client, path, bytes, len), NULL);
+                    : hands_reply(l, client_write_file(l->client, path, bytes, len), NULL);
 }
 
 static int write_path(void *ctx, const char *path, const char *bytes, size_t len,
@@ -361,7 +374,7 @@ static int write_path(void *ctx, const char *path, const char *bytes, size_t len
                 return file_errno(code);
         memcpy(dir, path, n);
         dir[n] = '\0';
-        code = hands_reply(l, client_create_directory(&l->client, dir, true), NULL);
+        code = hands_reply(l, client_create_directory(l->client, dir, true), NULL);
         if (!code)
                 code = write_once(l, path, bytes, len, like);
         return file_errno(code);
@@ -371,7 +384,7 @@ static int remove_path(void *ctx, const char *path)
 {
         struct loop *l = ctx;
 
-        return file_errno(hands_reply(l, client_remove(&l->client, path, false, false), NULL));
+        return file_errno(hands_reply(l, client_remove(l->client, path, false, false), NULL));
 }
 
 const struct patch_files hands_files = { .resolve = resolve_path, .read = read_path,

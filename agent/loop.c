@@ -30,6 +30,7 @@
 #include <filter.h> /* generated: loop_filter */
 
 #define SCHEMA_MAX (1U << 20)
+#define ENVIRONMENTS_FILE (256U << 10)
 #define WAIT_MAX_MS 60000
 
 static struct loop the_loop;
@@ -55,20 +56,53 @@ static int patience(const struct loop *l, uint64_t until_ms)
                 ms = l->model.due_ms > l->now_ms ? l->model.due_ms - l->now_ms : 0;
         if (ms > WAIT_MAX_MS)
                 ms = WAIT_MAX_MS;
-        return l->has_hands ? client_wait_ms(&l->client, l->now_ms, (int)ms) : (int)ms;
+        for (size_t i = 0; i < l->places.count; i++)
+                if (l->places.all[i].client)
+                        ms = (uint64_t)client_wait_ms(l->places.all[i].client, l->now_ms, (int)ms);
+        return (int)ms;
+}
+
+/* What was asked for since the last time goes out first; then what is to be watched. */
+static unsigned watch_places(struct loop *l, struct pollfd *p, unsigned counts[])
+{
+        unsigned n = 0;
+
+        for (size_t i = 0; i < l->places.count; i++) {
+                struct client *c = l->places.all[i].client;
+
+                counts[i] = 0;
+                if (!c)
+                        continue;
+                client_step(c, NULL, 0, l->now_ms);
+                counts[i] = client_poll(c, p + n);
+                n += counts[i];
+        }
+        return n;
+}
+
+static void step_places(struct loop *l, const struct pollfd *p, const unsigned counts[])
+{
+        struct client_event e;
+
+        for (size_t i = 0; i < l->places.count; i++) {
+                struct client *c = l->places.all[i].client;
+
+                if (!c)
+                        continue;
+                client_step(c, p, counts[i], l->now_ms);
+                p += counts[i];
+                while (client_next(c, &e))
+                        hands_event(l, c, &e);
+        }
 }
 
 bool loop_wait(struct loop *l, uint64_t until_ms)
 {
-        struct pollfd p[3 + CLIENT_POLL] = { { .fd = l->signals, .events = POLLIN },
+        unsigned counts[ENVIRONMENTS_MAX] = { 0 };
+        struct pollfd p[3 + CLIENT_POLL * ENVIRONMENTS_MAX] = { { .fd = l->signals, .events = POLLIN },
                                              { .fd = -1 }, { .fd = -1 } };
-        struct client_event e;
-        unsigned n = 0;
+        unsigned n = watch_places(l, p + 3, counts);
 
-        if (l->has_hands) { /* what was asked for since the last time goes out first */
-                client_step(&l->client, NULL, 0, l->now_ms);
-                n = client_poll(&l->client, p + 3);
-        }
         if (l->model.state != MODEL_IDLE)
                 p[1] = (struct pollfd){ .fd = l->model.fd, .events = model_events(&l->model) };
         if (l->judge.model.state != MODEL_IDLE)
@@ -83,11 +117,7 @@ bool loop_wait(struct loop *l, uint64_t until_ms)
         if (l->model.state != MODEL_IDLE)
                 model_step(&l->model, p[1].revents, l->now_ms);
         judge_step(l, p[2].revents);
-        if (l->has_hands) {
-                client_step(&l->client, p + 3, n, l->now_ms);
-                while (client_next(&l->client, &e))
-                        hands_event(l, &e);
-        }
+        step_places(l, p + 3, counts);
         return !l->stop;
 }
 
@@ -171,12 +201,35 @@ static int open_signals(void)
 
 /* --- the seal ------------------------------------------------------------------------------------------------ */
 
-static void seal(void)
+enum reach {
+        REACH_NONE,     /* the channel and our own exec-server */
+        REACH_SOCKETS,  /* exec-servers elsewhere: sockets, and files to read for their names */
+        REACH_PROGRAMS, /* programs that lead to some: whatever those need */
+};
+
+static enum reach reach_of(const struct environments *e)
+{
+        enum reach reach = REACH_NONE;
+
+        for (size_t i = 0; i < e->count; i++) {
+                if (e->all[i].local)
+                        continue;
+                if (e->all[i].target.transport == CLIENT_COMMAND)
+                        return REACH_PROGRAMS;
+                reach = REACH_SOCKETS;
+        }
+        return reach;
+}
+
+static void seal(const struct loop *l)
 {
         struct confine c = { .no_new_privs = true };
         /* The kernel reads it and never writes; its type does not say so. */
-        struct sock_fprog filter = { COUNT(loop_filter),
-                                     (struct sock_filter *)(uintptr_t)loop_filter };
+        struct sock_fprog filters[] = {
+                { COUNT(loop_filter), (struct sock_filter *)(uintptr_t)loop_filter },
+                { COUNT(loop_remote_filter), (struct sock_filter *)(uintptr_t)loop_remote_filter },
+        };
+        enum reach reach = reach_of(&l->places);
         const char *stage;
         int r;
 
@@ -184,7 +237,8 @@ static void seal(void)
         r = confine_apply(&c, &stage);
         if (r < 0)
                 die_errno(STATUS_LOCK, -r, "%s", stage);
-        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filter) < 0)
+        if (reach != REACH_PROGRAMS &&
+            syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filters[reach]) < 0)
                 die_errno(STATUS_LOCK, errno, "seccomp filter");
 }
 
@@ -237,6 +291,26 @@ struct opened {
         struct buf resumed;
 };
 
+/* Where commands run: a list in a file, or CODEX_EXEC_SERVER_URL, or here. */
+static enum agent_status read_environments(struct loop *l)
+{
+        static char json[ENVIRONMENTS_FILE];
+        const char *path = l->o->environments;
+        char error[ENVIRONMENTS_ERROR] = "";
+        ssize_t n = path ? read_file(AT_FDCWD, path, json, sizeof(json)) : 0;
+        int r;
+
+        if (n < 0) {
+                log_errno(LOG_ERROR, (int)-n, "--environments %s", path);
+                return AGENT_USAGE;
+        }
+        r = path ? environments_parse(&l->places, json, (size_t)n, getenv("HOME"), error)
+                 : environments_from_url(&l->places, getenv("CODEX_EXEC_SERVER_URL"), error);
+        if (r < 0)
+                log_line(LOG_ERROR, "%s: %s", path ? path : "CODEX_EXEC_SERVER_URL", error);
+        return r < 0 ? AGENT_USAGE : AGENT_DONE;
+}
+
 /* What can be wrong with the command line, before anything is started. */
 static enum agent_status open_all(struct loop *l, struct opened *w)
 {
@@ -269,13 +343,34 @@ static enum agent_status open_all(struct loop *l, struct opened *w)
         }
         l->root = w->places.root;
         l->cwd = w->places.cwd;
+        return read_environments(l);
+}
+
+/* Our own exec-server, if commands may run here; what is elsewhere waits for its first use. */
+static enum agent_status start_local(struct loop *l)
+{
+        struct environment *v = environments_find(&l->places, "local");
+        int fd;
+
+        l->has_hands = l->places.count != 0;
+        if (v) {
+                fd = way_exec(l->o);
+                if (fd < 0) {
+                        log_errno(LOG_ERROR, -fd, "start airlock-exec");
+                        return AGENT_NO_EXEC;
+                }
+                v->target.transport = CLIENT_STDIO;
+                v->target.in_fd = v->target.out_fd = fd;
+                l->is_local = l->places.default_at >= 0 && &l->places.all[l->places.default_at] == v;
+        }
+        if (l->o->exec_fd >= 0)
+                close(l->o->exec_fd);
         return AGENT_DONE;
 }
 
 static enum agent_status start_all(struct loop *l, struct opened *w)
 {
-        struct client_target target = { .transport = CLIENT_STDIO };
-        int channel, fd;
+        int channel;
 
         l->signals = open_signals();
         channel = l->o->task ? fcntl(l->o->channel, F_DUPFD_CLOEXEC, 3) : way_proxy(l->o, &w->url);
@@ -290,34 +385,25 @@ static enum agent_status start_all(struct loop *l, struct opened *w)
         model_open(&l->model, &w->url, channel);
         model_open(&l->judge.model, &w->url, channel);
         l->judge.on = !l->o->no_assess;
-        fd = way_exec(l->o);
-        if (fd < 0) {
-                log_errno(LOG_ERROR, -fd, "start airlock-exec");
-                return AGENT_NO_EXEC;
-        }
-        if (l->o->exec_fd >= 0)
-                close(l->o->exec_fd);
-        target.in_fd = target.out_fd = fd;
-        client_open(&l->client, &target);
-        l->has_hands = true;
-        return AGENT_DONE;
+        return start_local(l);
 }
 
 static enum agent_status run(struct loop *l)
 {
         struct opened w = { .save = -1 };
+        struct buf why = { 0 };
         enum agent_status status = open_all(l, &w);
 
         if (!status)
                 status = start_all(l, &w);
         if (status)
                 return status;
-        seal();
+        seal(l);
         l->start_ms = l->now_ms = now_ms();
         if (l->o->timeout_s)
                 l->end_ms = l->start_ms + UINT64_C(1000) * l->o->timeout_s;
-        if (!hands_open(l) && !l->stop) {
-                log_line(LOG_ERROR, "the exec-server does not answer: %s", l->client.why);
+        if (l->is_local && !hands_open(l, NULL, &why) && !l->stop) {
+                log_line(LOG_ERROR, "%.*s", (int)why.len, buf_at(&why));
                 return AGENT_NO_EXEC;
         }
         brief(l, &w.resumed);
@@ -327,7 +413,7 @@ static enum agent_status run(struct loop *l)
         journal_totals(l);
         save_answer(l, w.last_message);
         save(l, w.save);
-        client_close(&l->client);
+        environments_close(&l->places);
         model_close(&l->model);
         return status;
 }

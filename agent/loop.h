@@ -29,6 +29,7 @@
 #define AGENT_LOOP_H
 
 #include "agent/client.h"
+#include "agent/environments.h"
 #include "agent/events.h"
 #include "agent/judge.h"
 #include "agent/loop_options.h"
@@ -57,6 +58,7 @@ enum agent_status {
 /* A command that was started. */
 struct hand {
         uint32_t process; /* the client's number; 0: a free slot */
+        struct client *client;
         bool tty, started, exited, closed, told; /* told: its last event is out */
         char *failed;     /* it did not start, or was lost: why */
         int exit_code;
@@ -75,6 +77,7 @@ struct hand {
 /* A request to the exec-server that is waited for. */
 struct reply {
         uint64_t request; /* 0: none */
+        struct client *client;
         bool done;
         int code;
         struct buf bytes; /* the decoded file, the path, or the error's text */
@@ -85,8 +88,10 @@ struct loop {
         struct events events;
         struct model model;
         struct judge judge;
-        struct client client;
-        bool has_hands;
+        struct environments places; /* in which commands run; what is used is connected then */
+        struct client *client;      /* of the place that the call under way is for */
+        bool has_hands;             /* there is one at least */
+        bool is_local;              /* the default one is our own exec-server */
         struct hand hands[HANDS];
         struct reply reply;
         int signals;      /* signalfd */
@@ -148,8 +153,12 @@ void tools_close(struct loop *l);
 void guidance_add(struct loop *l);
 
 /* --- hands.c */
-bool hands_open(struct loop *l);
-void hands_event(struct loop *l, const struct client_event *e);
+/*
+ * Makes the place of that id (NULL: the default one) the one that the next calls are for, and
+ * connects it the first time. False: @why.
+ */
+bool hands_open(struct loop *l, const char *id, struct buf *why);
+void hands_event(struct loop *l, struct client *c, const struct client_event *e);
 /* Starts it; NULL: @why. */
 struct hand *hands_start(struct loop *l, const struct client_command *cmd, const char *shown,
                          struct buf *why);

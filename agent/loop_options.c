@@ -37,6 +37,8 @@ static const char usage[] =
         "  --json                 events as JSON lines on stdout, as codex exec has them\n"
         "  -o, --output-last-message FILE\n"
         "                         the answer goes there as well\n"
+        "  --environments FILE    where commands run: JSON, the meaning of Codex's\n"
+        "                         environments.toml; else $CODEX_EXEC_SERVER_URL: ws://..., none\n"
         "  --output-schema FILE   the answer has to be JSON that fits this schema\n"
         "  --save FILE            keep the conversation there\n"
         "  --resume FILE          go on with the conversation that was kept\n"
@@ -87,6 +89,7 @@ static const char **text_of(struct loop_options *o, const char *option)
                 { "-C", &o->cd },                   { "--output-schema", &o->schema },
                 { "-o", &o->last_message },         { "--output-last-message", &o->last_message },
                 { "--save", &o->save },             { "--resume", &o->resume },
+                { "--environments", &o->environments },
         };
 
         for (size_t i = 0; i < COUNT(all); i++)

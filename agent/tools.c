@@ -37,11 +37,19 @@ static void put_argv(struct buf *b, const char *const *argv)
         buf_put(b, "", 1);
 }
 
-/* Absolute: below the repository when it was relative. */
+/* Is the call for our own exec-server? Elsewhere the place has a directory of its own. */
+static bool here(const struct loop *l)
+{
+        const struct environment *v = &l->places.all[0];
+
+        return l->places.count && v->local && v->client == l->client;
+}
+
+/* Absolute: below the place's directory when it was relative. */
 static void put_dir(struct buf *b, const struct loop *l, const char *dir)
 {
         if (!dir || *dir != '/') {
-                buf_str(b, l->cwd);
+                buf_str(b, here(l) ? l->cwd : l->client->info.cwd);
                 if (dir && *dir)
                         buf_str(b, "/");
         }
@@ -73,7 +81,7 @@ static struct hand *start(struct loop *l, const char *const *argv, const char *w
         struct buf shown = { 0 }, dir = { 0 }, texts = { 0 };
         const char *env[ENV_MAX + 1];
         struct client_command cmd = { .argv = argv, .env = env, .inherit = true, .tty = tty,
-                                      .sandbox = l->sandbox.len ? buf_at(&l->sandbox) : NULL };
+                                      .sandbox = l->sandbox.len && here(l) ? buf_at(&l->sandbox) : NULL };
         struct hand *h;
 
         put_argv(&shown, argv);
@@ -104,7 +112,7 @@ static void keep(struct loop *l, struct hand *h)
                 struct hand *old = evicted;
 
                 old->shell = NULL; /* its slot is h's now */
-                if (!client_terminate(&l->client, old->process))
+                if (!client_terminate(old->client, old->process))
                         return;
         }
 }
@@ -153,7 +161,7 @@ static void run_patch(struct loop *l, const char *patch, size_t len, const char 
         struct patch_files files = hands_files;
         struct patch_result r;
         struct buf cwd = { 0 }, name = { 0 };
-        struct patch_place place = { .root = l->root };
+        struct patch_place place = { .root = here(l) ? l->root : l->client->info.cwd };
 
         if (l->o->sandbox == LOOP_READ_ONLY) {
                 buf_str(out, "patch rejected: the sandbox is read-only");
@@ -175,7 +183,7 @@ static void run_patch(struct loop *l, const char *patch, size_t len, const char 
 static void exec_command(struct loop *l, const struct tool_call *c, struct buf *out)
 {
         const char *shell = c->shell ? c->shell
-                            : l->client.info.shell[0] ? l->client.info.shell : "/bin/sh";
+                            : l->client->info.shell[0] ? l->client->info.shell : "/bin/sh";
         const char *argv[] = { shell, c->login ? "-lc" : "-c", c->cmd, NULL };
         uint64_t began = l->now_ms;
         struct patch_call patch;
@@ -209,10 +217,11 @@ static void write_stdin(struct loop *l, const struct tool_call *c, struct buf *o
                 put_unknown_shell(out, c->session);
                 return;
         }
+        l->client = h->client;
         if (c->chars_len && !hand_over(h)) {
                 request = interrupt && !h->tty
-                                  ? client_interrupt(&l->client, h->process)
-                                  : client_write(&l->client, h->process, c->chars, c->chars_len);
+                                  ? client_interrupt(l->client, h->process)
+                                  : client_write(l->client, h->process, c->chars, c->chars_len);
                 if (hands_reply(l, request, NULL) == CLIENT_E_STDIN) {
                         buf_str(out, "write_stdin failed: stdin is closed for this session; rerun "
                                      "exec_command with tty=true to keep stdin open");
@@ -253,7 +262,7 @@ static void run_shell(struct loop *l, const struct tool_call *c, struct buf *out
         hands_wait(l, h, c->timeout_ms);
         if (!hand_over(h) && !l->stop) {
                 a.timeout_ms = c->timeout_ms;
-                if (client_terminate(&l->client, h->process))
+                if (client_terminate(l->client, h->process))
                         hands_wait(l, h, 2000);
         }
         if (h->failed && !h->exited) {
@@ -310,7 +319,7 @@ static bool view_image(struct loop *l, const struct tool_call *c, struct buf *pa
         int code;
 
         put_dir(&path, l, c->path);
-        code = hands_reply(l, client_read_file(&l->client, buf_at(&path)), &bytes);
+        code = hands_reply(l, client_read_file(l->client, buf_at(&path)), &bytes);
         if (!code && bytes.len <= IMAGE_MAX)
                 type = image_type(buf_at(&bytes), bytes.len);
         if (code)
@@ -341,6 +350,11 @@ static void run(struct loop *l, enum tool tool, const struct item_call *call, st
         if (!tool_call_parse(&c, &l->toolset, tool, call->custom, buf_at(&call->args),
                              call->args.len, out))
                 return;
+        if (tool != TOOL_UPDATE_PLAN && tool != TOOL_WRITE_STDIN &&
+            !hands_open(l, c.environment, out)) {
+                tool_call_free(&c);
+                return;
+        }
         switch (tool) {
         case TOOL_EXEC_COMMAND:
                 exec_command(l, &c, out);

@@ -140,7 +140,8 @@ unsigned env_add_lines(struct env *e, const char *text, size_t len)
 bool env_is_reserved(const char *name)
 {
         static const char *const whole[] = { "PATH", "HOME", "IFS", "ENV", "BASH_ENV",
-                                             "SHELLOPTS", "BASHOPTS", "PS4" };
+                                             "SHELLOPTS", "BASHOPTS", "PS4",
+                                             "CODEX_EXEC_SERVER_URL" };
         static const char *const begin[] = { "AIRLOCK_", "LD_", "GIT_" };
 
         for (size_t i = 0; i < COUNT(begin); i++) {

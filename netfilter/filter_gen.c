@@ -492,6 +492,29 @@ static void build_loop(void)
         act1(SCMP_ACT_ALLOW, "socketpair", SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
 }
 
+/*
+ * The same with exec-servers elsewhere: stream sockets, and files to read, which names are
+ * looked up in.
+ */
+static void build_loop_remote(void)
+{
+        static const char *const more[] = { "connect", "bind", "setsockopt", "getsockopt",
+                                            "getsockname", "getpeername", "stat", "fstat",
+                                            "newfstatat", "epoll_create1" };
+        static const int families[] = { AF_UNIX, AF_INET, AF_INET6 };
+
+        build_loop();
+        for (size_t i = 0; i < sizeof(more) / sizeof(*more); i++)
+                allow(more[i]);
+        for (size_t i = 0; i < sizeof(families) / sizeof(*families); i++)
+                act1(SCMP_ACT_ALLOW, "socket", SCMP_A0_32(SCMP_CMP_EQ, (uint32_t)families[i]));
+        act1(SCMP_ACT_ALLOW, "openat",
+             SCMP_A2_32(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+        if (seccomp_arch_exist(ctx, SCMP_ARCH_X86_64) == 0)
+                act1(SCMP_ACT_ALLOW, "open",
+                     SCMP_A1_32(SCMP_CMP_MASKED_EQ, O_ACCMODE | O_CREAT | O_TRUNC, O_RDONLY));
+}
+
 static void print(const char *name)
 {
         struct sock_filter op;
@@ -539,6 +562,7 @@ int main(int argc, char **argv)
         generate(arch, "agent_filter", SCMP_ACT_ALLOW, build_agent);
         generate(arch, "proxy_filter", SCMP_ACT_ERRNO(EPERM), build_proxy);
         generate(arch, "loop_filter", SCMP_ACT_ERRNO(EPERM), build_loop);
+        generate(arch, "loop_remote_filter", SCMP_ACT_ERRNO(EPERM), build_loop_remote);
         generate(arch, "notify_refuse_filter", SCMP_ACT_ALLOW, build_notify_refuse);
         generate(arch, "notify_filter", SCMP_ACT_ALLOW, build_notify);
         generate(arch, "notify_hold_filter", SCMP_ACT_ALLOW, build_notify_hold);

@@ -450,6 +450,61 @@ def the_classic_shell_tool_has_its_own_answer():
     assert "124" in m.requests[2].outputs()["c2"]
 
 
+# --- environments ----------------------------------------------------------------------------
+
+def exec_server(where):
+    """The address of an exec-server elsewhere."""
+    p = start([AIRLOCK, "exec-server", "--listen", "ws://127.0.0.1:0"], cwd=where, env=ENV)
+    return p.stdout.readline().decode().strip()
+
+
+@case
+def without_an_environment_there_are_no_hands():
+    with Model([call("exec_command", "c1", cmd="id"), say("ok")]) as m:
+        run = agent(m, env={"CODEX_EXEC_SERVER_URL": "none"}).expect(0)
+    assert [t["name"] for t in m.requests[0].body["tools"]] == ["update_plan"]
+    assert m.requests[1].outputs()["c1"] == "unsupported call: exec_command"
+    assert "<cwd>" not in m.requests[0].raw.decode() and not run.items("command_execution")
+
+
+@case
+def commands_run_on_a_server_elsewhere():
+    where = repo({"there.txt": "far\n"})
+    text = "*** Begin Patch\n*** Update File: there.txt\n-far\n+near\n*** End Patch\n"
+    with Model([call("exec_command", "c1", cmd="cat there.txt; pwd"),
+                call("apply_patch", "c2", input=text), say("ok")]) as m:
+        agent(m, env={"CODEX_EXEC_SERVER_URL": exec_server(where)}).expect(0)
+    assert m.requests[1].outputs()["c1"].endswith("far\n%s\n" % where), m.requests[1].outputs()
+    with open(where + "/there.txt") as f:
+        assert f.read() == "near\n"
+    with Model([call("exec_command", "c1", cmd="id"), say("ok")]) as m:  # lazily, and no end
+        agent(m, env={"CODEX_EXEC_SERVER_URL": "ws://127.0.0.1:1"}).expect(0)
+    assert "environment `remote` is unavailable" in m.requests[1].outputs()["c1"]
+    with Model([say("ok")]) as m:
+        agent(m, env={"CODEX_EXEC_SERVER_URL": "ws://127.0.0.1:1"}).expect(0)
+
+
+@case
+def the_model_chooses_among_several_places():
+    far, listing = repo({"a.txt": "far\n"}), _home + "/places.json"
+    put(listing, json.dumps({"default": "local", "environments": [
+        {"id": "far", "url": exec_server(far)},
+        {"id": "piped", "program": AIRLOCK, "args": ["exec-server", "--listen", "stdio"], "cwd": far},
+        {"id": "gone", "url": "ws://127.0.0.1:1"}]}))
+    def where(n, **more):
+        return function("exec_command", "c%d" % n, cmd="cat a.txt", **more)
+    with Model([items(where(1), where(2, environment_id="far"), where(3, environment_id="piped"),
+                      where(4, environment_id="gone"), where(5, environment_id="nowhere")), say("ok")]) as m:
+        agent(m, "--environments", listing).expect(0)
+    out = m.requests[1].outputs()
+    assert out["c1"].endswith("\none\n") and out["c2"].endswith("\nfar\n") and out["c3"].endswith("\nfar\n"), out
+    assert "unavailable" in out["c4"] and "nowhere" in out["c5"], out
+    schema = m.requests[0].body["tools"][0]["parameters"]["properties"]["environment_id"]
+    assert schema["enum"] == ["local", "far", "piped", "gone"], schema
+    for n in ("far", "piped", "gone"):
+        assert '<environment id=\\"%s\\"/>' % n in m.requests[0].raw.decode()
+
+
 # --- what comes out --------------------------------------------------------------------------
 
 @case
@@ -523,6 +578,7 @@ def a_wrong_command_line_is_said_in_one_line():
     assert "http[s]://" in bad("--base-url", "http://u:p@a/v1", "-m", "x", "p")
     assert "--timeout" in bad(*base, "--timeout", "soon", "p")
     assert "schema" in bad(*base, "--output-schema", "/dev/null", "p")
+    assert "--environments" in bad(*base, "--environments", "/none", "p")
     assert "--resume" in bad(*base, "--resume", "/etc/passwd", "p")
     assert "git repository" in bad(*base, "p", code=1, where=_home)
     p = subprocess.run([AIRLOCK, "agent", "--help"], capture_output=True, timeout=10)
