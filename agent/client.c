@@ -508,6 +508,8 @@ static void read_info(struct client *c, const struct value *info)
         copy_text(c, &v, i->version, sizeof(i->version));
         v = value_get(&able, "processCloseStdin");
         i->close_stdin = value_true(&v);
+        v = value_get(&able, "processResize");
+        i->resize = value_true(&v);
         v = value_get(info, "cwd");
         copy_uri(&v, i->cwd);
         v = value_get(info, "userHomeDir");

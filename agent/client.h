@@ -122,7 +122,8 @@ struct client_info {
         char shell_name[32];     /* "bash" */
         char cwd[CLIENT_PATH], home[CLIENT_PATH], tmp[CLIENT_PATH];
         char version[64];
-        bool close_stdin; /* client_close_stdin works there */
+        bool close_stdin; /* client_close_stdin works there: airlock's server */
+        bool resize;      /* and client_resize */
 };
 
 struct client_request;
@@ -268,6 +269,9 @@ MUST_USE uint32_t client_start(struct client *c, const struct client_command *cm
 MUST_USE uint64_t client_write(struct client *c, uint32_t process, const void *bytes, size_t len);
 /* The end of its input; only where c->info.close_stdin says so. */
 MUST_USE uint64_t client_close_stdin(struct client *c, uint32_t process);
+/* The size of its terminal; only where c->info.resize says so. */
+MUST_USE uint64_t client_resize(struct client *c, uint32_t process, unsigned rows,
+                                unsigned columns);
 MUST_USE uint64_t client_interrupt(struct client *c, uint32_t process); /* SIGINT to its group */
 MUST_USE uint64_t client_terminate(struct client *c, uint32_t process); /* SIGKILL */
 /* process/read: for who wants output again; waits @wait_ms for news. */

@@ -41,6 +41,8 @@ static const struct {
         { "process/start", FAMILY_EXEC },
         { "process/read", FAMILY_EXEC },
         { "process/write", FAMILY_EXEC },
+        { "process/closeStdin", FAMILY_EXEC },
+        { "process/resize", FAMILY_EXEC },
         { "process/signal", FAMILY_EXEC },
         { "process/terminate", FAMILY_EXEC },
         { "fs/readFile", FAMILY_FILES },
