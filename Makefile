@@ -141,7 +141,7 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
-FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) $(TOOLS) base/ev.c \
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) $(TOOLS) $(CLIENT) base/ev.c \
         init/spec_image.c init/env.c init/policy_text.c init/trust.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         base/ruleset.c netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
