@@ -73,9 +73,8 @@ static enum client_url tcp_url(struct client_target *t, const char *at)
         if (!t->host[0] || !is_plain(t->host, "@\"\\<>%") || !is_plain(end, "#"))
                 return CLIENT_URL_HOST;
         t->port = (uint16_t)port;
-        if (*end != '/')
-                strcpy(t->path, "/");
-        strcat(t->path, end);
+        t->path[0] = '/';
+        memcpy(t->path + (*end != '/'), end, strlen(end));
         return CLIENT_URL_OK;
 }
 
@@ -91,7 +90,7 @@ enum client_url client_url(struct client_target *t, const char *url)
         if (strlen(url + 5) >= sizeof(t->path))
                 return CLIENT_URL_LONG;
         t->transport = CLIENT_UNIX;
-        strcpy(t->path, url + 5);
+        memcpy(t->path, url + 5, strlen(url + 5));
         return CLIENT_URL_OK;
 }
 
@@ -491,7 +490,7 @@ static void copy_uri(const struct value *v, char *out)
         out[0] = '\0';
         params_uri(&p, v, path);
         if (!p.bad && strlen(path) < CLIENT_PATH)
-                strcpy(out, path);
+                memcpy(out, path, strlen(path) + 1);
 }
 
 static void read_info(struct client *c, const struct value *info)
@@ -530,7 +529,7 @@ static void hello_answered(struct client *c, const struct value *result)
                 client_refused(c, CLIENT_E_REFUSED, "the server gave no session");
                 return;
         }
-        strcpy(c->session, session);
+        memcpy(c->session, session, sizeof(session));
         c->resumed = resumed;
         if (info.type == VALUE_OBJECT) {
                 read_info(c, &info);

@@ -145,42 +145,42 @@ struct client {
         struct client_target target;
         enum client_state state;
         int in_fd, out_fd;
+        uint32_t pause_ms;
         uint64_t now_ms;
         uint64_t due_ms;  /* CONNECTING, UPGRADE, HELLO: gives up. WAITING: the next try.
                              OPEN: a sign of life is asked for, then missed */
         uint64_t end_ms;  /* WAITING: no try after this; 0: none is due */
-        uint32_t pause_ms;
         uint64_t open_ms; /* when it was last opened */
         bool hungry;      /* no whole message is in the buffers */
         bool mute;        /* sending failed: only what came before is read */
         bool pinged, resumed, ready;
+        bool message_taken; /* the last event stood in @message */
+        bool down;        /* CLIENT_DOWN is to be told */
+        int down_code;
         char session[128];
         struct client_info info;
         struct buf in, message, out, shown;
         char *text;       /* the message that the last event stood in */
         size_t taken;     /* bytes of @in that it takes */
-        bool message_taken; /* or it was in @message */
         size_t scanned;
         struct ws ws;
-        char accept[29];
-        uint8_t mask[4];
         size_t frame_left, frame_at; /* of the frame that is being written */
-        uint8_t pong[WS_CONTROL_MAX];
         int pong_len;     /* -1: none is owed */
-        struct sockaddr_in6 peers[CLIENT_PEERS]; /* v4 or v6, as the name was resolved */
+        uint8_t mask[4];
+        uint8_t pong[WS_CONTROL_MAX];
+        char accept[29];
         unsigned peer_count, peer_at;
+        struct sockaddr_in6 peers[CLIENT_PEERS]; /* v4 or v6, as the name was resolved */
         pid_t child, dying;
         uint64_t kill_ms; /* when the dying get SIGKILL */
         uint64_t last_id;
-        uint32_t last_process;
         struct client_request *first, *last;
+        size_t queued; /* bytes of their texts */
+        uint32_t last_process;
         unsigned requests;
         unsigned failures; /* requests and processes that have it to tell */
         unsigned held_count;
-        size_t queued; /* bytes of their texts */
         struct client_process processes[CLIENT_PROCESSES];
-        bool down;        /* CLIENT_DOWN is to be told */
-        int down_code;
         char why[CLIENT_TEXT];       /* of the connection's end */
         char text_copy[CLIENT_TEXT]; /* of the last event */
 };

@@ -451,7 +451,7 @@ int environments_from_url(struct environments *e, const char *value,
                 return -EINVAL;
         }
         v->target.patience_ms = CLIENT_PATIENCE_MS;
-        strcpy(v->id, "remote");
+        memcpy(v->id, "remote", sizeof("remote"));
         e->count = 1;
         e->default_at = 0;
         return 0;
