@@ -208,8 +208,6 @@ static int take_url(const struct reader *r, struct environment *v, const struct 
         return 0;
 }
 
-extern char **environ;
-
 /* Ours and what is said, the latter winning. */
 static int take_env(const struct reader *r, struct environment *v, const struct value *said)
 {

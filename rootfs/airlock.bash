@@ -8,7 +8,7 @@ _airlock()
 
         if ((COMP_CWORD == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W \
-                        'run init check doctor sandbox proxy secret cache exec-server exec-client --help --version' -- "$current")
+                        'run init check doctor sandbox proxy secret cache exec-server exec-client report --help --version' -- "$current")
                 return
         fi
         case $previous in
@@ -57,6 +57,7 @@ _airlock()
                 return
         fi
         case $command in
+        report) options='-o -h --help' ;;
         run) options='--box --out -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
         sandbox)

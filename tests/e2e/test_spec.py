@@ -201,7 +201,7 @@ def run_refuses_the_same_before_anything_starts():
 def what_this_build_lacks_is_named():
     path = CORPUS + "good/everything.json"
     last = run("check", path).stdout.decode().splitlines()[-1]
-    for key in ("cache.dir", "model", "output.pull_request"):
+    for key in ("setup.auto", "model", "output.pull_request"):
         assert key in last, last
     done = run("run", CORPUS + "good/only-a-version.json")
     assert done.returncode == 78
@@ -221,6 +221,18 @@ def the_plan_is_never_cut():
                  "demanded: closed\n", " " + "x" * 100000 + " a\\x0ab\n", "/airlock/out\n"):
         assert part in plan, part[:40]
     assert plan.endswith("report     /airlock/out\n"), plan[-80:]
+
+
+@case
+def the_plan_says_what_binds_setup():
+    for network, words in (({}, ["unlocked", "go straight out"]),
+                           ({"deny": ["a.example"]}, ["unlocked", "deny"]),
+                           ({"setup": "limited"}, []), ({"setup": "off"}, [])):
+        plan = run("check", "-", stdin=json.dumps({
+            "version": 1, "network": network, "agent": {"command": ["x"]}}).encode())
+        line = next(x for x in plan.stdout.decode().splitlines() if x.startswith("setup "))
+        assert all(w in line for w in words), line
+        assert words or "unlocked" not in line, line
 
 
 if __name__ == "__main__":
