@@ -93,7 +93,7 @@ static const char *value_of(const char *name, int argc, char **argv, int *at)
 {
         size_t n = strlen(name);
 
-        if (strncmp(argv[*at], name, n) != 0)
+        if (!argv[*at] || strncmp(argv[*at], name, n) != 0)
                 return NULL;
         if (argv[*at][n] == '=')
                 return argv[*at] + n + 1;
