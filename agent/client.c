@@ -223,7 +223,7 @@ static void sort_requests(struct client *c)
                         client_forget(c, r);
                         break;
                 case REQUEST_START:
-                        r->held = r->framed > 0;
+                        r->held = r->held || r->framed; /* asked about, if not answered */
                         break;
                 case REQUEST_CALL:
                 case REQUEST_WRITE:
@@ -546,7 +546,7 @@ static void hello_answered(struct client *c, const struct value *result)
                 struct client_request *r = client_request(c, REQUEST_INFO, "environment/info");
 
                 wire_put(c, initialized, sizeof(initialized) - 1);
-                buf_str(&r->text, "{}");
+                buf_str(&r->text, "null"); /* Codex's takes no object here */
                 client_queue(c, r);
         }
 }
@@ -568,6 +568,12 @@ static bool start_answered(struct client *c, struct client_event *e, uint32_t nu
 
         if (!p)
                 return false;
+        if (code == RPC_INVALID && p->resent) {
+                /* "already exists": the first one was only late. Or it says so once more. */
+                p->resent = false;
+                process_ask(c, p, p->next - 1);
+                return false;
+        }
         if (code) {
                 process_fail(c, p, code, text, strlen(text));
                 return false;

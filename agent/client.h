@@ -132,6 +132,7 @@ struct client_held;
 struct client_process {
         uint32_t number; /* 0: free */
         bool started, exited, failed;
+        bool resent;     /* its start was, because the server knew nothing of the first */
         int code;        /* failed: why */
         uint64_t next;   /* seq of the next event to tell */
         uint64_t writes; /* the last writeId */

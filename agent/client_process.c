@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define MISSED_PIECE (64U << 10) /* bytes of output in one answer about what was missed */
-#define TRIES_MAX 500 /* of asking about a process that is still starting */
+#define TRIES_MAX 20000 /* of asking about a process that is still starting */
 
 struct client_process *process_of(struct client *c, uint32_t number)
 {
@@ -206,7 +206,7 @@ bool process_next(struct client *c, struct client_event *e)
 /* --- after a resume ----------------------------------------------------------------------- */
 
 /* A piece at a time: a connection that keeps breaking still gets on. */
-static void ask_missed(struct client *c, const struct client_process *p, uint64_t after)
+void process_ask(struct client *c, const struct client_process *p, uint64_t after)
 {
         struct client_request *r = client_request(c, REQUEST_MISSED, "process/read");
 
@@ -232,7 +232,7 @@ void process_resume(struct client *c)
 
                 p->tries = 0;
                 if (p->number && !p->failed && (!r || r->held))
-                        ask_missed(c, p, p->next - 1);
+                        process_ask(c, p, p->next - 1);
         }
 }
 
@@ -302,7 +302,7 @@ static void merge(struct client *c, struct client_process *p, const struct value
                         hold(c, p, &h, bytes);
                 }
         if (told && !p->failed)
-                ask_missed(c, p, told);
+                process_ask(c, p, told);
         else if (!p->failed)
                 merge_end(c, p, result, next);
 }
@@ -315,15 +315,16 @@ bool process_missed(struct client *c, struct client_event *e, uint32_t number,
 
         if (!p || p->failed)
                 return false;
-        if (code && r && strstr(text, "starting")) {
+        if (code && !p->started && strstr(text, "starting")) {
                 if (p->tries++ < TRIES_MAX)
-                        ask_missed(c, p, p->next - 1);
+                        process_ask(c, p, p->next - 1);
                 else
                         process_fail(c, p, code, text, strlen(text));
                 return false;
         }
         if (code && r) {
                 r->held = false; /* it never came to a start: now it does */
+                p->resent = true;
                 return false;
         }
         if (code) {
@@ -331,9 +332,10 @@ bool process_missed(struct client *c, struct client_event *e, uint32_t number,
                 return false;
         }
         merge(c, p, result);
-        if (!r)
+        if (r)
+                client_forget(c, r);
+        if (p->started)
                 return false;
-        client_forget(c, r);
         p->started = true;
         *e = (struct client_event){ .kind = CLIENT_STARTED, .process = number, .text = "" };
         return true;
