@@ -16,6 +16,7 @@
 #   make bench          beside tini, dumb-init and catatonit, in one run, as ratios
 #   make bench-locks    the locks beside nft and iptables, in one run
 #   make bench-proxy    the proxy beside squid, tinyproxy and privoxy, with its aims
+#   make bench-exec     the exec-server beside codex exec-server, by a client in C
 #   make bench-cache    save and restore of a state beside tar
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
 #   make bearssl        build/bearssl/libbearssl.a from Debian's source package
@@ -151,10 +152,13 @@ SRC_probe_leak      := $(BASE) $(SECRET_PURE) $(LEAK) tests/probe/leak.c
 SRC_probe_netfilter := $(BASE) $(NETFILTER) tests/probe/netfilter.c
 SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world.c
 
+# What loads an exec-server, for make bench-exec: made of the agent's own client.
+SRC_bench_exec := $(BASE) base/http1.c $(CLIENT) tests/bench/exec_load.c
+
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) \
-        $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) base/ev.c base/ruleset.c \
+        $(EXEC_DECODERS) $(TOOLS) $(CLIENT) $(LOOP_DECODERS) base/ev.c base/ruleset.c \
         init/spec_image.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
@@ -251,7 +255,7 @@ build/generated/preset.inc: $(wildcard rootfs/presets/*.txt) Makefile
 
 objects = $(SRC_$(1):%.c=build/$(2)/%.o)
 entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
-BUILT := $(PROGRAMS) $(PROBES:%=probe_%)
+BUILT := $(PROGRAMS) $(PROBES:%=probe_%) bench_exec
 $(foreach p,$(BUILT),$(eval build/release/$(p): $(call objects,$(p),release) $(call bearssl,$(p))))
 # Whole or not at all: a test runner may kill a make.
 $(BUILT:%=build/release/%): base/link.ld
@@ -299,7 +303,8 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 # --- tests -----------------------------------------------------------------------------
 TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_%) \
         $(FUZZ:%=build/asan/fuzz_%)
-.PHONY: test tests-built check run run-agent matrix bench bench-locks bench-proxy bench-leak bench-cache
+.PHONY: test tests-built check run run-agent matrix bench bench-locks bench-proxy bench-leak \
+        bench-cache bench-exec
 tests-built: $(TESTED)
 test: deps deps-test
 	+$(AGAIN) tests-built
@@ -333,6 +338,9 @@ bench-leak: deps deps-bench
 bench-cache: deps deps-bench
 	+$(AGAIN) build/release/airlock-cache
 	python3 tests/bench/bench_cache.py
+bench-exec: deps deps-run
+	+$(AGAIN) build/release/airlock build/release/airlock-exec build/release/bench_exec
+	python3 tests/bench/bench_exec.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)
