@@ -18,6 +18,7 @@
 #   make bench-proxy    the proxy beside squid, tinyproxy and privoxy, with its aims
 #   make bench-exec     the exec-server beside codex exec-server, by a client in C
 #   make bench-cache    save and restore of a state beside tar
+#   make bench-agent    the agent loop beside codex exec, on the same script
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
 #   make bearssl        build/bearssl/libbearssl.a from Debian's source package
 #   make deps           install what a fresh Debian machine lacks (apt; asks for root);
@@ -305,7 +306,7 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_%) \
         $(FUZZ:%=build/asan/fuzz_%)
 .PHONY: test tests-built check run run-agent matrix bench bench-locks bench-proxy bench-leak \
-        bench-cache bench-exec
+        bench-cache bench-exec bench-agent
 tests-built: $(TESTED)
 test: deps deps-test
 	+$(AGAIN) tests-built
@@ -333,6 +334,9 @@ bench-locks: deps deps-bench
 bench-proxy: deps deps-bench-proxy
 	+$(AGAIN) build/release/airlock-proxy
 	/usr/bin/python3 tests/bench/bench_proxy.py
+bench-agent: deps deps-bench
+	+$(AGAIN) all
+	python3 tests/bench/bench_agent.py
 bench-leak: deps deps-bench
 	+$(AGAIN) build/release/probe_leak
 	python3 tests/bench/bench_leak.py

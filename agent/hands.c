@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPEN_MS 15000
+#define LOCAL_MS 30000 /* for our own exec-server, on a machine that is busy */
+#define OPEN_MS 5000 /* a server that comes up later is there for a later call */
 #define CALL_MS 120000
 #define LAST_WORDS_MS 200 /* for output behind the exit: what a daemon holds open never ends */
 #define END_MS 3000
@@ -104,7 +105,7 @@ void hands_event(struct loop *l, struct client *c, const struct client_event *e)
 bool hands_open(struct loop *l, const char *id, struct buf *why)
 {
         struct environment *v = environments_find(&l->places, id);
-        uint64_t end = l->now_ms + OPEN_MS;
+        uint64_t end = l->now_ms + (v && v->local ? LOCAL_MS : OPEN_MS);
         struct client *c = v ? environment_client(v) : NULL;
 
         if (!c) {
@@ -117,7 +118,8 @@ bool hands_open(struct loop *l, const char *id, struct buf *why)
                l->now_ms < end)
                 if (!loop_wait(l, end))
                         break;
-        if (c->state == CLIENT_OPEN || c->state == CLIENT_WAITING)
+        /* One that had a session goes on by itself. */
+        if (c->state == CLIENT_OPEN || (c->state == CLIENT_WAITING && c->session[0]))
                 return true;
         buf_fmt(why, "environment `%s` is unavailable: %s", v->id,
                 c->why[0] ? c->why : "it does not answer");

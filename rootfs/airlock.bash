@@ -40,7 +40,7 @@ _airlock()
         --wire) options='auto responses chat' ;;
         --color) options='auto always never' ;;
         --sandbox | -s) [[ $command != agent ]] || options='read-only workspace-write danger-full-access' ;;
-        --output-schema | --save | --resume | --ca-bundle | --output-last-message)
+        --output-schema | --environments | --save | --resume | --ca-bundle | --output-last-message)
                 mapfile -t COMPREPLY < <(compgen -f -- "$current")
                 compopt -o filenames 2>/dev/null
                 return
@@ -70,7 +70,7 @@ _airlock()
                 options='--base-url -m --model --wire --key-env --ca-bundle --upstream --effort'
                 options+=' --images --shell-tool -s --sandbox -C --cd --skip-git-repo-check'
                 options+=' --json -o --output-last-message --output-schema --save --resume'
-                options+=' --context-window --max-requests --max-tokens --timeout --retries'
+                options+=' --environments --context-window --max-requests --max-tokens --timeout --retries'
                 options+=' --color --no-assess -q --quiet -h --help -V --version'
                 ;;
         run) options='--box --out -q --quiet -h --help' ;;
