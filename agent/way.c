@@ -22,6 +22,7 @@
 #define ANSWER_MS 10000
 #define KEY_MAX 1025 /* bytes with the NUL: what the proxy can inject */
 #define SECRET "MODEL_KEY" /* what the rule calls it */
+#define UPSTREAM "UPSTREAM"  /* the same for a proxy's credentials */
 
 extern char **environ;
 
@@ -129,7 +130,68 @@ static int send_file(int control, struct msg *m, const char *text, size_t len)
         return fd < 0 ? fd : msg_ask(control, m, fd, ANSWER_MS);
 }
 
-static void put_policy(struct wr *w, const struct loop_options *o, const struct model_url *u,
+/* A proxy to go through, and the credentials for it. */
+struct upstream {
+        const char *url; /* http://HOST:PORT; NULL: none */
+        char text[512];
+        char user[256];  /* "NAME:PASSWORD"; "": none */
+};
+
+/* Does $no_proxy, a comma list of names and their subdomains, name the host? */
+static bool exempt(const char *list, const char *host)
+{
+        size_t len = strlen(host);
+
+        while (list && *list) {
+                const char *name = list + strspn(list, " ,.");
+                size_t n = strcspn(name, " ,");
+
+                if (n == 1 && *name == '*')
+                        return true;
+                if (n && n <= len && !strncasecmp(host + len - n, name, n) &&
+                    (n == len || host[len - n - 1] == '.'))
+                        return true;
+                list = name + n;
+        }
+        return false;
+}
+
+static const char *variable(const char *lower, const char *upper)
+{
+        const char *value = getenv(lower);
+
+        return value && *value ? value : getenv(upper);
+}
+
+/* --upstream, or what the environment says for such an URL. False: it is no http:// one. */
+static bool find_upstream(struct upstream *up, const struct loop_options *o,
+                          const struct model_url *u)
+{
+        const char *url = o->upstream, *at, *host;
+        struct wr w = wr_of(up->text, sizeof(up->text) - 1);
+        size_t n;
+
+        *up = (struct upstream){ .url = NULL };
+        if (!url && !exempt(variable("no_proxy", "NO_PROXY"), u->host))
+                url = u->https ? variable("https_proxy", "HTTPS_PROXY") : getenv("http_proxy");
+        if (!url || !*url)
+                return true;
+        if (strncmp(url, "http://", 7) != 0)
+                return false;
+        host = url + 7;
+        n = strcspn(host, "/");
+        at = memrchr(host, '@', n);
+        if (at && (size_t)(at - host) < sizeof(up->user))
+                memcpy(up->user, host, (size_t)(at - host));
+        else if (at)
+                return false;
+        host = at ? at + 1 : host;
+        wr_fmt(&w, "http://%.*s", (int)strcspn(host, "/"), host);
+        up->url = wr_cstr(&w);
+        return !w.full;
+}
+
+static void put_policy(struct wr *w, const struct upstream *up, const struct model_url *u,
                        bool key)
 {
         static const char plain[] = "/-._~:";
@@ -146,24 +208,32 @@ static void put_policy(struct wr *w, const struct loop_options *o, const struct 
         if (key)
                 wr_str(w, " inject=Authorization value=Bearer%20%24%7B" SECRET "%7D");
         wr_str(w, "\n");
-        if (o->upstream) {
+        if (up->url) {
                 wr_str(w, "upstream ");
-                wr_percent(w, o->upstream, strlen(o->upstream), plain);
+                wr_percent(w, up->url, strlen(up->url), plain);
                 wr_str(w, "\n");
         }
+        if (*up->user)
+                wr_str(w, "upstream-auth " UPSTREAM "\n");
 }
 
-/* The key goes into a memfd and nowhere else; the proxy overwrites it there. */
-static int send_key(int control, const char *key)
+/* They go into a memfd and nowhere else; the proxy overwrites them there. */
+static int send_secrets(int control, const char *key, const char *user)
 {
         struct msg m = { .type = MSG_SECRETS };
-        char text[sizeof(SECRET) + KEY_MAX + 1];
+        char text[sizeof(SECRET) + KEY_MAX + 1 + sizeof(UPSTREAM) + 256];
         struct wr w = wr_of(text, sizeof(text));
         AUTO_CLOSE int fd = memfd_create("key", MFD_CLOEXEC);
         int r = fd < 0 ? -errno : 0;
 
-        wr_fmt(&w, SECRET "=%s", key);
-        wr_char(&w, '\0');
+        if (key) {
+                wr_fmt(&w, SECRET "=%s", key);
+                wr_char(&w, '\0');
+        }
+        if (*user) {
+                wr_fmt(&w, UPSTREAM "=%s", user);
+                wr_char(&w, '\0');
+        }
         if (!r && w.full)
                 r = -EMSGSIZE;
         if (!r)
@@ -202,12 +272,17 @@ static int set_up(int control, const struct loop_options *o, const struct model_
         char policy[4096];
         struct wr w = wr_of(policy, sizeof(policy));
         struct msg m = { .type = MSG_POLICY, .kind = POLICY_MODEL };
+        struct upstream up;
         int ends[2], r;
 
-        put_policy(&w, o, u, key);
+        if (!find_upstream(&up, o, u)) {
+                log_line(LOG_ERROR, "the proxy to go through: not http://[NAME:PASSWORD@]HOST:PORT");
+                return -EINVAL;
+        }
+        put_policy(&w, &up, u, key);
         r = w.full ? -EMSGSIZE : send_file(control, &m, policy, w.len);
-        if (!r && key)
-                r = send_key(control, key);
+        if (!r && (key || *up.user))
+                r = send_secrets(control, key, up.user);
         if (r < 0)
                 return r;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)

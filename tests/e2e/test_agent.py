@@ -10,8 +10,10 @@ import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
+import threading
 import time
 
 import model_server as ms
@@ -448,6 +450,76 @@ def the_classic_shell_tool_has_its_own_answer():
     assert re.fullmatch(r"Exit code: 2\nWall time: \d\.\d seconds\nOutput:\na\n", m.requests[1].outputs()["c1"])
     assert "command timed out after 300 milliseconds" in m.requests[2].outputs()["c2"]
     assert "124" in m.requests[2].outputs()["c2"]
+
+
+# --- the way there ---------------------------------------------------------------------------
+
+def parent(seen, answer):
+    """A proxy that takes CONNECT: notes its head, and connects, or says @answer."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def pump(a, b):
+        while data := a.recv(65536):
+            b.sendall(data)
+        b.shutdown(socket.SHUT_WR)
+
+    def serve():
+        while True:
+            client, _ = listener.accept()
+            head = b""
+            while b"\r\n\r\n" not in head:
+                head += client.recv(4096)
+            seen.append(head.decode())
+            client.sendall(answer)
+            if b" 200 " in answer:
+                host, port = head.split()[1].decode().rsplit(":", 1)
+                server = socket.create_connection((host, int(port)))
+                threading.Thread(target=pump, args=(client, server), daemon=True).start()
+                threading.Thread(target=pump, args=(server, client), daemon=True).start()
+    threading.Thread(target=serve, daemon=True).start()
+    return "127.0.0.1:%d" % listener.getsockname()[1]
+
+
+@case
+def a_proxy_in_between_gets_its_credentials():
+    seen = []
+    address = parent(seen, b"HTTP/1.1 200 OK\r\n\r\n")
+    with Model([say("ok"), say("ok"), say("ok")]) as m:
+        agent(m, "--upstream", "http://me:pass%3A@" + address).expect(0)
+        agent(m, env={"http_proxy": "http://" + address}).expect(0)
+        agent(m, env={"http_proxy": "http://" + address, "no_proxy": "x,127.0.0.1"}).expect(0)
+    assert len(seen) == 2 and seen[0].startswith("CONNECT 127.0.0.1:"), seen
+    assert "Proxy-Authorization: Basic bWU6cGFzcyUzQQ==" in seen[0] and "Proxy-Auth" not in seen[1], seen
+    no = parent(seen, b"HTTP/1.1 407 Authentication Required\r\nContent-Length: 0\r\n\r\n")
+    run = agent("http://127.0.0.1:9/v1", "--upstream", "http://" + no, "--retries", "0").expect(6)
+    assert "wants other credentials" in run.failure(), run.failure()
+
+
+@case
+def the_key_leaves_the_environment_and_goes_over_tls_alone():
+    new = "openssl req -newkey rsa:2048 -nodes -subj /CN="
+    put(_home + "/ext", "subjectAltName=IP:127.0.0.1")
+    subprocess.run(new + "ca -x509 -keyout ca.key -out ca.pem -days 3 && " + new + "m -keyout m.key -out m.csr "
+                   "&& openssl x509 -req -in m.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out m.pem -days 3 "
+                   "-extfile ext", shell=True, cwd=_home, check=True, capture_output=True)
+    key = "sk-test-0123456789abcdef"
+    look = "env; for p in /proc/[0-9]*; do tr '\\0' '\\n' < $p/environ; done 2>/dev/null; echo seen"
+    for name, options in [("OPENAI_API_KEY", ()), ("OTHER_KEY", ("--key-env", "OTHER_KEY"))]:
+        with Model([call("exec_command", cmd=look, yield_time_ms=9000), say("ok")],
+                   tls=(_home + "/m.pem", _home + "/m.key")) as m:
+            p = start(["env", "-i", *["%s=%s" % (k, v) for k, v in ENV.items()], "PROBE=1", name + "=" + key,
+                       *argv(m, "--ca-bundle", _home + "/ca.pem", *options), "do it"], cwd=repo(),
+                      stdin=subprocess.DEVNULL, env={})
+            out, err = p.communicate(timeout=18)
+        assert p.returncode == 0, (out[-800:], err[-800:])
+        assert [r.headers.get("authorization") for r in m.requests] == ["Bearer " + key] * 2
+        assert b"seen" in out and b"PROBE=1" in out and key.encode() not in out + err
+    with Model([say("ok")]) as m:
+        run = agent(m, env={"OPENAI_API_KEY": key})
+    assert run.code == 0 and "plain HTTP" in run.err and "authorization" not in m.requests[0].headers
+    with Model([say("ok")], tls=(_home + "/m.pem", _home + "/m.key")) as m:  # and not to anybody
+        run = agent(m, "--retries", "0", env={"OPENAI_API_KEY": key})
+    assert run.code in (1, 6) and not m.requests, run.code
 
 
 # --- environments ----------------------------------------------------------------------------
