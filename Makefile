@@ -136,7 +136,7 @@ SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
         agent/client_main.c agent/client_options.c
 # The agent loop; what it reads of others is pure, and fuzzed.
 LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/request.c \
-        agent/transcript.c
+        agent/transcript.c agent/schema.c
 SRC_airlock-agent := $(BASE) base/environ.c base/http1.c base/ruleset.c $(CLIENT) \
         $(TOOLS) $(LOOP_DECODERS) agent/model.c agent/events.c agent/loop_options.c \
         agent/way.c agent/hands.c agent/guidance.c agent/judge.c agent/tools.c \

@@ -16,6 +16,13 @@
 
 /* --- what comes back ---------------------------------------------------------------------------- */
 
+static char *copy_of(const char *text)
+{
+        size_t len = strlen(text) + 1;
+
+        return memcpy(take_memory(len), text, len);
+}
+
 static struct hand *find(struct loop *l, const struct client *c, uint32_t process)
 {
         for (size_t i = 0; i < HANDS; i++)
@@ -75,7 +82,7 @@ static void take_process(struct loop *l, const struct client *c, const struct cl
         } else if (e->kind == CLIENT_CLOSED) {
                 h->closed = true;
         } else {
-                h->failed = strdup(e->text);
+                h->failed = copy_of(e->text);
                 h->closed = true;
         }
         if (h->shell && hand_over(h))
@@ -167,7 +174,7 @@ struct hand *hands_start(struct loop *l, const struct client_command *cmd, const
                 buf_str(why, "the exec-server takes no more commands now");
                 return NULL;
         }
-        h->command = strdup(shown);
+        h->command = copy_of(shown);
         keep_words(h, cmd);
         e.item = h->item = events_item(&l->events);
         events_command(&l->events, &e);

@@ -1,10 +1,13 @@
 /* agent/turn.c - a turn: ask, run the calls, ask again; see loop.h. */
 #include "agent/loop.h"
 
+#include "agent/schema.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #define GUARD_TELL 3U  /* the same call with the same result: the model is told */
+#define WHY 512        /* bytes of a line about an answer */
 #define GUARD_STOP 12U /* and at last stopped */
 
 static const char guard_text[] =
@@ -16,7 +19,7 @@ static const char abort_text[] =
         "running may still run; commands and edits may have been done in part.\n</turn_aborted>";
 static const char schema_text[] =
         "The answer has to be one JSON value that fits the schema of this task, without a code "
-        "fence and without any other text. Give it again.";
+        "fence and without any other text. This one does not: ";
 
 /* --- budgets ---------------------------------------------------------------------------------------------- */
 
@@ -117,13 +120,24 @@ static void unfence(struct buf *b)
         buf_drop(b, (size_t)(lf - text) + 1, b->cap);
 }
 
-static bool fits(struct loop *l)
+/* True: it does. Else @why says where it does not. */
+static bool fits(struct loop *l, char why[WHY])
 {
-        struct value v;
+        struct wr w = wr_of(why, WHY - 1);
+        struct value v, schema;
         struct value_error e;
+        bool ok = false;
 
         unfence(&l->last);
-        return !l->refused && value_parse(&v, buf_at(&l->last), l->last.len, &e);
+        if (l->refused)
+                wr_str(&w, "the model refused");
+        else if (!value_parse(&v, buf_at(&l->last), l->last.len, &e))
+                wr_fmt(&w, "it is not JSON (byte %zu: %s)", e.at, e.what);
+        else
+                ok = value_parse(&schema, buf_at(&l->schema), l->schema.len, &e) &&
+                     schema_fits(&schema, &v, &w);
+        wr_cstr(&w);
+        return ok;
 }
 
 /* --- the turn ------------------------------------------------------------------------------------------------------ */
@@ -169,16 +183,22 @@ static enum agent_status out_of_budget(struct loop *l, const struct failure *f)
 /* Nothing more to do, it says: is the answer one? True: the turn goes on. */
 static bool ask_again(struct loop *l, bool *asked)
 {
-        if (!l->schema.len || fits(l) || *asked)
+        char text[sizeof(schema_text) + WHY];
+        struct wr w = wr_of(text, sizeof(text));
+        char why[WHY];
+
+        if (!l->schema.len || fits(l, why) || *asked)
                 return false;
         *asked = true;
-        history_message(&l->history, "user", schema_text, sizeof(schema_text) - 1);
+        wr_fmt(&w, "%s%s", schema_text, why);
+        history_message(&l->history, "user", text, w.len);
         return true;
 }
 
 enum agent_status turn_run(struct loop *l)
 {
         struct failure f = { .kind = MODEL_FINE };
+        char why[WHY];
         bool asked = false;
 
         events_turn(&l->events);
@@ -201,10 +221,8 @@ enum agent_status turn_run(struct loop *l)
                         continue;
                 if (ask_again(l, &asked))
                         continue;
-                if (l->schema.len && !fits(l))
-                        return failed(l, AGENT_ANSWER, l->refused
-                                              ? "the model refused"
-                                              : "the answer is not JSON as --output-schema wants it");
+                if (l->schema.len && !fits(l, why))
+                        return failed(l, AGENT_ANSWER, why);
                 return completed(l);
         }
 }

@@ -612,6 +612,10 @@ def the_answer_fits_the_schema_or_is_asked_for_once_more():
     run.expect(0)
     with open(_home + "/o") as f:
         assert json.load(f) == {"ok": True}
+    run, m = quick(say('{"ok":"yes","more":1}'), say('{"ok":false}'), options=options)
+    run.expect(0)
+    asked = m.requests[1].body["input"][-1]["content"][0]["text"]
+    assert asked.endswith("/ok: string, which it may not be"), asked
     fails([say("no"), say("still no")], 11, "JSON", tries=2, options=options)
     refusal = {"type": "message", "role": "assistant", "content": [{"type": "refusal", "refusal": "I can't."}]}
     fails([items(refusal), items(refusal)], 11, "refused", tries=2, options=options)

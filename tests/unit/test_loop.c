@@ -2,6 +2,7 @@
 #include "agent/answer.h"
 #include "agent/request.h"
 #include "agent/retry.h"
+#include "agent/schema.h"
 #include "agent/sse.h"
 #include "agent/transcript.h"
 #include "tests/unit/unit.h"
@@ -300,6 +301,43 @@ TEST(chat_has_one_assistant_message_for_the_calls_of_an_answer)
         CHECK(!strcmp(roles, "suatta"));
         buf_free(&out);
         history_free(&h);
+}
+
+TEST(an_answer_fits_its_schema_or_the_line_says_where_not)
+{
+        static const char schema[] =
+                "{\"type\":\"object\",\"additionalProperties\":false,\"required\":[\"a\",\"n\"],"
+                "\"properties\":{\"a\":{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/w\"}},"
+                "\"n\":{\"type\":[\"integer\",\"null\"]},\"t\":{\"$ref\":\"#\"},"
+                "\"u\":{\"anyOf\":[{\"type\":\"string\"},{\"const\":7}]}},"
+                "\"$defs\":{\"w\":{\"enum\":[\"x\",\"\\u00e4\",3]}}}";
+        static const struct {
+                const char *text, *why; /* NULL: it fits */
+        } rows[] = {
+                { "{\"a\":[],\"n\":1}", NULL },
+                { "{\"a\":[\"x\",3,\"\xc3\xa4\"],\"n\":null}", NULL },
+                { "{\"a\":[],\"n\":1,\"t\":{\"a\":[],\"n\":2},\"u\":7}", NULL },
+                { "[]", "/: sequence, which it may not be" },
+                { "{\"a\":[]}", "/n: is missing" },
+                { "{\"a\":[],\"n\":1.5}", "/n: number, which it may not be" },
+                { "{\"a\":[\"x\",\"y\"],\"n\":1}", "/a/1: none of the values that it may have" },
+                { "{\"a\":[],\"n\":1,\"z\":0}", "/z: is not to be there" },
+                { "{\"a\":[],\"n\":1,\"t\":{\"n\":2}}", "/t/a: is missing" },
+                { "{\"a\":[],\"n\":1,\"u\":8}", "/u: fits none of the alternatives" },
+        };
+        struct value s, v;
+        struct value_error e;
+
+        CHECK(value_parse(&s, schema, sizeof(schema) - 1, &e));
+        for (size_t i = 0; i < COUNT(rows); i++) {
+                char why[512];
+                struct wr w = wr_of(why, sizeof(why) - 1);
+                bool ok;
+
+                CHECK_ROW(value_parse(&v, rows[i].text, strlen(rows[i].text), &e), rows[i].text);
+                ok = schema_fits(&s, &v, &w);
+                CHECK_ROW(ok == !rows[i].why && (ok || !strcmp(wr_cstr(&w), rows[i].why)), rows[i].text);
+        }
 }
 
 TEST(a_kept_conversation_comes_back_and_a_torn_one_does_not)
