@@ -128,7 +128,7 @@ SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
         agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c \
-        $(PATCH) agent/patch_main.c
+        agent/patch_path.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
         agent/client_main.c agent/client_options.c
@@ -138,6 +138,7 @@ LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/
 SRC_airlock-agent := $(BASE) base/environ.c base/http1.c base/ruleset.c $(CLIENT) \
         $(TOOLS) $(LOOP_DECODERS) agent/model.c agent/events.c agent/loop_options.c \
         agent/way.c agent/hands.c agent/guidance.c agent/judge.c agent/tools.c \
+        agent/patch_main.c \
         agent/ask.c agent/turn.c agent/brief.c agent/loop.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
@@ -205,10 +206,10 @@ LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
 .PHONY: all
 all: $(PROGRAMS:%=build/release/%) build/release/path/apply_patch
 
-# airlock-exec under another name; agent/patch_main.h says why.
+# airlock-agent under another name; agent/patch_main.h says why.
 build/release/path/apply_patch:
 	@mkdir -p $(@D)
-	ln -sfn ../airlock-exec $@
+	ln -sfn ../airlock-agent $@
 
 # The one recursion: targets that install what they need first start a second make,
 # because this one decided what exists before apt ran.
@@ -473,8 +474,8 @@ install: all
 	        $(TO)/share/bash-completion/completions $(if $(HELPERS),$(TO)/libexec/airlock/path)
 	install -m 755 build/release/airlock $(TO)/bin/airlock
 	$(if $(HELPERS),install -m 755 $(HELPERS:%=build/release/%) $(TO)/libexec/airlock/)
-	$(if $(HELPERS),ln -sfn ../airlock-exec $(TO)/libexec/airlock/path/apply_patch)
-	$(if $(HELPERS),ln -sfn ../libexec/airlock/airlock-exec $(TO)/bin/apply_patch)
+	$(if $(HELPERS),ln -sfn ../airlock-agent $(TO)/libexec/airlock/path/apply_patch)
+	$(if $(HELPERS),ln -sfn ../libexec/airlock/airlock-agent $(TO)/bin/apply_patch)
 	install -m 644 rootfs/airlock.1 $(TO)/share/man/man1/airlock.1
 	install -m 644 rootfs/airlock.bash $(TO)/share/bash-completion/completions/airlock
 	install -m 644 rootfs/task.schema.json $(TO)/share/airlock/task.schema.json

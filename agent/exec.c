@@ -8,7 +8,7 @@
 #include "agent/exec_options.h"
 #include "agent/helper.h"
 #include "agent/job.h"
-#include "agent/patch_main.h"
+#include "agent/patch_path.h"
 #include "agent/server.h"
 #include "agent/session.h"
 #include "base/clock.h"
@@ -301,8 +301,6 @@ int main(int argc, char **argv)
         int r;
 
         confine_relro();
-        if (patch_is_name(argv[0]))
-                return patch_main(argc, argv);
         log_role("exec-server");
         r = exec_options(&the_options, argc, argv);
         if (r)

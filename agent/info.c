@@ -1,7 +1,7 @@
 /* agent/info.c - what the client is told about this place. */
 #include "agent/dispatch.h"
 
-#include "agent/patch_main.h"
+#include "agent/patch_path.h"
 #include "agent/uri.h"
 
 #include <limits.h>

@@ -6,6 +6,7 @@
  */
 #include "agent/loop.h"
 
+#include "agent/patch_main.h"
 #include "agent/transcript.h"
 #include "agent/way.h"
 #include "base/clock.h"
@@ -340,6 +341,8 @@ int main(int argc, char **argv)
         int r;
 
         confine_relro();
+        if (patch_is_name(argv[0]))
+                return patch_main(argc, argv);
         log_role("agent");
         r = loop_options(&o, argc, argv);
         if (r)

@@ -261,39 +261,3 @@ int patch_main(int argc, char **argv)
                 return say(STDERR_FILENO, usage, sizeof(usage) - 1, STATUS_USAGE_ERROR);
         return argc == 2 ? run(argv[1], strlen(argv[1])) : run_stdin();
 }
-
-/* --- where it is found ------------------------------------------------------------------------ */
-
-static char directory[PATH_MAX];
-static const char usual_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-const char *patch_path(void)
-{
-        return directory[0] ? directory : NULL;
-}
-
-void patch_add_path(void)
-{
-        static const char link[] = "/path/apply_patch";
-        char exe[PATH_MAX];
-        ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - sizeof(link));
-        const char *path = getenv("PATH");
-        struct buf all = { 0 };
-        char *slash;
-
-        exe[n > 0 ? n : 0] = '\0';
-        slash = strrchr(exe, '/');
-        if (!slash)
-                return;
-        memcpy(slash, link, sizeof(link));
-        if (access(exe, X_OK) < 0)
-                return;
-        *strrchr(exe, '/') = '\0';
-        memcpy(directory, exe, strlen(exe) + 1);
-        buf_str(&all, exe);
-        buf_str(&all, ":");
-        buf_str(&all, path && *path ? path : usual_path);
-        buf_put(&all, "", 1);
-        setenv("PATH", buf_at(&all), 1);
-        buf_free(&all);
-}

@@ -1,7 +1,7 @@
 /*
  * agent/patch_main.h - the program apply_patch: agent/patch.h for who has a shell.
  *
- * It is airlock-exec under another name: libexec/airlock/path holds a link of that name, and
+ * It is airlock-agent under another name: libexec/airlock/path holds a link of that name, and
  * the exec-server puts that directory first in the PATH of what it runs.
  *
  *     apply_patch '*** Begin Patch …'        or        apply_patch < FILE
@@ -22,11 +22,5 @@
 bool patch_is_name(const char *argv0);
 
 int patch_main(int argc, char **argv);
-
-/* Puts the directory with the link first in our PATH, if there is one beside us. */
-void patch_add_path(void);
-
-/* That directory; NULL: patch_add_path found none. */
-const char *patch_path(void);
 
 #endif

@@ -123,6 +123,7 @@ struct spec {
                 const char *base_url, *name, *key, *effort;
                 enum spec_wire wire;
                 unsigned context_window, max_requests, max_tokens; /* 0: no limit */
+                bool assess; /* what it thinks of risky commands; default true */
         } model;
         const char *prompt;
         struct {

@@ -103,6 +103,7 @@ static const struct key model[] = {
         U32("context_window", 1000, 100000000, AT(model.context_window)),
         U32("max_requests", 1, 1000000, AT(model.max_requests)),
         U32("max_tokens", 1, 4000000000, AT(model.max_tokens)),
+        BOOL("assess", AT(model.assess)),
 };
 static const struct key output[] = {
         STRING("dir", OF_PATH, AT(output.dir)),

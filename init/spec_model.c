@@ -132,6 +132,8 @@ static const char *make_command(struct spec *s)
         number(&w, "--context-window", s->model.context_window);
         number(&w, "--max-requests", s->model.max_requests);
         number(&w, "--max-tokens", s->model.max_tokens);
+        if (!s->model.assess)
+                w.at[w.n++] = "--no-assess";
         w.at[w.n] = NULL;
         s->agent.command = (struct spec_list){ w.at, w.n };
         s->agent.builtin = true;

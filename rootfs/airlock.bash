@@ -61,7 +61,7 @@ _airlock()
                 options+=' --images --shell-tool -s --sandbox -C --cd --skip-git-repo-check'
                 options+=' --json -o --output-last-message --output-schema --save --resume'
                 options+=' --context-window --max-requests --max-tokens --timeout --retries'
-                options+=' --color -q --quiet -h --help -V --version'
+                options+=' --color --no-assess -q --quiet -h --help -V --version'
                 ;;
         run) options='--box --out -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;

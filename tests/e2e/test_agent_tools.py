@@ -400,4 +400,18 @@ def chat_completions_are_asked_in_their_own_words():
     assert m.assessments[0].chat and run.own("assessment")[0]["status"] == "success"
 
 
+@case
+def a_task_s_commands_are_assessed_unless_its_spec_says_no():
+    for model, count in (({}, 1), ({"assess": False}, 0)):
+        with Model([call("exec_command", cmd="rm -rf x"), say("Done.")]) as m:
+            t = Task()
+            t.repo()
+            spec = t.spec("unused", prompt="do it")
+            spec["model"], spec["agent"] = dict(model, base_url=m.url, name="m"), {}
+            p = start([AIRLOCK, "run", t.write_spec(spec)], stdin=subprocess.DEVNULL)
+            _, err = p.communicate(timeout=18)
+            assert p.returncode == 0 and len(m.assessments) == count, err
+            assert (b"risk low: Nothing." in err) == bool(count), err
+
+
 main()
