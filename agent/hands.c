@@ -155,7 +155,7 @@ static void keep_words(struct hand *h, const struct client_command *cmd)
                 p = stpcpy(p, cmd->argv[i]) + 1;
         }
         h->cwd = p;
-        strcpy(p, cmd->cwd);
+        memcpy(p, cmd->cwd, strlen(cmd->cwd) + 1);
 }
 
 struct hand *hands_start(struct loop *l, const struct client_command *cmd, const char *shown,

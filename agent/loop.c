@@ -137,12 +137,12 @@ static bool find_root(struct places *p)
 
         if (!getcwd(p->cwd, sizeof(p->cwd)))
                 return false;
-        strcpy(p->root, p->cwd);
+        memcpy(p->root, p->cwd, sizeof(p->root));
         for (n = strlen(p->cwd); n; n = (size_t)((char *)memrchr(p->cwd, '/', n) - p->cwd)) {
                 struct stat st;
 
                 memcpy(path, p->cwd, n);
-                strcpy(path + n, "/.git");
+                memcpy(path + n, "/.git", sizeof("/.git"));
                 if (lstat(path, &st) == 0) {
                         memcpy(p->root, p->cwd, n);
                         p->root[n] = '\0';

@@ -90,17 +90,10 @@ struct loop {
         struct judge judge;
         struct environments places; /* in which commands run; what is used is connected then */
         struct client *client;      /* of the place that the call under way is for */
-        bool has_hands;             /* there is one at least */
-        bool is_local;              /* the default one is our own exec-server */
         struct hand hands[HANDS];
         struct reply reply;
-        int signals;      /* signalfd */
-        int stop;         /* the signal that ends us; 0 */
         uint64_t now_ms, start_ms, end_ms; /* end_ms: --timeout; 0: none */
 
-        char thread[37];
-        enum wire wire;
-        bool wire_known;
         struct history history;
         size_t first;     /* messages at the front that compaction keeps */
         struct toolset toolset;
@@ -112,16 +105,23 @@ struct loop {
         size_t context_bytes;     /* … when the history had that many bytes */
         struct buf schema;        /* JSON; empty: none */
         struct buf last;          /* text of the last message */
-        bool refused;
         struct buf instructions;
         const char *root, *cwd;   /* of the repository; where the work happens */
         struct buf sandbox;       /* JSON for commands; empty: none, the container is the box */
-        uint32_t chunks;          /* answers of exec_command so far */
         uint64_t plan_item;
-        bool planned;
         struct tool_call plan;    /* the last update_plan */
         uint64_t guard_hash;      /* of the last call and its output */
         unsigned guard_count;
+        uint32_t chunks;          /* answers of exec_command so far */
+        int signals;              /* signalfd */
+        int stop;                 /* the signal that ends us; 0 */
+        enum wire wire;
+        char thread[37];
+        bool wire_known;
+        bool has_hands;           /* there is a place for commands at least */
+        bool is_local;            /* the default one is our own exec-server */
+        bool refused;             /* the last message was a refusal */
+        bool planned;             /* plan holds one */
 };
 
 /* Waits for something to happen, at most until @until_ms; false: a signal wants the end. */

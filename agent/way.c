@@ -24,8 +24,6 @@
 #define SECRET "MODEL_KEY" /* what the rule calls it */
 #define UPSTREAM "UPSTREAM"  /* the same for a proxy's credentials */
 
-extern char **environ;
-
 /* The program beside us. */
 static int sibling(const char *name)
 {
@@ -35,7 +33,7 @@ static int sibling(const char *name)
 
         if (!slash)
                 return n < 0 ? -errno : -ENOENT;
-        strcpy(slash + 1, name);
+        memcpy(slash + 1, name, strlen(name) + 1);
         n = open(path, O_PATH | O_CLOEXEC);
         return n < 0 ? -errno : (int)n;
 }

@@ -17,7 +17,7 @@ sys.path.insert(0, TOP + "/tests/e2e")
 import codex  # noqa: E402
 from model_server import Model, call, say  # noqa: E402
 
-RUNS, TURNS = 7, 20
+RUNS, TURNS = int(os.environ.get("RUNS", "7")), 20
 AIRLOCK = TOP + "/build/release/airlock"
 
 
