@@ -75,8 +75,8 @@ def main():
         for name in ["airlock", "codex"]:
             for turns in (0, TURNS):
                 for watch in (False, True):
-                    script = [call("exec_command", cmd="true", login=False, yield_time_ms=5000)
-                              for _ in range(turns)]
+                    script = [call("exec_command", cmd="true # %d" % n, login=False, yield_time_ms=5000)
+                              for n in range(turns)]
                     with Model(script + [say("done")]) as m:
                         provider = "model_providers.m={name='m',base_url='%s',wire_api='responses'}" % m.url
                         argv = [AIRLOCK, "agent", "--base-url", m.url, "-m", "x", "-q",
