@@ -67,7 +67,7 @@ AGE := base/environ.c base/base64.c secrets/bech32.c secrets/armor.c secrets/age
 # What looks for secrets: pure; and what walks the files for it.
 SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c secrets/vars.c \
         secrets/inflate.c
-LEAK := secrets/look.c secrets/leak.c
+LEAK := secrets/look.c secrets/leak.c secrets/leak_ipc.c
 
 # The cache. What it reads back is pure, but for the disk.
 CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c \

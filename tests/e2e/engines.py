@@ -327,7 +327,16 @@ class Docker(DockerLike):
         return ["docker", "-H", "unix://%s/docker.sock" % temp()]
 
     def prepare(self):
-        daemon(["dockerd", "-H", "unix://%s/docker.sock" % temp(), "--data-root",
+        # One of its own: dockerd takes whatever socket stands in /run, a dead one, too.
+        config = temp() + "/docker-containerd.toml"
+        with open(config, "w") as f:
+            f.write('version = 2\nroot = "%s/docker-containerd"\nstate = "%s/docker-containerd-run"\n'
+                    'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+                    '[grpc]\n  address = "%s/docker-containerd.sock"\n' % ((temp(),) * 3))
+        ctr = ["ctr", "-a", temp() + "/docker-containerd.sock", "version"]
+        daemon(["containerd", "-c", config], lambda: answers(ctr))
+        daemon(["dockerd", "-H", "unix://%s/docker.sock" % temp(), "--containerd",
+                temp() + "/docker-containerd.sock", "--data-root",
                 temp() + "/docker", "--exec-root", temp() + "/docker-exec", "--pidfile",
                 temp() + "/docker.pid", "--bridge=none", "--iptables=false", "--ip6tables=false",
                 "--ip-masq=false"], lambda: answers(self.command() + ["version"]))
