@@ -164,6 +164,9 @@ static void hand_to_proxy(struct unseal *u)
 
         if (!u->o.inject)
                 return;
+        if (u->o.proxy < 0)
+                fail(u, STATUS_SPEC, "a rule injects %s, and network.setup and network.agent are "
+                     "off", u->o.inject);
         fd = fill_memory(u);
         if (fd < 0)
                 fail(u, fd == -E2BIG ? STATUS_SPEC : STATUS_AGAIN,
