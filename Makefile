@@ -37,7 +37,7 @@ SHELL := /bin/bash
 
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
-        airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
+        airlock-proxy airlock-trust airlock-unseal airlock-cache \
         airlock-exec airlock-exec-client
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
@@ -116,11 +116,10 @@ SRC_airlock-proxy := $(BASE) base/ev.c $(DECODERS) $(TLS) netfilter/look.c \
         netfilter/listen.c netfilter/control.c netfilter/resolve.c netfilter/sock.c \
         netfilter/pool.c netfilter/names.c netfilter/journal.c
 SRC_airlock-trust := $(BASE) base/base64.c init/sig.c init/trust.c init/trust_main.c
-SRC_airlock-secret := $(BASE) $(AGE) \
-        secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c
 SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
         secrets/filter.c secrets/session.c secrets/unseal_options.c secrets/unseal_open.c \
-        secrets/unseal_run.c secrets/unseal_scan.c secrets/unseal.c
+        secrets/unseal_run.c secrets/unseal_scan.c secrets/unseal.c \
+        secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c secrets/main.c
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \

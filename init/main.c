@@ -43,7 +43,7 @@ static int sandbox(int argc, char **argv)
 static int secret(int argc, char **argv)
 {
         (void)argc;
-        return program_exec("airlock-secret", argv, sig_inherited);
+        return program_exec("airlock-unseal", argv, sig_inherited);
 }
 
 static int proxy(int argc, char **argv)

@@ -175,6 +175,13 @@ static void look_contents(struct walk *w, int dir, const char *name, const struc
                       st->st_blocks * 512 < st->st_size);
         if (r < 0)
                 skip(w, "can't be read", -r);
+        if (w->leak->look->unopened) {
+                char why[60];
+                struct wr t = wr_of(why, sizeof(why) - 1);
+
+                wr_fmt(&t, "packed with %s: not searched inside", w->leak->look->unopened);
+                skip(w, wr_cstr(&t), 0);
+        }
         if (w->leak->look->cut)
                 skip(w, "only searched in part: its size or the time limit", 0);
 }

@@ -144,6 +144,20 @@ def gits_objects_and_packs_are_opened():
 
 
 @case
+def what_can_not_be_unpacked_is_told():
+    s = Scan()
+    for tool in ("xz", "zstd", "bzip2", "lz4"):
+        if shutil.which(tool):
+            out = subprocess.run([tool, "-c"], input=TOKEN.encode(), stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL, check=True).stdout
+            s.put(tool, out)
+    assert os.listdir(s.root), "no tool at all"
+    s.run()
+    for name in os.listdir(s.root):
+        assert "%s packed with %s: not searched inside" % (name, name) in s.text, s.text
+
+
+@case
 def names_links_and_attributes_are_searched():
     s = Scan()
     name = "tok_s3cr3t"

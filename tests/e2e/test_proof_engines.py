@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -168,6 +169,11 @@ def docker_without_a_right():
 
 
 @case
+def docker_with_a_locked_setup():
+    proves("docker", network={"setup": "limited"})
+
+
+@case
 def podman_as_it_comes():
     proves("podman")
 
@@ -195,6 +201,117 @@ def what_is_left_on_purpose_is_found():
     finally:
         r.process.kill_pid1(signal.SIGKILL)
         r.process.communicate(timeout=20)
+
+
+# --- how the key comes in ------------------------------------------------------------------------
+
+class Delivery:
+    """One short task in Docker. /airlock is a directory in the host's memory."""
+
+    def __init__(self, **secrets):
+        if WHY["docker"]:
+            skip(WHY["docker"])
+        self.dir = tempfile.mkdtemp(prefix="airlock-key-", dir="/dev/shm")
+        _directories.append(self.dir)
+        identity, recipient = keys()
+        self.identity, self.token = identity, value()
+        self.key = [l for l in identity.decode().split("\n") if l.startswith("AGE-SECRET")][0]
+        # As Kubernetes lays a secret volume out: links, and a folder that is replaced as one.
+        self.volume = self.dir + "/volume"
+        os.makedirs(self.volume + "/..2026")
+        with open(self.volume + "/..2026/app.age", "wb") as f:
+            f.write(seal(json.dumps({"TOKEN": self.token}).encode(), recipient))
+        os.symlink("..2026", self.volume + "/..data")
+        os.symlink("..data/app.age", self.volume + "/app.age")
+        self.airlock = self.dir + "/airlock"
+        os.makedirs(self.airlock + "/out")
+        with open(self.dir + "/task.json", "w") as f:
+            json.dump({"version": 1, "output": {"dir": "/airlock/out"},
+                       "secrets": dict({"sealed": "/run/secrets/app.age"}, **secrets),
+                       "setup": {"script": "echo have $TOKEN"},
+                       "agent": {"command": ["bash", "-c", "env; tr '\\0' '\\n' < /proc/1/environ; "
+                                             "cat /airlock/key /run/airlock/key; true"]}}, f)
+
+    def run(self, options=(), stdin=subprocess.DEVNULL, during=None):
+        process = ENGINES["docker"].start(
+            ["airlock", "run", "/task.json"], stdin=stdin,
+            mounts=[(self.airlock, "/airlock", True), (self.volume, "/run/secrets", False),
+                    (self.dir + "/task.json", "/task.json", False), *options])
+        if during:
+            during()
+        out, self.err = process.communicate(timeout=40)
+        with open(self.airlock + "/out/result.json") as f:
+            self.reason = json.load(f)["reason"]
+        for text in [out, self.err] + [open(self.airlock + "/out/" + n, "rb").read()
+                                       for n in os.listdir(self.airlock + "/out")]:
+            assert self.token.encode() not in text, text
+        self.text = (out + self.err).decode()
+        return process.returncode
+
+    def had_them(self, *arguments, **options):
+        code = self.run(*arguments, **options)
+        with open(self.airlock + "/out/setup.log") as f:
+            assert code == 0 and "have ***\n" in f.read(), (code, self.err[-900:])
+        return self
+
+
+@case
+def a_fifo_or_socket_or_file_in_memory_is_emptied():
+    d = Delivery()
+    os.mkfifo(d.airlock + "/key")
+    d.had_them(during=lambda: open(d.airlock + "/key", "wb").write(d.identity))
+    assert not os.path.lexists(d.airlock + "/key") and d.key not in d.text
+    d = Delivery()
+    with open(d.airlock + "/key", "wb") as f:
+        f.write(d.identity)
+    copy = open(d.airlock + "/key", "rb")  # whoever had it open already
+    d.had_them()
+    assert not os.path.lexists(d.airlock + "/key") and d.key not in d.text
+    assert not copy.read().strip(b"\0"), "unlinked and not overwritten"
+    d = Delivery()
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(d.airlock + "/key")
+        os.chmod(d.airlock + "/key", 0o777)
+        server.listen(1)
+        server.settimeout(30)
+
+        def say():
+            peer, _ = server.accept()
+            with peer:
+                peer.sendall(d.identity)
+        d.had_them(during=say)
+        assert d.key not in d.text
+
+
+@case
+def a_key_that_would_stay_is_refused_unless_the_spec_allows_it():
+    for allowed in (False, True):
+        d = Delivery(key_may_stay=allowed)
+        with open(d.dir + "/key", "wb") as f:
+            f.write(d.identity)
+        mounts = [(d.dir + "/key", "/airlock/key", False)]
+        if allowed:
+            d.had_them(mounts)
+            assert "stays readable at /airlock/key" in d.text, d.text
+        else:
+            assert d.run(mounts) == 78 and "/airlock/key" in d.reason, d.reason
+
+
+@case
+def a_key_in_a_variable_is_warned_about_and_overwritten():
+    d = Delivery()
+    extra, Docker.extra = Docker.extra, ["-e", "AIRLOCK_KEY=" + d.key]
+    try:
+        d.had_them()
+    finally:
+        Docker.extra = extra
+    assert "the engine keeps it" in d.text and d.key not in d.text, d.text
+
+
+@case
+def no_key_at_all_says_how_one_could_come():
+    d = Delivery()
+    assert d.run() == 78 and "docker run -i" in d.reason and "/airlock/key" in d.reason, d.reason
 
 
 main()
