@@ -8,9 +8,12 @@ import gzip
 import hashlib
 import json
 import os
+import pty
 import resource
+import socket
 import subprocess
 import tempfile
+import termios
 
 from engines import make_rootfs
 from lib import AIRLOCK, case, children, main, skip, until
@@ -36,6 +39,24 @@ def sealed(t, values, recipient=None):
 def own_network():
     """Runs in the child: a network that is shared with nobody, for the netfilter lock."""
     assert ctypes.CDLL(None).unshare(0x40000000) == 0 and os.system("ip link set lo up") == 0
+
+
+def served_network():
+    """The same, and in it a server that answers whoever gets out."""
+    libc = ctypes.CDLL(None)
+    own_network()
+    assert os.system("ip addr add 192.0.2.1/32 dev lo") == 0
+    listener = socket.create_server(("192.0.2.1", 80))
+    if os.fork():
+        return listener.close()
+    libc.prctl(1, 9)  # with its parent, which airlock becomes
+    os.closerange(0, listener.fileno())
+    os.closerange(listener.fileno() + 1, 4096)
+    while True:
+        peer, _ = listener.accept()
+        peer.recv(4096)
+        peer.sendall(b"HTTP/1.0 200 OK\r\n\r\nOUT\n")
+        peer.close()
 
 
 class Started:
@@ -70,7 +91,7 @@ class Started:
                          popen={"stdin": subprocess.PIPE, "env": dict(os.environ, **(env or {})),
                                 **(popen or {})})
         # communicate() would close it.
-        self.held = os.dup(self.p.stdin.fileno()) if key is False else -1
+        self.held = os.dup(self.p.stdin.fileno()) if key is False and self.p.stdin else -1
         if key is not False:
             try:
                 self.p.stdin.write(self.identity if key is None else key)
@@ -165,6 +186,16 @@ def a_process_that_keeps_them_is_ended_before_the_scan():
     assert r.answer == "0\n" and r.result["leftovers"]["setup"] >= 2, (r.answer, r.result)
 
 
+PACKED = {"z.gz": gzip.compress(bytes(1 << 24)) * 40}  # 640 MB: a second or more of scan
+
+
+@case
+def nobody_writes_while_the_scan_looks():
+    r = run("setsid bash -c 'sleep 0.4; echo $TOKEN > /root/late; sleep 50' & cp OUT/z.gz /root/",
+            "test ! -e /root/late && echo nothing", files=PACKED).expect(0)
+    assert r.answer == "nothing\n" and r.event("leak_scan")[0]["took_ms"] > 500, r.events
+
+
 @case
 def the_scripts_failure_is_its_own_with_its_line():
     r = run('set -e\ntrue\nls "/$TOKEN"\n').expect(71)
@@ -189,6 +220,33 @@ def the_key_comes_in_a_variable_too_and_is_gone():
 
 
 @case
+def the_key_comes_by_an_inherited_descriptor():
+    r, w = os.pipe()
+    s = Started("ls /proc/self/fd | tr '\\n' ' '; echo ${AIRLOCK_KEY_FD-none} $TOKEN", key=b"",
+                env={"AIRLOCK_KEY_FD": str(r)}, popen={"pass_fds": [r]})
+    os.close(r)
+    os.write(w, s.identity)
+    os.close(w)
+    r = s.wait().expect(0)
+    assert r.file("setup.log") == "0 1 2 3 none ***\n", r.file("setup.log")
+
+
+@case
+def the_key_is_typed_at_a_terminal_that_does_not_show_it():
+    ours, theirs = pty.openpty()
+    s = Started("echo have $TOKEN", key=False, popen={"stdin": theirs, "start_new_session": True})
+    until(lambda: not termios.tcgetattr(theirs)[3] & termios.ECHO, "echo off")
+    key = [l for l in s.identity.decode().split("\n") if l.startswith("AGE-SECRET")][0]
+    os.write(ours, key.encode() + b"\n")
+    s.wait().expect(0)
+    shown = os.read(ours, 65536)
+    assert termios.tcgetattr(theirs)[3] & termios.ECHO, "echo stays off"
+    os.close(ours)
+    os.close(theirs)
+    assert key.encode() not in shown and b"key" in shown, shown
+
+
+@case
 def what_a_rule_injects_is_nobodys_but_the_proxys():
     rule = {"host": "api.example.test", "inject": {"header": "Authorization",
                                                    "value": "Bearer ${TOKEN}"}}
@@ -205,16 +263,25 @@ def a_locked_setup_has_them_too():
     for mode, lock in (("off", "closed"), ("off", "netns"), ("off", "notify"), ("off", "netfilter"),
                        ("limited", "netns"), ("limited", "notify"), ("limited", "netfilter")):
         r = run('echo "have $TOKEN"; curl -sS -m 3 http://192.0.2.1/ 2>&1 | head -c 300; '
-                'curl -sf -m 3 -o /dev/null http://192.0.2.1/ && echo OUT; '
-                'echo "$OTHER" > /dev/shm/x; rm /dev/shm/x; echo A=b >> $AIRLOCK_ENV',
+                'curl -sS -m 3 --noproxy "*" http://192.0.2.1/ 2>&1 | head -c 300; '
+                'grep Seccomp: /proc/self/status; echo "$OTHER" > /dev/shm/x; rm /dev/shm/x; echo A=b >> $AIRLOCK_ENV',
                 "echo $A${TOKEN-none}", network={"setup": mode, "agent": "off", "lock": lock},
-                popen={"preexec_fn": own_network})
+                popen={"preexec_fn": own_network if lock == "netfilter" else served_network})
         r.expect(0)
         log = r.file("setup.log")
-        assert log.startswith("have ***\n") and "OUT" not in log, (mode, lock, log)
+        assert log.startswith("have ***\n") and "Seccomp:\t2\n" in log, (mode, lock, log)
+        # Under notify the network's own addresses are connected for real.
+        assert lock == "notify" or "OUT" not in log, (mode, lock, log)
         assert r.answer == "bnone\n", r.answer
         assert r.event("lock")[0]["setup_lock"] == lock, r.event("lock")
         assert r.event("leak_scan")[0]["leaks"] == 0
+
+
+@case
+def an_open_setup_gets_out_of_the_same_network():
+    r = run('curl -sS -m 3 --noproxy "*" http://192.0.2.1/; grep Seccomp: /proc/self/status',
+            popen={"preexec_fn": served_network})
+    assert r.expect(0).file("setup.log") == "OUT\nSeccomp:\t0\n", r.file("setup.log")
 
 
 @case
@@ -284,13 +351,13 @@ def killed_at_any_step_it_is_75():
     s = Started("true", key=False)
     os.kill(s.inside("airlock-unseal"), 9)
     s.refused(75, "airlock-unseal ended before its time")
-    # By the session itself; from outside, while that runs; in the scan, of 1.6 GB in a gzip.
+    # By the session itself; from outside, while that runs; in the scan, of a large gzip.
     Started("kill -9 $PPID; sleep 60").refused(75, "airlock-unseal ended before its time")
     s = Started("echo $TOKEN; sleep 60")
     until(lambda: "***" in s.log(), "the session")
     os.kill(s.inside("airlock-unseal"), 9)
     s.refused(75, "airlock-unseal ended before its time")
-    s = Started("cp OUT/z.gz /root/; echo up", files={"z.gz": gzip.compress(bytes(1 << 24)) * 100})
+    s = Started("cp OUT/z.gz /root/; echo up", files=PACKED)
     until(lambda: "up" in s.log(), "the session")
     unseal = s.inside("airlock-unseal")
     until(lambda: not children(unseal), "its end")
