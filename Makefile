@@ -83,7 +83,9 @@ CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client
         agent/rpc.c agent/buf.c agent/environments.c
 
 # The tools of the agent's loop: pure.
-TOOLS := agent/buf.c agent/truncate.c agent/shells.c
+TOOLS := agent/buf.c agent/truncate.c agent/shells.c agent/patch.c agent/patch_parse.c \
+        agent/patch_seek.c agent/patch_edit.c agent/patch_call.c agent/toolset.c \
+        agent/guide.c agent/quote.c agent/assess.c agent/assess_flags.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
