@@ -92,12 +92,13 @@ static int enter_closed(struct entered *got, const char **stage)
 static int enter_namespaces(struct enter *e, struct entered *got, const char **stage)
 {
         /* Under notify, connect(2) itself is asked for: airlock-notify knows whose it is. */
-        if (e->lock != LOCK_NONE && e->lock != LOCK_NOTIFY) {
-                int r = mounts_find(&got->mounts);
+        int r = e->lock == LOCK_NONE     ? 0
+                : e->lock == LOCK_NOTIFY ? mounts_find_machine(&got->mounts)
+                                         : mounts_find(&got->mounts);
 
+        if (r < 0) {
                 *stage = "list the sockets of others";
-                if (r < 0)
-                        return r;
+                return r;
         }
         switch (e->lock) {
         case LOCK_NONE:
@@ -110,7 +111,7 @@ static int enter_namespaces(struct enter *e, struct entered *got, const char **s
                 return enter_closed(got, stage);
         case LOCK_NOTIFY:
                 *stage = "reach airlock-notify";
-                return e->notify < 0 ? -EBADF : 0;
+                return e->notify < 0 ? -EBADF : cover_or_refuse(got, stage);
         case LOCK_COUNT:
                 break;
         }
