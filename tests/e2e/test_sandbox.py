@@ -387,6 +387,18 @@ def give_away(server, gift):
             socket.send_fds(taken, [b"x"], [gift.fileno()])
 
 
+@case
+def a_git_folder_that_cannot_be_protected_is_named():
+    user = dict(users())["user"]
+    with Folder() as d:
+        good(["git", "init", "-q", "."], prefix=user, cwd=d)
+        for lock in ("notify", "closed"):
+            argv = SANDBOX + ["--lock", lock, "--", "true"]
+            r = run(argv, user, cwd=d)
+            assert r.returncode == 0 and d + "/.git can be written" in r.stderr, (lock, r)
+            assert not run(argv, user).stderr, lock  # in /tmp there is none
+
+
 MACHINE = """
 import os, stat
 for at in ("/dev/disk", "/dev/deep/er/disk"):
