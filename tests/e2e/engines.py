@@ -319,15 +319,28 @@ class DockerLike(Engine):
         quiet(self.command() + ["kill", "-s", str(int(number)), serial])
 
 
+def own_containerd(name):
+    """A containerd of ours; its socket. The machine's may be running, or be long dead."""
+    at = temp() + "/" + name
+    config, address = at + ".toml", at + ".sock"
+    with open(config, "w") as f:
+        f.write('version = 2\nroot = "%s"\nstate = "%s-run"\n'
+                'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+                '[grpc]\n  address = "%s"\n' % (at, at, address))
+    daemon(["containerd", "-c", config], lambda: answers(["ctr", "-a", address, "version"]))
+    return address
+
+
 class Docker(DockerLike):
     name = "docker"
-    needs = ("dockerd", "docker", "containerd")
+    needs = ("dockerd", "docker", "containerd", "ctr")
 
     def command(self):
         return ["docker", "-H", "unix://%s/docker.sock" % temp()]
 
     def prepare(self):
-        daemon(["dockerd", "-H", "unix://%s/docker.sock" % temp(), "--data-root",
+        daemon(["dockerd", "-H", "unix://%s/docker.sock" % temp(), "--containerd",
+                own_containerd("docker-containerd"), "--data-root",
                 temp() + "/docker", "--exec-root", temp() + "/docker-exec", "--pidfile",
                 temp() + "/docker.pid", "--bridge=none", "--iptables=false", "--ip6tables=false",
                 "--ip-masq=false"], lambda: answers(self.command() + ["version"]))
@@ -358,12 +371,7 @@ class Containerd(Engine):
         return ["ctr", "-a", temp() + "/containerd.sock"]
 
     def prepare(self):
-        config = temp() + "/containerd.toml"
-        with open(config, "w") as f:
-            f.write('version = 2\nroot = "%s/containerd"\nstate = "%s/containerd-run"\n'
-                    'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
-                    '[grpc]\n  address = "%s/containerd.sock"\n' % ((temp(),) * 3))
-        daemon(["containerd", "-c", config], lambda: answers(self.command() + ["version"]))
+        own_containerd("containerd")
         for user in ("root", "1000"):
             quiet(self.command() + ["images", "import", self.archive(user)])
 
