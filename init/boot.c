@@ -64,7 +64,10 @@ static enum status open_output(struct task *t)
                 r = journal_open(&t->journal, task_open_log(t->out, "events.ndjson"));
                 t->log = task_open_log(t->out, "setup.log");
                 t->agent_log = task_open_log(t->out, "agent.log");
-                if (!r && (t->journal.file < 0 || t->log < 0 || t->agent_log < 0))
+                if (t->spec.agent.builtin)
+                        t->agent_events = task_open_log(t->out, "agent.jsonl");
+                if (!r && (t->journal.file < 0 || t->log < 0 || t->agent_log < 0 ||
+                           t->agent_events < 0))
                         r = -errno;
         }
         if (r < 0)
