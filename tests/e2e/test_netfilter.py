@@ -18,7 +18,7 @@ import tempfile
 import time
 
 import lib
-from engines import own_containerd, stop_engines
+from engines import containerd, stop_engines
 from lib import ROOT, case, main, skip, start, until
 from nets import BOX4, BOX6, FAR4, FAR6, NEAR4, NEAR6, Space, pair
 
@@ -838,7 +838,7 @@ def dockerd(space, directory):
     """A dockerd whose network is @space: the machine's own rules are none of its."""
     socket_path = "unix://%s/docker.sock" % directory
     start(["nsenter", "--net=" + space.path, "dockerd", "-H", socket_path, "--containerd",
-           own_containerd("netfilter-containerd"), "--data-root",
+           containerd(), "--data-root",
            directory + "/data", "--exec-root", directory + "/exec", "--pidfile",
            directory + "/pid", "--bip", "10.77.0.1/24"],
           stdout=subprocess.DEVNULL, stderr=open(directory + "/log", "w"))
