@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """What a model's tools do: the program apply_patch on real files, the repository's AGENTS.md,
 and what a model is asked about commands that look risky."""
+import difflib
 import json
 import os
+import random
 import shutil
 import stat
 import subprocess
@@ -84,6 +86,39 @@ def a_patch_edits_files_whichever_way_it_comes():
             assert repo.read("src/b") == "1\ntwo\n3\n" and repo.read("src/new/c") == "c\n"
             assert repo.read("moved/a") == "one\n2\n"
             assert not os.path.exists(repo.root + "/a") and not os.path.exists(repo.root + "/old")
+
+
+def as_chunks(old, new, context):
+    """The difference of two lists of lines, as a model would write it."""
+    out = []
+    for group in difflib.SequenceMatcher(None, old, new, False).get_grouped_opcodes(context):
+        out.append("@@\n")
+        for tag, a, b, c, d in group:
+            if tag == "equal":
+                out += [" " + line for line in old[a:b]]
+            else:
+                out += ["-" + line for line in old[a:b]] + ["+" + line for line in new[c:d]]
+    return "".join(out)
+
+
+@case
+def random_edits_come_out_as_they_were_meant():
+    seed = random.randrange(1 << 32)
+    r = random.Random(seed)
+    with Repository(f="") as repo:
+        for _ in range(150):
+            old = ["line %d\n" % n for n in range(r.randrange(1, 40))]
+            new = [line for line in old if r.random() > 0.15]
+            for _ in range(r.randrange(4)):
+                new.insert(r.randrange(len(new) + 1), "new %d\n" % r.randrange(1000))
+            end = r.choice(["\n", "\r\n"])
+            repo.put("f", "".join(old).replace("\n", end))
+            chunks = as_chunks(old, new, r.randrange(1, 4))
+            if not chunks:
+                continue
+            got = repo.patch("*** Update File: f\n" + chunks)
+            assert got[0] == 0, (seed, old, new, got)
+            assert repo.read("f") == "".join(new).replace("\n", end), (seed, old, new)
 
 
 @case
