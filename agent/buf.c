@@ -24,7 +24,7 @@ char *buf_room(struct buf *b, size_t len)
         size_t cap = b->cap ? 2 * b->cap : 256;
         char *bytes;
 
-        if (len <= b->cap - b->head - b->len)
+        if (b->bytes && len <= b->cap - b->head - b->len)
                 return b->bytes + b->head + b->len;
         if (b->head && len <= b->cap - b->len && b->head >= b->len) {
                 memmove(b->bytes, b->bytes + b->head, b->len);

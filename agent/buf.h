@@ -18,7 +18,7 @@ struct buf {
 
 static inline char *buf_at(const struct buf *b)
 {
-        return b->bytes + b->head;
+        return b->bytes ? b->bytes + b->head : NULL;
 }
 
 /* Room for @len bytes behind what is held; buf_added says how many were written there. */
