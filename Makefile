@@ -413,7 +413,8 @@ $(BEARSSL_HOST): | build/bearssl/src
 DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-dev \
         musl-tools readelf:binutils
 DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap curl:curl \
-        dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs ip:iproute2 iptables:iptables \
+        dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs go:golang-go ip:iproute2 \
+        iptables:iptables java:default-jdk-headless node:nodejs npm:npm pip3:python3-pip \
         mandoc:mandoc nc:netcat-openbsd nft:nftables openssl:openssl procps \
         python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
         util-linux wget:wget xz:xz-utils

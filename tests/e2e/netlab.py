@@ -30,11 +30,12 @@ from lib import ROOT, start, until  # noqa: E402
 PROXY = os.path.abspath(os.environ.get("AIRLOCK_PROXY", ROOT + "/build/release/airlock-proxy"))
 
 ALLOWED, OTHER, EVIL = "93.184.216.10", "93.184.216.11", "93.184.216.66"
+PACKAGES = "93.184.216.12"
 NAMESERVER = "93.184.216.53"
 PRIVATE, METADATA, CGNAT = "10.9.8.7", "169.254.169.254", "100.64.1.1"
 ALLOWED6 = "2606:2800:220:1::10"
 ULA6, NAT64 = "fd00:ec2::254", "64:ff9b::a09:807"
-ADDRESSES = [ALLOWED, OTHER, EVIL, NAMESERVER, PRIVATE, METADATA, CGNAT]
+ADDRESSES = [ALLOWED, OTHER, EVIL, PACKAGES, NAMESERVER, PRIVATE, METADATA, CGNAT]
 ADDRESSES6 = [ALLOWED6, ULA6, NAT64]
 
 # name: (A, AAAA)
@@ -61,6 +62,7 @@ ZONE = {
     "empty.example": ([], []),
     "git.example": ([ALLOWED], []),
     "big.example": ([ALLOWED], []),
+    "packages.example": ([PACKAGES], []),
 }
 
 
