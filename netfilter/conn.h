@@ -277,7 +277,7 @@ void answer_udp(struct proxy *p, struct listener_slot *l);
 /* False: the other end is gone. */
 bool answer_pair(struct proxy *p, struct listener_slot *l);
 void answer_tcp(struct proxy *p, struct conn *c);
-void answer_open(const char *resolv_conf);
+void answer_open(const struct resolv *conf);
 
 /* --- listen.c -------------------------------------------------------------------------- */
 

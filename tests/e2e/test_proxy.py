@@ -539,6 +539,44 @@ def a_silent_name_server_is_a_clear_error_in_five_seconds():
     assert 2 < took < 8, took
 
 
+def resolving(text, *options):
+    """A proxy with those lines in its resolv.conf."""
+    conf = text_file("resolv-of-its-own", "nameserver %s\n%s\n" % (netlab.NAMESERVER, text))
+    return fresh("--resolv", conf, *options)
+
+
+@case
+def the_options_of_resolv_conf_are_heeded():
+    for text, least, most in (("options timeout:1 attempts:1", 0.8, 1.9),
+                              ("options attempts:2 timeout:1", 1.8, 3.5)):
+        proxy = resolving(text, "--allow", "example")
+        began = time.monotonic()
+        reply = ask(proxy, get("http://hang.example/", b"Connection: close\r\n"), timeout=9)
+        took = time.monotonic() - began
+        assert b"no answer from the name servers" in reply and least < took < most, (text, took)
+
+
+@case
+def the_search_list_completes_what_the_policy_named():
+    names.zone.update({"db.corp.example": ([ALLOWED], []), "a.b.corp.example": ([ALLOWED], [])})
+    rules = text_file("short", "rule host=db\nrule host=a.b\nrule host=evil\n")
+    proxy = resolving("search wrong.example corp.example\noptions ndots:3", "--rules", rules)
+    for name, asked in (("db", ["db.wrong.example", "db.corp.example"]),
+                        ("a.b", ["a.b", "a.b.wrong.example", "a.b.corp.example"])):
+        names.asked.clear()
+        assert b"200 OK" in ask(proxy, get("http://%s/" % name, b"Connection: close\r\n")), name
+        assert list(dict.fromkeys(names.asked)) == asked, names.asked
+        assert web.seen.requests[-1][0].lower().count(b"host: %s\r\n" % name.encode()) == 1
+    # What the policy did not name is asked for under no name at all.
+    names.asked.clear()
+    assert b"not-allowed" in ask(proxy, get("http://dc/", b"Connection: close\r\n"))
+    assert not names.asked
+    # One dot is enough where ndots says nothing else.
+    proxy = resolving("search corp.example", "--rules", rules)
+    assert b"no such name" in ask(proxy, get("http://a.b/", b"Connection: close\r\n"))
+    assert set(names.asked) == {"a.b"}, names.asked
+
+
 # --- phases -----------------------------------------------------------------------------
 
 @case
