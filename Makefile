@@ -38,7 +38,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
-        airlock-exec
+        airlock-exec airlock-exec-client
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -76,6 +76,11 @@ CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/
 # The exec-server: its decoders are pure, and fuzzed.
 EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
         agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c
+
+# Its other end: what the agent loop and airlock exec-client speak to any exec-server with.
+CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client_calls.c \
+        base/base64.c agent/value.c agent/jwt.c agent/upgrade.c agent/ws.c agent/uri.c \
+        agent/rpc.c agent/buf.c agent/environments.c
 
 # The tools of the agent's loop: pure.
 TOOLS := agent/buf.c agent/truncate.c agent/shells.c
@@ -115,11 +120,13 @@ SRC_airlock-secret := $(BASE) $(AGE) \
         secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c
 SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
         secrets/filter.c secrets/session.c secrets/unseal_options.c secrets/unseal_open.c \
-        secrets/unseal_scan.c secrets/unseal.c
+        secrets/unseal_run.c secrets/unseal_scan.c secrets/unseal.c
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
         agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c
+SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
+        agent/client_main.c agent/client_options.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
 # Tiny programs with the release flags and link line, for what tests/e2e proves.

@@ -20,6 +20,7 @@ static const char general[] =
         "  secret         make keys; seal and open secrets, as files of the age format\n"
         "  cache          the cached states; why a spec hits or misses\n"
         "  exec-server    run commands and serve files for a remote agent\n"
+        "  exec-client    run one command on such a server\n"
         "\n"
         "airlock COMMAND --help has the options; airlock(1) has the task spec.\n"
         "\n"

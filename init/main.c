@@ -64,6 +64,12 @@ static int exec_server(int argc, char **argv)
         return program_exec("airlock-exec", argv, sig_inherited);
 }
 
+static int exec_client(int argc, char **argv)
+{
+        (void)argc;
+        return program_exec("airlock-exec-client", argv, sig_inherited);
+}
+
 /*
  * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
  * blocked across the exec: what arrives meanwhile is not lost, and the mask we were
@@ -89,7 +95,8 @@ static int run(int argc, char **argv)
 static const struct command commands[] = {
         { "init", command_init },   { "run", run },             { "check", explain },
         { "doctor", explain },      { "sandbox", sandbox },     { "secret", secret },
-        { "proxy", proxy },         { "exec-server", exec_server }, { "agent", not_here },
+        { "proxy", proxy },         { "exec-server", exec_server },
+        { "exec-client", exec_client }, { "agent", not_here },
         { "cache", cache },         { "report", not_here },
 };
 
@@ -150,9 +157,15 @@ static bool asks_version(const char *word)
         return is_any(word, words);
 }
 
+/* Those whose programs explain themselves. */
+static bool has_own_help(const struct command *c)
+{
+        return c->run == secret || c->run == exec_server || c->run == exec_client;
+}
+
 static int run_command(const struct command *c, int argc, char **argv)
 {
-        if (argc > 1 && c->run != not_here && c->run != secret && c->run != exec_server && /* they have their own help */
+        if (argc > 1 && c->run != not_here && !has_own_help(c) &&
             (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
                 return help_show(c->name);
         return c->run(argc, argv);

@@ -212,6 +212,9 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
                 return 0;
         case MSG_ENDED:
         case MSG_SCAN:
+        case MSG_OPENED:
+        case MSG_LEND:
+        case MSG_RUN:
         case MSG_DONE:
                 return -EPROTO;
         }
