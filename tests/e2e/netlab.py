@@ -56,6 +56,8 @@ ZONE = {
     "to-ula.example": ([], [ULA6]),
     "to-nat64.example": ([], [NAT64]),
     "to-mapped.example": ([], ["::ffff:10.9.8.7"]),
+    "to-6to4.example": ([], ["2002:a09:807::1"]),
+    "to-compatible.example": ([], ["::10.9.8.7"]),
     "mixed.example": ([PRIVATE, ALLOWED], []),
     "dead.example": ([ALLOWED], []),
     "hang.example": ([], []),

@@ -26,7 +26,8 @@ servers.update({(ALLOWED, p): Server(ALLOWED, p, echo) for p in (25, 3306, 8443,
 names = Nameserver()
 GOOD = {"allowed.example", "www.allowed.example", "to-private.example", "to-loopback.example",
         "to-zero.example", "to-metadata.example", "to-cgnat.example", "to-ula.example",
-        "to-nat64.example", "to-mapped.example", "mixed.example"}
+        "to-nat64.example", "to-mapped.example", "to-6to4.example", "to-compatible.example",
+        "mixed.example"}
 BAD = [s for (a, _), s in servers.items() if a not in (ALLOWED, ALLOWED6, OTHER)]
 
 
@@ -75,7 +76,7 @@ ODD_NAMES = [b"evil.example", b"evilallowed.example", b"allowed.example.evil.exa
              b"allowed.example:80:22", b"evil.example:80.allowed.example",
              b"allowed.example:+80", b"allowed.example:65616", b"allowed.example:0",
              b"allowed.example:-1", b"allowed.example:8 0", b"allowed.example:22",
-             b"allowed.example\t", b" allowed.example"]
+             b"allowed.example\t", b" allowed.example", b"allowedxexample", b"allowed-example"]
 
 
 @case
@@ -142,8 +143,22 @@ def other_spellings_of_an_address_reach_nobody():
                      "[64:ff9b::a09:807]", "[2002:a09:807::1]", "[::1]", "[::]", "0.0.0.0",
                      "169.254.169.254", "[fd00:ec2::254]", "[fe80::1%25lo]",
                      "[::ffff:10.9.8.7%x.allowed.example]", "10.9.8.7.", "100.64.1.1",
-                     "localhost"):
+                     "localhost", "198.18.0.1", "255.255.255.255", "224.0.0.1", "240.0.0.1",
+                     "192.0.0.192", "[fec0::1]", "[ff02::1]", "[64:ff9b:1::a09:807]",
+                     "[2001:0:a09:807::1]", "[::ffff:0:10.9.8.7]", "10.2311", "0xa9fea9fe"):
             refused(ask(proxy, get(host)))
+            for port in (80, 443):
+                s = tunnel(proxy, "%s:%d" % (host, port))
+                assert isinstance(s, bytes), (host, port)
+                refused(s)
+            s, code = socks(proxy, host.strip("[]"), 80)
+            assert code, host
+            s.close()
+        for literal in (PRIVATE, METADATA, CGNAT, "127.0.0.1", "0.0.0.0", "::1", "::",
+                        "::ffff:10.9.8.7", "::10.9.8.7", NAT64, "2002:a09:807::1", ULA6):
+            s, code = socks(proxy, "", 80, literal=literal)
+            assert code == 2, (literal, code)
+            s.close()
         nothing_arrived()
 
 
@@ -189,7 +204,7 @@ def the_request_target_decides_and_not_host():
 # --- B: addresses -----------------------------------------------------------------------
 
 SPECIAL = ["to-private", "to-loopback", "to-zero", "to-metadata", "to-cgnat", "to-ula",
-           "to-nat64", "to-mapped"]
+           "to-nat64", "to-mapped", "to-6to4", "to-compatible"]
 
 
 @case
