@@ -40,10 +40,10 @@ static char hosts_text[TEXT_MAX] LARGE_BUFFER;
 
 /* ---- events ---- */
 
-/* A request that waits in a buffer gets no event of its own. */
+/* A request that waits in a buffer gets no event of its own, nor does an end that was read. */
 static void settle(struct proxy *p, struct conn *c, uint32_t gen)
 {
-        if (c->gen == gen && c->state == CONN_HEAD && buf_len(c->up_in))
+        if (c->gen == gen && c->state == CONN_HEAD && (buf_len(c->up_in) || c->client.eof))
                 exchange_pump(p, c);
 }
 

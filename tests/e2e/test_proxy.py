@@ -120,6 +120,26 @@ def a_body_waits_for_100_continue():
 
 
 @case
+def a_client_that_ends_after_its_request_is_let_go_with_the_answer():
+    proxy = allowing()
+    for url, code in (("http://allowed.example/last", b"200"), ("http://evil.test/", b"403"),
+                      ("http://dead.example:81/", b"403"), ("http://empty.example/", b"502")):
+        with proxy.connect() as s:
+            s.sendall(get(url))
+            s.shutdown(socket.SHUT_WR)
+            began = time.monotonic()
+            reply = drain(s)
+            assert reply.startswith(b"HTTP/1.1 " + code) and b"<TIMEOUT>" not in reply, reply
+            assert time.monotonic() - began < 3, url
+    # The same when the end comes while an upstream is being tried.
+    names.zone["refusing.example"] = (["93.184.216.250"], [])
+    with proxy.connect() as s:
+        s.sendall(get("http://refusing.example/"))
+        s.shutdown(socket.SHUT_WR)
+        assert b"<TIMEOUT>" not in drain(s)
+
+
+@case
 def http_1_0_clients_get_an_answer_that_ends_with_the_connection():
     proxy = allowing()
     reply = ask(proxy, b"GET http://allowed.example/chunked HTTP/1.0\r\n\r\n")
