@@ -778,6 +778,17 @@ def everything_goes_through_the_upstream_proxy_after_our_checks():
     assert b"address" in ask(c, get("http://to-private.example/", b"Connection: close\r\n"))
     assert len(parent.seen.requests) == before
     assert not any(b"me:pass" in r[0] for r in web.seen.requests)
+    # What only the upstream can resolve goes there, but for private names that nobody named.
+    assert c.policy("mode full\nallow known.internal\nupstream http://10.9.8.7:8080\n"
+                    "upstream-auth PROXY_LOGIN\n") == 0
+    for name in ("elsewhere.test", "known.internal"):
+        reply = ask(c, get("http://%s/u" % name, b"Connection: close\r\n"))
+        assert b"GET /u 0\n" in reply, (name, reply)
+    before = len(parent.seen.requests)
+    for name in ("metadata.google.internal", "metadata", "db.corp", "x.home.arpa", "a.local"):
+        reply = ask(c, get("http://%s/" % name, b"Connection: close\r\n"))
+        assert b"x-airlock-denied: address" in reply and b"private name" in reply, (name, reply)
+    assert len(parent.seen.requests) == before
     parent.close()
 
 
