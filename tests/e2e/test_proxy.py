@@ -812,6 +812,15 @@ def help_version_and_mistakes_on_the_command_line():
 
 
 @case
+def every_reason_is_in_the_manual():
+    with open(netlab.ROOT + "/netfilter/policy.c") as f:
+        reasons = set(re.findall(r'\[POLICY_DENY_\w+\] = "([a-z-]+)"', f.read()))
+    with open(netlab.ROOT + "/rootfs/airlock.1") as f:
+        section = f.read().split(".Sh REFUSALS")[1].split(".Sh ")[0]
+    assert len(reasons) > 15 and reasons == set(re.findall(r"\.It Cm (\S+)", section)), reasons
+
+
+@case
 def learning_allows_what_is_public_and_proposes_a_list():
     proxy = fresh("--learn")
     assert b"200 OK" in ask(proxy, get("http://allowed.example/", b"Connection: close\r\n"))
