@@ -38,7 +38,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
-        airlock-exec airlock-exec-client
+        airlock-exec airlock-exec-client airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -83,7 +83,9 @@ CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client
         agent/rpc.c agent/buf.c agent/environments.c
 
 # The tools of the agent's loop: pure.
-TOOLS := agent/buf.c agent/truncate.c agent/shells.c
+TOOLS := agent/buf.c agent/truncate.c agent/shells.c agent/patch.c agent/patch_parse.c \
+        agent/patch_seek.c agent/patch_edit.c agent/patch_call.c agent/toolset.c \
+        agent/guide.c agent/quote.c agent/assess.c agent/assess_flags.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -125,6 +127,7 @@ SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
         agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c
+SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
         agent/client_main.c agent/client_options.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
@@ -141,10 +144,11 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
-FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) $(TOOLS) base/ev.c \
-        init/spec_image.c init/env.c init/policy_text.c init/trust.c \
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) \
+        $(EXEC_DECODERS) $(TOOLS) base/ev.c base/ruleset.c \
+        init/spec_image.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
-        base/ruleset.c netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
+        netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)
 UNIT_SRC := $(FUZZ_SRC) $(UNIT)
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
@@ -331,7 +335,7 @@ cov: build/cov/unit
 	done
 
 # --- lint: the three analysers overlap little, so all three run --------------------------
-LINT_SRC := $(sort netfilter/filter_gen.c $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+LINT_SRC := $(sort netfilter/filter_gen.c $(FUZZ_SRC) $(foreach p,$(PROGRAMS),$(SRC_$(p))))
 .PHONY: lint lint-all layers headers analyzer tidy cppcheck
 lint: deps deps-lint
 	+$(AGAIN) lint-all
@@ -419,16 +423,17 @@ $(BEARSSL_HOST): | build/bearssl/src
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.
 DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-dev \
         musl-tools readelf:binutils
-DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap curl:curl \
-        dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs go:golang-go ip:iproute2 \
-        iptables:iptables java:default-jdk-headless node:nodejs npm:npm pip3:python3-pip \
-        mandoc:mandoc nc:netcat-openbsd nft:nftables openssl:openssl procps \
-        python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
+DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap cargo \
+        chromium:chromium curl:curl dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs go:golang-go \
+        ip:iproute2 iptables:iptables javac:default-jdk-headless mandoc:mandoc \
+        nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl pip3:python3-pip \
+        procps python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
         util-linux wget:wget xz:xz-utils
 DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \
         cppcheck:cppcheck libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
-DEPS_BENCH := catatonit dumb-init iptables:iptables nft:nftables python3:python3 tini
+DEPS_BENCH := bwrap:bubblewrap catatonit dumb-init firejail:firejail iptables:iptables \
+        nft:nftables node:nodejs npm:npm python3:python3 rg:ripgrep tini
 DEPS_BENCH_PROXY := libssl-dev nginx:nginx-light openssl:openssl privoxy:privoxy \
         python3:python3 squid-openssl tinyproxy:tinyproxy wrk:wrk
 DEPS_ENGINES := crun:crun ctr:containerd docker:docker.io iptables:iptables \

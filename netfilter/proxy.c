@@ -503,7 +503,7 @@ int main(int argc, char **argv)
         read_text(o.resolv, resolv_text);
         read_text(o.hosts, hosts_text);
         resolv_parse(&conf, resolv_text);
-        resolve_open(p->ev, EV_RESOLVER, &conf, hosts_text, resolver_done);
+        resolve_open(p->ev, EV_RESOLVER, &conf, hosts_text, o.mark != 0, resolver_done);
         answer_open(&conf);
         if (o.control >= 0) {
                 log_patience(100);

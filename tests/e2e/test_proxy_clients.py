@@ -276,7 +276,7 @@ class Transparent:
             skip("no nft here")
         options, self.ca = world_of(looked)
         what = " methods=GET,HEAD,POST" if looked else ""
-        self.child = c = netlab.Child("--mark", "77", *options)
+        self.child = c = netlab.Child("--mark", "77", "--resolv", names.docker(), *options)
         bundle(looked)
         text = "mode limited\n" + "".join("rule host=%s%s\nrule host=%s ports=22\n" % (h, what, h)
                                           for h in HOSTS)
