@@ -221,6 +221,9 @@ def loopback_servers_go_direct():
 
 # --- transparently, and looked into -----------------------------------------------------
 
+TOLD = "told"  # no rule looks inside, but clients know the task's authority
+
+
 def world_of(looked):
     """(options of the proxy's, a bundle that its clients should trust)."""
     if not looked:
@@ -248,7 +251,7 @@ class Variable:
 
     def __init__(self, looked=True):
         options, self.ca = world_of(looked)
-        what = " methods=GET,HEAD,POST" if looked else ""
+        what = " methods=GET,HEAD,POST" if looked is True else ""
         rules = "".join("rule host=%s%s\nrule host=%s ports=22\n" % (h, what, h) for h in HOSTS)
         self.proxy = Proxy("--rules", text_file("rules", rules), *options)
         self.port = self.proxy.port
@@ -275,7 +278,7 @@ class Transparent:
         if subprocess.run(["nft", "list", "ruleset"], capture_output=True).returncode:
             skip("no nft here")
         options, self.ca = world_of(looked)
-        what = " methods=GET,HEAD,POST" if looked else ""
+        what = " methods=GET,HEAD,POST" if looked is True else ""
         self.child = c = netlab.Child("--mark", "77", "--resolv", names.docker(), *options)
         bundle(looked)
         text = "mode limited\n" + "".join("rule host=%s%s\nrule host=%s ports=22\n" % (h, what, h)
@@ -326,8 +329,8 @@ def each_way(*ways):
                     packages.clear()
                     function(w)
                     assert set(names.asked) <= set(HOSTS), names.asked
-            one.__name__ = "%s_%s%s" % (function.__name__, way.__name__.lower(),
-                                        "_looked_into" if looked else "")
+            how = {True: "_looked_into", TOLD: "_told", False: ""}[looked]
+            one.__name__ = "%s_%s%s" % (function.__name__, way.__name__.lower(), how)
             case(one)
         return function
     return register
@@ -379,6 +382,21 @@ def nodes_websocket(w):
         s.onerror = e => { console.log(e.message); process.exit(1); };"""
     for scheme in ("ws", "wss"):
         assert w.run("node", *flags, "-e", code % scheme) == b"over there\n"
+
+
+@each_way((Variable, True), (Transparent, True), (Transparent, TOLD))
+def chromium_reads_a_page(w):
+    """With ECH made up in every hello, and its request sent before the handshake is over."""
+    if not have("chromium"):
+        skip("no chromium")
+    home = clean("chromium")
+    way = ["--proxy-server=http://127.0.0.1:%d" % w.port] if w.port else []
+    # Its trust store is its own, and nobody fills it: hence the third option.
+    out = w.run("chromium", "--headless", "--no-sandbox", "--ignore-certificate-errors",
+                "--disable-gpu", "--disable-quic", "--user-data-dir=" + home, *way, "--dump-dom",
+                "https://packages.example/simple/hello/", env={"HOME": home})
+    assert b"hello-1.0.0-py3-none-any.whl</a>" in out, out
+    fetched("/simple/hello/")
 
 
 # --- package managers -------------------------------------------------------------------
