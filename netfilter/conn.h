@@ -135,6 +135,7 @@ struct conn {
         uint32_t synthetic; /* the virtual address in use, 0: none */
         struct exchange x;
         struct inspect *look; /* NULL: not looked into (look.h) */
+        uint8_t look_waits;   /* the phase of it that the deadline is for */
         uint64_t start_ms, up, down;
         uint32_t pid;
         char command[120];

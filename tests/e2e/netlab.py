@@ -572,6 +572,34 @@ def client_context():
     return context
 
 
+def hello(name, ech=False):
+    """A ClientHello for that name, as OpenSSL makes it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    raw = outgoing.read()
+    if ech:
+        # One more extension, and the three lengths around it.
+        extension = struct.pack("!HH", 0xfe0d, 4) + b"\0\0\0\0"
+        body = bytearray(raw[9:])
+        at = 34
+        at += 1 + body[at]
+        at += 2 + struct.unpack("!H", body[at:at + 2])[0]
+        at += 1 + body[at]
+        old = struct.unpack("!H", body[at:at + 2])[0]
+        body[at:at + 2] = struct.pack("!H", old + len(extension))
+        body += extension
+        raw = raw[:3] + struct.pack("!H", len(body) + 4) + b"\1" + \
+            struct.pack("!I", len(body))[1:] + bytes(body)
+    return raw
+
+
 # --- the control channel --------------------------------------------------------------
 
 POLICY, CHANNEL, SECRETS, LISTENER, CONNECT, DONE = range(1, 7)

@@ -3,16 +3,19 @@ deadlines, and nobody waits for somebody else."""
 import netlab
 netlab.enter()
 
+import atexit  # noqa: E402
 import os  # noqa: E402
 import random  # noqa: E402
 import re  # noqa: E402
 import resource  # noqa: E402
+import signal  # noqa: E402
 import socket  # noqa: E402
 import ssl  # noqa: E402
 import subprocess  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 
+import lib  # noqa: E402
 from lib import case, main, skip, until  # noqa: E402
 from netlab import (ALLOWED, Nameserver, Proxy, Server, ask, drain, echo, http, sink,  # noqa: E402
                     text_file, tunnel)
@@ -38,6 +41,43 @@ silent_socket.bind((ALLOWED, 11))
 silent_socket.listen(0)  # never accepted: a few connect, the rest hang
 
 
+def begin_trickles():
+    """Begun with the file, looked at by its last case: nobody waits for the deadline."""
+    proxy = Proxy("--allow", "allowed.example", "--rules",
+                  text_file("rules5", "rule host=packages.example methods=GET\n"),
+                  "--ca-out", netlab.TMP + "/trickle-ca.pem")
+    lib._started.remove(proxy.process)
+    atexit.register(proxy.process.kill)
+    hello = netlab.hello("packages.example")
+    inside = iter(b"\x16\x03\x03\0\x25\x10\0\0\x21\x20" + bytes(30))
+    looked, peeked = tunnel(proxy, "packages.example:443"), tunnel(proxy, "packages.example:443")
+    looked.sendall(hello)
+    peeked.sendall(hello[:50])
+    rest = iter(hello[50:])
+    out = [(looked, "the handshake inside", b""), (peeked, "a hello", b"")]
+    for first, what, said in ((b"", "nothing yet", b""), (get("/slow")[:20], "a head", b"503"),
+                              (b"\5", "SOCKS", b""), (b"CONNECT allowed.ex", "CONNECT", b"503")):
+        s = proxy.connect()
+        s.sendall(first)
+        out.append((s, what, said))
+
+    def trickle():
+        while True:
+            time.sleep(2)
+            for s, what, _ in out:
+                try:
+                    if what == "the handshake inside":
+                        s.sendall(bytes([next(inside)]))
+                    elif what == "a hello":
+                        s.sendall(bytes([next(rest)]))
+                    elif what in ("a head", "CONNECT"):
+                        s.sendall(b"x")
+                except OSError:
+                    pass
+    threading.Thread(target=trickle, daemon=True).start()
+    return out, time.monotonic()
+
+
 def fresh(*options, **more):
     for s in (web, echoes, sinks):
         s.clear()
@@ -48,6 +88,9 @@ def fresh(*options, **more):
 def get(path, extra=b""):
     return b"GET http://allowed.example" + path.encode() + b" HTTP/1.1\r\nHost: x\r\n" + extra + \
         b"\r\n"
+
+
+TRICKLES, TRICKLING = begin_trickles()
 
 
 def alive(proxy, seconds=2.0):
@@ -99,7 +142,7 @@ def slow_readers_hold_back_their_servers_alone():
 
 
 @case
-def slow_writers_are_let_go_after_their_deadline_and_hold_nobody_up():
+def slow_writers_hold_nobody_up():
     proxy = fresh()
     slow = [proxy.connect() for _ in range(200)]
     for i, s in enumerate(slow):
@@ -463,6 +506,18 @@ def a_killed_proxy_lets_nothing_out():
         raise AssertionError("somebody listens")
     except ConnectionRefusedError:
         pass
+
+
+@case
+def slow_writers_are_let_go_in_half_a_minute_however_often_they_write():
+    signal.alarm(45)  # of which the other cases have had most
+    for s, _, _ in TRICKLES:
+        s.settimeout(max(1, TRICKLING + 35 - time.monotonic()))
+    for s, what, said in TRICKLES:
+        reply = drain(s)
+        took = time.monotonic() - TRICKLING
+        assert b"<TIMEOUT>" not in reply and said in reply, (what, reply, took)
+        assert took < 36, (what, took)
 
 
 main()

@@ -15,7 +15,7 @@ import time  # noqa: E402
 from lib import case, main  # noqa: E402
 from netlab import (ALLOWED, ALLOWED6, CGNAT, EVIL, METADATA, NAT64,  # noqa: E402
                     OTHER, PRIVATE, ULA6, Nameserver, Proxy, Server, ask, ask_dns,
-                    banner, drain, echo, http, read_response, socks, tunnel)
+                    banner, drain, echo, hello, http, read_response, socks, tunnel)
 
 servers = {(a, 80): Server(a, 80, http)
            for a in (ALLOWED, OTHER, EVIL, PRIVATE, METADATA, CGNAT, "127.0.0.1", ALLOWED6,
@@ -338,34 +338,6 @@ def plain_text_in_a_tunnel_to_443_never_arrives():
     assert not servers[(ALLOWED, 443)].seen.names
     nothing_arrived()
     assert proxy.event(reason="not-tls")["door"] == "connect"
-
-
-def hello(name, ech=False):
-    """A ClientHello for that name, as OpenSSL makes it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    raw = outgoing.read()
-    if ech:
-        # One more extension, and the three lengths around it.
-        extension = struct.pack("!HH", 0xfe0d, 4) + b"\0\0\0\0"
-        body = bytearray(raw[9:])
-        at = 34
-        at += 1 + body[at]
-        at += 2 + struct.unpack("!H", body[at:at + 2])[0]
-        at += 1 + body[at]
-        old = struct.unpack("!H", body[at:at + 2])[0]
-        body[at:at + 2] = struct.pack("!H", old + len(extension))
-        body += extension
-        raw = raw[:3] + struct.pack("!H", len(body) + 4) + b"\1" + \
-            struct.pack("!I", len(body))[1:] + bytes(body)
-    return raw
 
 
 @case
