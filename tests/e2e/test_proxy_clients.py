@@ -236,11 +236,15 @@ def world_of(looked):
 def bundle(looked):
     """What a task's clients get: the image's authorities, and the task's."""
     if looked:
-        until(lambda: os.path.exists(TMP + "/task-ca.pem"), "the task's authority")
-        with open(TMP + "/bundle.pem", "w") as to:
-            for path in (CA, TMP + "/task-ca.pem"):
-                with open(path) as f:
-                    to.write(f.read())
+        def whole():
+            if not os.path.exists(TMP + "/task-ca.pem"):
+                return None
+            with open(TMP + "/task-ca.pem") as f:
+                text = f.read()
+            return text if "END CERTIFICATE" in text else None
+        task = until(whole, "the task's authority")
+        with open(CA) as f, open(TMP + "/bundle.pem", "w") as to:
+            to.write(f.read() + task)
 
 
 HOSTS = ("allowed.example", "packages.example", "git.example")
