@@ -557,6 +557,19 @@ def a_client_of_http_2_alone_gets_a_clear_end():
 
 
 @case
+def a_client_of_tls_1_3_alone_gets_a_clear_end():
+    p = Probe(Origin(), "methods=GET")
+    c = ssl.create_default_context(cafile=p.ca)
+    c.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        c.wrap_socket(p.socket(), server_hostname=p.name)
+        assert False, "it was let in"
+    except ssl.SSLError as e:
+        assert "ALERT" in str(e), e
+    assert "the client does not speak TLS 1.2" in p.said("not-tls 0 -")[0]
+
+
+@case
 def a_client_that_does_not_trust_us_is_journalled():
     p = Probe(Origin(), "methods=GET")
     code, text = p.curl(ca=D + "/root.pem")

@@ -382,6 +382,29 @@ def openssl_with_ech(sock, name, request, authority):
 
 
 @case
+def an_address_is_no_way_around_the_rules_of_its_name():
+    rules = netlab.text_file("judged", "rule host=allowed.example methods=GET\n")
+    proxy = fresh("--net", "full", "--rules", rules, "--deny", "evil.example")
+    for name, reason in (("allowed.example", "sni"), ("evil.example", "sni")):
+        s = tunnel(proxy, ALLOWED + ":443", early=hello(name))
+        assert not isinstance(s, bytes)
+        assert drain(s) == b"<RESET>", name
+        s.close()
+        assert name.split(".")[0] == "evil" or "by name" in proxy.event(reason=reason)["detail"]
+        s, code = socks(proxy, "", 443, literal=ALLOWED)
+        assert code == 0
+        s.sendall(hello(name))
+        assert drain(s) == b"<RESET>", name
+        s.close()
+    # A name without rules of its own passes, as any other way there does.
+    s = tunnel(proxy, ALLOWED + ":443", early=hello("other.example"))
+    assert s.recv(5)[:1] == b"\x16"
+    s.close()
+    assert set(servers[(ALLOWED, 443)].seen.names) == {"other.example"}
+    nothing_arrived()
+
+
+@case
 def a_browsers_made_up_ech_is_looked_into_where_clients_know_us():
     ca = netlab.TMP + "/ech-ca.pem"
     proxy = allowing("--ca-out", ca, "--ca-bundle", netlab.certificate()[0])
