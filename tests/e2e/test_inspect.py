@@ -675,6 +675,9 @@ def paths_and_methods_are_judged_one_by_one():
         body = b"Content-Length: 0\r\n" if line.startswith("POST") else b""
         out = p.raw(line.encode() + b" HTTP/1.1\r\n" + h + body + b"Connection: close\r\n\r\n")
         assert out.startswith(b"HTTP/1.1 %d " % code), (line, out)
+    out = p.raw(b"GET /pub/a HTTP/1.1\r\n" + h + b"X-Original-URL: /etc\r\n"
+                b"Connection: close\r\n\r\n")
+    assert b"x-airlock-denied: path" in out and b"names another path" in out, out
 
 
 @case
@@ -1026,8 +1029,9 @@ LAYOUTS = {
                ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"),
                "/usr/local/share/ca-certificates/airlock.crt"),
     "rhel": ("mkdir -p /etc/pki/ca-trust/extracted/pem /etc/pki/ca-trust/source/anchors "
-             "/etc/pki/tls/certs /etc/ssl; cp $B /etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem; "
-             "ln -s ../../ca-trust/extracted/pem/tls-ca-bundle.pem /etc/pki/tls/certs/ca-bundle.crt; "
+             "/etc/pki/tls/certs /etc/ssl; cd /etc/pki/ca-trust/extracted/pem; "
+             "cp $B tls-ca-bundle.pem; cd /etc/pki/tls/certs; "
+             "ln -s ../../ca-trust/extracted/pem/tls-ca-bundle.pem ca-bundle.crt; "
              "ln -s ../pki/tls/certs /etc/ssl/certs",
              ("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
               "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-bundle.crt"),

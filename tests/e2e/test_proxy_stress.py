@@ -421,8 +421,8 @@ def rubbish_inside_of_tls_ends_nothing_and_no_rubbish_arrives():
     server = Server(netlab.PACKAGES, 443, any_answer, tls=True)
     names.zone["allowed.example"] = ([netlab.PACKAGES], [])
     ca = netlab.TMP + "/rubbish-ca.pem"
-    proxy = Proxy("--rules", text_file("rules4", "rule host=allowed.example methods=GET,HEAD,POST\n"),
-                  "--ca-out", ca, "--ca-bundle", netlab.certificate()[0])
+    rules = text_file("rules4", "rule host=allowed.example methods=GET,HEAD,POST\n")
+    proxy = Proxy("--rules", rules, "--ca-out", ca, "--ca-bundle", netlab.certificate()[0])
     context = ssl.create_default_context(cafile=ca)
 
     def inside():

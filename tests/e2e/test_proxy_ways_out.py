@@ -623,7 +623,13 @@ def paths_are_compared_in_one_form():
     for path in ("/", "/ok", "/no", "/ok/../no", "/ok/%2e%2e/no", "/ok/..;/no", "/ok//no",
                  "/OK/x", "/ok/%2fno", "/ok\\..\\no", "/ok/%00", "/%6fk/../no"):
         refused(ask(proxy, get("allowed.example", path)), "path", "request")
+    for header in (b"X-Original-URL", b"x-rewrite-url", b"X_Original_URL", b"X-Override-URL"):
+        refused(ask(proxy, get("allowed.example", "/ok/x", header + b": /no\r\n")), "path")
     assert len(servers[(ALLOWED, 80)].seen.requests) == 1
+    # Where every path is let through there is nothing to stray from.
+    proxy = allowing()
+    assert ask(proxy, get("allowed.example", "/x", b"X-Original-URL: /no\r\n")).startswith(
+        b"HTTP/1.1 200")
 
 
 @case
