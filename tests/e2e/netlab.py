@@ -10,6 +10,7 @@ and a name server that remembers every question. The namespace ends with the pro
 Standard library only; openssl(1) makes the certificate.
 """
 import array
+import base64
 import json
 import os
 import re
@@ -312,6 +313,39 @@ def sink(server, connection):
         if not data:
             return
         server.seen.bytes += data
+
+
+def upstream(server, connection, login=b"me:pass"):
+    """A proxy that wants credentials and carries every CONNECT to ALLOWED."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    server.seen.requests.append((data, b""))
+    if b"Proxy-Authorization: Basic " + base64.b64encode(login) not in data:
+        connection.sendall(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+        return
+    port = int(data.split(b" ")[1].rsplit(b":", 1)[1])
+    beyond = socket.create_connection((ALLOWED, port))
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    def back():
+        try:
+            while True:
+                got = beyond.recv(65536)
+                if not got:
+                    break
+                connection.sendall(got)
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+    threading.Thread(target=back, daemon=True).start()
+    while True:
+        got = connection.recv(65536)
+        if not got:
+            break
+        server.seen.bytes += got
+        beyond.sendall(got)
+    beyond.shutdown(socket.SHUT_WR)
 
 
 class Nameserver:

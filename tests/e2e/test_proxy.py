@@ -3,7 +3,6 @@ SOCKS5, transparent connections, DNS, phases, an upstream proxy, and its own con
 import netlab
 netlab.enter()
 
-import base64  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import re  # noqa: E402
@@ -759,41 +758,9 @@ def the_end_of_the_control_channel_is_the_proxy_s():
 
 # --- an upstream proxy ------------------------------------------------------------------
 
-def upstream(server, connection):
-    """A proxy that wants credentials and carries CONNECT to ALLOWED."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
-    server.seen.requests.append((data, b""))
-    if b"Proxy-Authorization: Basic " + base64.b64encode(b"me:pass") not in data:
-        connection.sendall(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
-        return
-    port = int(data.split(b" ")[1].rsplit(b":", 1)[1])
-    beyond = socket.create_connection((ALLOWED, port))
-    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-
-    def back():
-        try:
-            while True:
-                got = beyond.recv(65536)
-                if not got:
-                    break
-                connection.sendall(got)
-            connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-    threading.Thread(target=back, daemon=True).start()
-    while True:
-        got = connection.recv(65536)
-        if not got:
-            break
-        beyond.sendall(got)
-    beyond.shutdown(socket.SHUT_WR)
-
-
 @case
 def everything_goes_through_the_upstream_proxy_after_our_checks():
-    parent = Server("10.9.8.7", 8080, upstream)
+    parent = Server("10.9.8.7", 8080, netlab.upstream)
     c = child("mode limited\nallow example\nupstream http://10.9.8.7:8080\n"
               "upstream-auth PROXY_LOGIN\n")
     c.listen(netlab.LISTEN_PROXY)
