@@ -51,7 +51,7 @@ SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_che
         init/spec_narrow.c init/spec_load.c
 
 # What the proxy reads and judges by: pure.
-DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
+DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/resolv.c netfilter/dns.c \
         netfilter/sni.c netfilter/git.c netfilter/glob.c netfilter/preset.c \
         netfilter/policy.c netfilter/policy_parse.c
 
@@ -455,8 +455,8 @@ DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-de
 DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap cargo \
         chromium:chromium curl:curl dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs go:golang-go \
         ip:iproute2 iptables:iptables javac:default-jdk-headless mandoc:mandoc \
-        nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl procps \
-        python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
+        nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl pip3:python3-pip \
+        procps python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
         util-linux wget:wget xz:xz-utils
 DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \
         cppcheck:cppcheck libclang-rt-14-dev
