@@ -40,7 +40,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
-        airlock-exec airlock-exec-client airlock-agent airlock-report
+        airlock-exec airlock-agent airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -131,15 +131,13 @@ SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c \
         agent/patch_path.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
-SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
-        agent/client_main.c agent/client_options.c
 # The agent loop; what it reads of others is pure, and fuzzed.
 LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/request.c \
         agent/transcript.c
 SRC_airlock-agent := $(BASE) base/environ.c base/http1.c base/ruleset.c $(CLIENT) \
         $(TOOLS) $(LOOP_DECODERS) agent/model.c agent/events.c agent/loop_options.c \
         agent/way.c agent/hands.c agent/guidance.c agent/judge.c agent/tools.c \
-        agent/patch_main.c agent/repo_root.c \
+        agent/patch_main.c agent/repo_root.c agent/client_main.c agent/client_options.c \
         agent/ask.c agent/turn.c agent/brief.c agent/loop.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
