@@ -80,7 +80,7 @@ EXEC_DECODERS := agent/base64.c agent/sha.c agent/value.c agent/jwt.c agent/upgr
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
-        init/program.c init/sig.c init/env.c \
+        init/serve.c init/program.c init/sig.c init/env.c \
         init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
@@ -97,7 +97,7 @@ SRC_airlock-lock := $(BASE) $(NETFILTER) \
         netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
         netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/sandbox_trust.c \
-        netfilter/unlock.c netfilter/probe.c netfilter/probe_tries.c \
+        netfilter/unlock.c netfilter/scribe.c netfilter/probe.c netfilter/probe_tries.c \
         netfilter/probe_process.c netfilter/rules_main.c netfilter/notify_enter.c
 SRC_airlock-notify := $(BASE) netfilter/notify.c netfilter/notify_calls.c \
         netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
@@ -116,7 +116,8 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c agent/cage.c \
-        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c
+        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c \
+        agent/journal.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
 # Tiny programs with the release flags and link line, for what tests/e2e proves.

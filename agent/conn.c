@@ -36,15 +36,6 @@ void conn_init(struct server *s)
         ev_queue_init(&s->trims, TRIM_MS);
 }
 
-unsigned conn_count(void)
-{
-        unsigned n = 0;
-
-        for (size_t i = 0; i < CONN_COUNT; i++)
-                n += conns[i].state != CONN_FREE;
-        return n;
-}
-
 static uint32_t slot_of(const struct conn *c)
 {
         return (uint32_t)(c - conns);

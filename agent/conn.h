@@ -80,7 +80,6 @@ void conn_mark(struct conn *c);
 void conn_timers(struct server *s);
 /* SIGTERM: a Close frame for each, as far as it can be sent at once. */
 void conn_stop_all(struct server *s);
-unsigned conn_count(void);
 
 /* NULL: it is gone. */
 struct conn *conn_of(const struct asker *a);

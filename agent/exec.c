@@ -8,6 +8,7 @@
 #include "agent/exec_options.h"
 #include "agent/helper.h"
 #include "agent/job.h"
+#include "agent/journal.h"
 #include "agent/server.h"
 #include "agent/session.h"
 #include "base/clock.h"
@@ -243,15 +244,36 @@ static void handle(struct server *s, struct ev_ref ref, uint32_t events)
         }
 }
 
+/* Milliseconds until nobody was there for too long; -1: somebody is, or it does not matter. */
+static int idle_left(const struct server *s)
+{
+        uint64_t end = s->idle_since + s->idle_ms;
+
+        if (!s->idle_ms || s->attached)
+                return -1;
+        return end > s->now_ms ? (int)(end - s->now_ms) : 0;
+}
+
 static int patience(const struct server *s)
 {
-        int ms = job_wait_ms(s->now_ms, -1);
+        int idle = idle_left(s);
+        int ms = job_wait_ms(s->now_ms, idle);
 
         ms = ev_wait_ms(&s->pings, s->now_ms, ms);
         ms = ev_wait_ms(&s->trims, s->now_ms, ms);
         ms = ev_wait_ms(&s->handshakes, s->now_ms, ms);
         ms = ev_wait_ms(&s->kept_sessions, s->now_ms, ms);
         return ev_wait_ms(&s->kept_jobs, s->now_ms, ms);
+}
+
+static void end_when_idle(struct server *s)
+{
+        if (idle_left(s))
+                return;
+        log_line(LOG_INFO, "no client %s %u s: the end", s->had_client ? "for" : "came within",
+                 (unsigned)(s->idle_ms / 1000));
+        s->status = s->had_client ? STATUS_OK : STATUS_DEADLINE;
+        s->stopping = true;
 }
 
 static void serve(struct server *s)
@@ -265,6 +287,7 @@ static void serve(struct server *s)
                 s->now_ms = now_ms();
                 for (int i = 0; i < n; i++)
                         handle(s, ev_ref_of(events[i].data.u64), events[i].events);
+                end_when_idle(s);
                 conn_timers(s);
                 session_timers(s);
                 job_timers(s);
@@ -307,6 +330,11 @@ int main(int argc, char **argv)
         s->environment = environ;
         s->auth = the_options.auth;
         s->now_ms = now_ms();
+        s->idle_since = s->now_ms;
+        s->idle_ms = the_options.idle_s * UINT64_C(1000);
+        r = the_options.journal >= 0 ? journal_open(the_options.journal) : 0;
+        if (r < 0)
+                die_errno(STATUS_NO_START, -r, "--journal-fd %d", the_options.journal);
         s->ev = ev_open();
         s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (s->ev < 0 || s->null_fd < 0)

@@ -21,6 +21,8 @@ struct exec_options {
         char secret[SECRET_MAX];
         bool exit_on_stdin_close;
         bool insecure;
+        unsigned idle_s; /* end so long after the last client; 0: never */
+        int journal;     /* -1: none */
 };
 
 /* 0; 1: help or version was printed; else the exit status' negative, after a line on stderr. */

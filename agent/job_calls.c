@@ -4,6 +4,7 @@
 #include "agent/dispatch.h"
 #include "agent/env_policy.h"
 #include "agent/job.h"
+#include "agent/journal.h"
 #include "agent/keeper.h"
 #include "agent/uri.h"
 #include "base/log.h"
@@ -193,6 +194,7 @@ static int launch(struct job *j, struct launch *l)
 
 static void start_failed(struct call *call, struct job *j, int err)
 {
+        journal_end(j, err);
         job_free(j);
         conn_errno(call->conn, call->id, call->id_len, RPC_INTERNAL, err);
 }
@@ -220,6 +222,7 @@ static void run(struct call *call, struct job *j, struct start *s, const struct 
         } else if (r) {
                 start_failed(call, j, r);
         } else {
+                journal_begin(j, arguments, s->cwd);
                 r = launch(j, &l);
                 if (r < 0) {
                         start_failed(call, j, -r);

@@ -51,6 +51,10 @@ struct server {
         struct auth_rule auth;
         char *const *environment; /* our own: envPolicy may inherit it */
         bool stopping;
+        uint64_t idle_ms;    /* end so long after the last client; 0: never */
+        uint64_t idle_since; /* when it went, or when we began */
+        unsigned attached;   /* sessions with a connection: clients */
+        bool had_client;
         int status; /* the exit status, when stopping */
         struct ev_queue pings, handshakes, trims, kept_sessions, kept_jobs;
 };

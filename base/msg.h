@@ -13,6 +13,7 @@
  *   airlock-unseal PID 1          ENDED                             answered by SCAN
  *   airlock-notify airlock-proxy  CONNECT                           answered by DONE
  *                                 LISTENER (LISTEN_DNS_PAIR)        not answered
+ *   airlock-exec   airlock-lock   struct msg_command                not answered
  *
  * `airlock proxy` and `airlock sandbox` take PID 1's part where there is no task.
  */
@@ -86,6 +87,28 @@ struct msg {
         uint16_t from_port; /* host order */
         uint16_t unused[3];
         char text[200]; /* NUL-terminated */
+};
+
+/*
+ * The one message of another size, on a channel of its own: a command that has ended, for the
+ * journal. Whoever runs commands under a lock finds that channel at JOURNAL_FD.
+ */
+#define JOURNAL_FD 100
+
+enum command_flag {
+        COMMAND_CUT = 1,       /* the command line is longer than this */
+        COMMAND_TTY = 2,
+        COMMAND_SANDBOXED = 4, /* it had limits of its own, and they held */
+        COMMAND_ENDED = 8,     /* killed: at a client's wish, or with its session */
+        COMMAND_FAILED = 16,   /* it did not start: exit is the errno */
+};
+
+struct msg_command {
+        uint64_t took_ms, bytes; /* of output */
+        int32_t exit;            /* as a shell has it */
+        uint32_t flags;
+        char command[1024]; /* words, quoted where they need it; NUL-padded */
+        char cwd[256];
 };
 
 /* Sends @m, with @fd unless that is -1. 0 or -errno; @fd stays the caller's. */

@@ -38,12 +38,7 @@ static enum spec_net mode_of(const struct task *t, enum phase p)
 
 static bool demanded(const struct spec *s, enum lock lock)
 {
-        static const enum spec_lock words[LOCK_NAMES] = {
-                [LOCKED_NETNS] = LOCK_NETNS,   [LOCKED_NETFILTER] = LOCK_NETFILTER,
-                [LOCKED_NOTIFY] = LOCK_NOTIFY, [LOCKED_CLOSED] = LOCK_CLOSED,
-        };
-
-        return s->network.lock == LOCK_AUTO || s->network.lock == words[lock];
+        return s->network.locks >> lock & 1;
 }
 
 /* closed lets nothing through, so it is no way to let something through. */
@@ -73,8 +68,10 @@ static enum status none_holds(struct task *t, const char *last, const char *why)
                 return task_fail(t, STATUS_LOCK, "network.lock \"%s\" can't be had here: %s", last,
                                  why);
         return task_fail(t, STATUS_LOCK,
-                         "network \"%s\" can't be enforced here: no lock holds (`airlock doctor` "
-                         "says what each one needs); the last tried, %s: %s", mode, last, why);
+                         "network \"%s\" can't be enforced here: no lock holds%s (`airlock doctor` "
+                         "says what each one needs); the last tried, %s: %s", mode,
+                         demanded(&t->spec, LOCKED_NETNS) ? "" : " that lets clients in, as unix: "
+                         "and stdio need none", last, why);
 }
 
 /* May a child of ours have this uid? A user namespace may not map it. */

@@ -113,7 +113,7 @@ static void put_option(char **words, size_t *n, const char *name, char *text, si
 static int exec_locked(const struct spawn *s, int tell)
 {
         static LARGE_BUFFER char *words[WORDS_MAX];
-        char text[8][24];
+        char text[10][24];
         const struct confine *c = s->confine;
         size_t n = 0;
 
@@ -143,6 +143,11 @@ static int exec_locked(const struct spawn *s, int tell)
                 put_option(words, &n, "--keep-caps", text[4], 24, c->keep_caps, true);
         if (c && c->no_new_privs)
                 words[n++] = (char *)(uintptr_t)"--no-new-privs";
+        if (s->journal > 0) {
+                put_option(words, &n, "--journal", text[8], 24, (uint64_t)s->journal, false);
+                put_option(words, &n, "--start-ms", text[9], 24, s->start_ms, false);
+                fcntl(s->journal, F_SETFD, 0);
+        }
         if (s->program) {
                 put_option(words, &n, "--exec-fd", text[5], 24, (uint64_t)s->program, false);
                 fcntl(s->program, F_SETFD, 0);

@@ -33,6 +33,8 @@ struct spawn {
         int notify;        /* to airlock-notify; -1: none */
         bool own_uid;      /* the proxy and the notifier are another user than this child */
         uint16_t door;     /* the proxy's port for programs that know it */
+        int journal;       /* where a scribe writes down what it tells; 0: none */
+        uint64_t start_ms; /* the journal's */
 };
 
 /* What a child writes when it fails, airlock-lock too (netfilter/enter.h). */

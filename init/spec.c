@@ -451,6 +451,38 @@ static bool check_secrets(struct reader *r, const struct seen *seen)
         return true;
 }
 
+/* Whoever reaches it runs commands. */
+static bool check_server(struct reader *r, const struct seen *seen)
+{
+        const char *at = r->spec->agent.exec_server;
+        uint32_t server = seen_key(seen, O_AGENT, "exec_server");
+        uint32_t token = seen_key(seen, O_AGENT, "token_sha256");
+        uint32_t idle = seen_key(seen, O_AGENT, "idle_s");
+
+        if (!server && (token || idle))
+                return fail(r, token ? token : idle, "agent: \"exec_server\" is missing");
+        if (!server || spec_is_private(at))
+                return !token || strcmp(at, "stdio") != 0 ||
+                       fail(r, token, "agent.token_sha256: whoever holds stdio needs no token");
+        return token || fail(r, server,
+                             "agent.exec_server: others can reach this address: "
+                             "\"token_sha256\" is missing");
+}
+
+/* Where the agent has a network of its own, or none, nobody from outside gets in. */
+static bool check_reach(struct reader *r, const struct seen *seen)
+{
+        const char *at = r->spec->agent.exec_server;
+        enum spec_lock lock = r->spec->network.lock;
+
+        if (!at || strncmp(at, "ws:", 3) != 0 || (lock != LOCK_NETNS && lock != LOCK_CLOSED))
+                return true;
+        return fail(r, seen_key(seen, O_TOP, "network"),
+                    "network.lock: no client reaches a ws:// address under \"%s\": "
+                    "agent.exec_server \"unix:/PATH\" or \"stdio\" works, or the lock \"auto\"",
+                    lock == LOCK_NETNS ? "netns" : "closed");
+}
+
 static bool check_agent(struct reader *r, const struct seen *seen)
 {
         const struct spec_list *argv = &r->spec->agent.command;
@@ -463,7 +495,7 @@ static bool check_agent(struct reader *r, const struct seen *seen)
         if (command && (!argv->count || !*argv->items[0]))
                 return fail(r, json_value(command) + !!argv->count,
                             "agent.command: the program's name is missing");
-        return true;
+        return check_server(r, seen);
 }
 
 static bool check_rule(struct reader *r, const struct seen *seen, const struct spec_rule *rule)
@@ -484,6 +516,8 @@ static bool check_object(struct reader *r, uint32_t v, enum object o, const void
                 return check_secrets(r, seen);
         if (o == O_AGENT)
                 return check_agent(r, seen);
+        if (o == O_TOP)
+                return check_reach(r, seen);
         return o != O_RULE || check_rule(r, seen, base);
 }
 
@@ -579,7 +613,7 @@ int spec_open(struct spec *spec, const char *json, size_t len, struct spec_error
                 .setup = { .auto_setup = true, .timeout_s = 1200 },
                 .cache.ttl_s = 43200,
                 .network = { .setup = NET_FULL, .agent = NET_OFF },
-                .agent.timeout_s = 3600,
+                .agent = { .timeout_s = 3600, .idle_s = 600 },
                 .output.dir = "/airlock/out",
         };
         r = spec_read(spec, O_TOP, NULL, json, len, error);

@@ -84,7 +84,7 @@ const char *spec_unsupported_nth(const struct spec *s, size_t n)
         static const char keys[][40] = {
                 "setup.auto", "cache.dir beside secrets",
                 "secrets beside a locked network.setup",
-                "agent.exec_server", "model",           "output.pull_request",
+                "model",           "output.pull_request",
                 "agent.command (the built-in loop)",
         };
         /* Only what asks for something: "allow": [] or a limit without its subject is no wish. */
@@ -92,7 +92,6 @@ const char *spec_unsupported_nth(const struct spec *s, size_t n)
                 s->setup.auto_given && s->setup.auto_setup,
                 s->cache.dir && s->secrets.sealed,
                 s->secrets.sealed && s->network.setup != NET_FULL,
-                s->agent.exec_server,
                 s->model.base_url || s->model.name || s->model.key,
                 s->output.branch,
                 !s->agent.command.count && !s->agent.exec_server,

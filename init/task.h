@@ -138,6 +138,7 @@ struct watch {
         bool terminal;        /* all three are ours, passed through */
         bool answer;          /* stdout is the agent's: kept apart, shown unchanged */
         bool new_session;
+        bool tells;           /* what it tells of its commands goes into the journal */
         unsigned timeout_s;   /* 0: none */
         enum lock lock;
         const struct confine *confine;

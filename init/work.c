@@ -45,6 +45,11 @@ static enum status run_agent(struct task *t)
         };
         enum watch_end end;
 
+        if (t->spec.agent.exec_server) { /* stdio is its protocol's, or has one line */
+                w.program = t->programs[PROGRAM_EXEC];
+                w.out = STDOUT_FILENO;
+                w.tells = true;
+        }
         w.new_session = !w.terminal;
         if (is_inet_socket(w.in))
                 w.in = -1; /* a way out that was there before the seal */

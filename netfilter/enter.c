@@ -2,6 +2,7 @@
 #include "netfilter/enter.h"
 
 #include "base/confine.h"
+#include "base/msg.h"
 #include "base/wr.h"
 #include "netfilter/closed.h"
 #include "netfilter/environment.h"
@@ -287,6 +288,8 @@ int enter_exec(const struct enter *e, char *const *argv)
 
         if (!envp)
                 return -E2BIG;
+        if (e->scribe >= 0 && (e->exec_fd == JOURNAL_FD || dup2(e->scribe, JOURNAL_FD) < 0))
+                return -EBADF;
         if (e->exec_fd >= 0)
                 syscall(SYS_execveat, e->exec_fd, "", argv, envp, AT_EMPTY_PATH);
         else if (strchr(argv[0], '/'))

@@ -21,6 +21,7 @@
  *   --scope                      a Landlock domain: no signals and no ptrace to outside
  *   --fs POLICY --root DIR…      what may be written: landlock.h
  *   --chdir DIR --exec-fd FD     where to go; the program, opened, in place of CMD's search
+ *   --journal FD --start-ms N    a scribe writes there what the command tells: scribe.h
  *   --tell FD                    where a failure is told; silence, then its end, is success
  *   --no-rules                   netns without nf_tables, as on a kernel that has none
  *
@@ -36,6 +37,7 @@
 #include "netfilter/probe.h"
 #include "netfilter/rules_main.h"
 #include "netfilter/sandbox.h"
+#include "netfilter/scribe.h"
 #include "netfilter/unlock.h"
 
 #include <errno.h>
@@ -48,6 +50,8 @@
 struct options {
         struct enter enter;
         int tell;
+        int journal; /* -1: none */
+        uint64_t start_ms;
         char **argv; /* the command's */
 };
 
@@ -140,6 +144,10 @@ static bool set_place(struct options *o, const char *name, const char *value)
                 e->chdir = value;
         else if (!strcmp(name, "--tell"))
                 o->tell = descriptor("--tell: not a descriptor: ", value);
+        else if (!strcmp(name, "--journal"))
+                o->journal = descriptor("--journal: not a descriptor: ", value);
+        else if (!strcmp(name, "--start-ms"))
+                o->start_ms = number("--start-ms: not a number: ", value, 10, UINT64_MAX);
         else if (!strcmp(name, "--exec-fd"))
                 e->exec_fd = descriptor("--exec-fd: not a descriptor: ", value);
         else
@@ -212,13 +220,18 @@ static int fail(const struct options *o, int err, const char *stage, enum status
 static int enter_main(char **argv)
 {
         struct options o = { .enter = { .exec_fd = -1, .helper = -1, .notify = -1,
-                                        .inside.proxy = -1 },
-                             .tell = -1 };
+                                        .scribe = -1, .inside.proxy = -1 },
+                             .tell = -1, .journal = -1 };
         const char *stage = "start";
         int r;
 
         o.enter.lock = lock_named(argv[0]);
         parse(&o, argv + 1);
+        if (o.journal >= 0) {
+                o.enter.scribe = scribe_start(o.journal, o.start_ms);
+                if (o.enter.scribe < 0)
+                        return fail(&o, -o.enter.scribe, "start a scribe", STATUS_LOCK);
+        }
         r = enter_lock(&o.enter, &stage);
         if (r < 0)
                 return fail(&o, -r, stage, STATUS_LOCK);
@@ -230,7 +243,7 @@ static int enter_main(char **argv)
 static NORETURN void try_lock(enum lock lock, int channel)
 {
         struct enter e = { .lock = lock, .exec_fd = -1, .helper = -1, .notify = channel,
-                           .inside.proxy = -1 };
+                           .scribe = -1, .inside.proxy = -1 };
         const char *stage = "start";
         int r = enter_lock(&e, &stage);
 

@@ -1,0 +1,19 @@
+/*
+ * init/serve.h - "agent": {"exec_server": …} as PID 1 is to see it: a command like another.
+ *
+ * Runs in airlock-spec. PID 1 starts airlock-exec by descriptor, with this command line; what
+ * a client may do, how long one is waited for, and who is one, is all in it.
+ */
+#ifndef INIT_SERVE_H
+#define INIT_SERVE_H
+
+#include "init/lock.h"
+#include "init/spec.h"
+
+/* The locks that may be tried, as bits (1 << enum lock): what is demanded, and lets clients in. */
+unsigned serve_locks(const struct spec *s);
+
+/* Fills in agent.command where there is an exec_server. False: it does not fit. */
+MUST_USE bool serve_command(struct spec *s);
+
+#endif
