@@ -74,8 +74,11 @@ CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/
         init/cache_key.c init/cache_entry.c init/cache_parts.c
 
 # The exec-server: its decoders are pure, and fuzzed.
-EXEC_DECODERS := agent/base64.c agent/sha.c agent/value.c agent/jwt.c agent/upgrade.c \
+EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
         agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c
+
+# The tools of the agent's loop: pure.
+TOOLS := agent/buf.c agent/truncate.c agent/shells.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -95,7 +98,7 @@ SRC_airlock-box := $(BASE) init/spec_image.c \
 SRC_airlock-lock := $(BASE) $(NETFILTER) \
         netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/closed.c \
         netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
-        netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
+        netfilter/mounts.c base/ruleset.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/sandbox_trust.c \
         netfilter/unlock.c netfilter/scribe.c netfilter/probe.c netfilter/probe_tries.c \
         netfilter/probe_process.c netfilter/rules_main.c netfilter/notify_enter.c
@@ -115,7 +118,7 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
         secrets/unseal_scan.c secrets/unseal.c
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
-        agent/session.c agent/job.c agent/job_calls.c agent/keeper.c agent/cage.c \
+        agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
         agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c \
         agent/journal.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
@@ -132,10 +135,10 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
-FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) base/ev.c \
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) $(TOOLS) base/ev.c \
         init/spec_image.c init/env.c init/policy_text.c init/trust.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
-        netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
+        base/ruleset.c netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)
 UNIT_SRC := $(FUZZ_SRC) $(UNIT)
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
@@ -144,7 +147,8 @@ FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 BEARSSL_HOST := build/bearssl/host/libbearssl.a
-USES_BEARSSL := base/tls.c secrets/age.c init/trust.c tests/probe/bearssl.c
+USES_BEARSSL := base/tls.c secrets/age.c init/trust.c agent/upgrade.c \
+        tests/probe/bearssl.c
 bearssl = $(if $(filter $(USES_BEARSSL),$(SRC_$(1))),$(BEARSSL))
 
 # Headers that a build makes or fetches before it compiles anything.

@@ -1,8 +1,9 @@
 /* agent/upgrade.c - one HTTP request, judged. */
 #include "agent/upgrade.h"
 
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "base/http1.h"
+#include "base/same.h"
 
 #include <string.h>
 
@@ -45,7 +46,8 @@ static struct http1_text bearer(struct http1_text value)
 static const char *refusal(const struct auth_rule *rule, const struct http1 *h, int64_t now_s)
 {
         struct http1_text value = http1_header(h, "authorization"), token;
-        uint8_t hash[SHA256_LEN];
+        uint8_t hash[br_sha256_SIZE];
+        br_sha256_context digest;
         enum jwt_status s;
 
         if (rule->auth == AUTH_NONE)
@@ -56,8 +58,10 @@ static const char *refusal(const struct auth_rule *rule, const struct http1 *h, 
         if (!token.at || !token.len)
                 return "invalid authorization header";
         if (rule->auth == AUTH_TOKEN) {
-                sha256(hash, token.at, token.len);
-                return same_secret(hash, rule->token_hash, SHA256_LEN)
+                br_sha256_init(&digest);
+                br_sha256_update(&digest, token.at, token.len);
+                br_sha256_out(&digest, hash);
+                return same_secret(hash, rule->token_hash, sizeof(hash))
                                ? NULL
                                : "invalid websocket bearer token";
         }
@@ -70,19 +74,22 @@ static bool key_is_right(struct http1_text key)
         uint8_t bytes[18];
         size_t n, at;
 
-        return key.len == KEY_LEN && exec_base64_parse(bytes, &n, key.at, key.len, &at) && n == 16;
+        return key.len == KEY_LEN && base64_decode_padded(key.at, key.len, bytes, &n, &at) && n == 16;
 }
 
 static void put_accept(struct upgrade *u, struct http1_text key)
 {
         static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
         char text[KEY_LEN + sizeof(guid)];
-        uint8_t hash[SHA1_LEN];
+        uint8_t hash[br_sha1_SIZE];
+        br_sha1_context digest;
 
         memcpy(text, key.at, KEY_LEN);
         memcpy(text + KEY_LEN, guid, sizeof(guid));
-        sha1(hash, text, KEY_LEN + sizeof(guid) - 1);
-        u->accept[exec_base64_put(u->accept, hash, sizeof(hash))] = '\0';
+        br_sha1_init(&digest);
+        br_sha1_update(&digest, text, KEY_LEN + sizeof(guid) - 1);
+        br_sha1_out(&digest, hash);
+        u->accept[base64_encode(u->accept, hash, sizeof(hash))] = '\0';
 }
 
 static enum upgrade_status root(struct upgrade *u, const struct auth_rule *rule,

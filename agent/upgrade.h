@@ -9,9 +9,10 @@
 #define AGENT_UPGRADE_H
 
 #include "agent/jwt.h"
-#include "agent/sha.h"
 #include "base/base.h"
 #include "base/wr.h"
+
+#include <bearssl.h>
 
 enum auth {
         AUTH_NONE,
@@ -21,7 +22,7 @@ enum auth {
 
 struct auth_rule {
         enum auth auth;
-        uint8_t token_hash[SHA256_LEN];
+        uint8_t token_hash[br_sha256_SIZE];
         struct jwt_rule jwt;
 };
 

@@ -288,7 +288,8 @@ void listen_accepting(struct proxy *p, bool on);
 bool listen_is_own(const struct proxy *p, const struct endpoint *e);
 /* The connection from that loopback port is meant for @m->to. */
 void listen_expect(struct proxy *p, const struct msg *m);
-void listen_forget(void);
+/* Resets what waits to be accepted, drops queries that wait, forgets who was expected. */
+void listen_drop_waiting(struct proxy *p);
 
 /* --- control.c ------------------------------------------------------------------------- */
 
