@@ -17,6 +17,7 @@
 #   make bench-proxy    the proxy beside squid, tinyproxy and privoxy
 #   make bench-cache    save and restore of a state beside tar
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
+#   make codex          build/codex: the real Codex client, which the tests drive
 #   make bearssl        build/bearssl/libbearssl.a from Debian's source package
 #   make deps           install what a fresh Debian machine lacks (apt; asks for root);
 #                       deps-test, deps-lint, deps-run, deps-bench, deps-bench-proxy,
@@ -100,7 +101,7 @@ SRC_airlock-lock := $(BASE) $(NETFILTER) \
         netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
         netfilter/mounts.c base/ruleset.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/sandbox_trust.c \
-        netfilter/unlock.c netfilter/scribe.c netfilter/probe.c netfilter/probe_tries.c \
+        netfilter/unlock.c netfilter/apart.c netfilter/scribe.c netfilter/porch.c netfilter/probe.c netfilter/probe_tries.c \
         netfilter/probe_process.c netfilter/rules_main.c netfilter/notify_enter.c
 SRC_airlock-notify := $(BASE) netfilter/notify.c netfilter/notify_calls.c \
         netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
@@ -136,7 +137,7 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) $(TOOLS) base/ev.c \
-        init/spec_image.c init/env.c init/policy_text.c init/trust.c \
+        init/spec_image.c init/serve.c init/env.c init/policy_text.c init/trust.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         base/ruleset.c netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)
@@ -278,7 +279,7 @@ TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_
 .PHONY: test tests-built check run matrix bench bench-locks bench-proxy bench-leak bench-cache
 tests-built: $(TESTED)
 test: deps deps-test
-	+$(AGAIN) tests-built
+	+$(AGAIN) tests-built codex
 	tests/run
 check: deps deps-test deps-lint
 	+$(AGAIN) tests-built
@@ -366,6 +367,14 @@ build/compile_commands.json: Makefile
                         printf ', "%s"' "$$a"; done; \
 	        printf ']}'; sep=','; done; printf '\n]\n'; } > $@
 
+# --- the real Codex client, from npm: without it the tests that drive it say why ----------
+CODEX := 0.169.0
+.PHONY: codex
+codex: build/codex/$(CODEX)
+build/codex/$(CODEX):
+	-npm install --silent --no-audit --no-fund --no-save --prefix build/codex \
+	        @openai/codex@$(CODEX) && touch $@
+
 # --- reproducible: other directories, other times, other numbers of jobs -----------------
 .PHONY: repro
 repro:
@@ -415,7 +424,7 @@ DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-de
         musl-tools readelf:binutils
 DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap curl:curl \
         dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs ip:iproute2 iptables:iptables \
-        mandoc:mandoc nc:netcat-openbsd nft:nftables openssl:openssl procps \
+        mandoc:mandoc nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl procps \
         python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
         util-linux wget:wget xz:xz-utils
 DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \

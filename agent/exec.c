@@ -15,6 +15,7 @@
 #include "base/confine.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/msg.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -153,6 +154,36 @@ static int bind_unix(const char *path)
         return r;
 }
 
+/* Somebody else listens: see netfilter/porch.h. */
+static void use_porch(struct server *s, const struct exec_options *o)
+{
+        char line[128];
+        struct wr w = wr_of(line, sizeof(line));
+
+        listener = o->porch;
+        if (fcntl(listener, F_SETFD, FD_CLOEXEC) < 0 || watch(s, listener, EVENT_PORCH) < 0)
+                die_errno(STATUS_NO_START, errno, "--porch-fd %d", o->porch);
+        wr_fmt(&w, "ws://%s%s%s:%u\n", o->ip6 ? "[" : "", o->host, o->ip6 ? "]" : "", o->port);
+        if (write_full(STDOUT_FILENO, line, w.len) < 0)
+                die_errno(STATUS_NO_START, errno, "stdout");
+}
+
+static void porch_event(struct server *s)
+{
+        struct msg m;
+        int fd, r = msg_receive(listener, &m, &fd);
+
+        if (r < 0) {
+                log_errno(LOG_ERROR, -r, "no client can come any more");
+                s->status = STATUS_AGAIN;
+                s->stopping = true;
+                return;
+        }
+        if (fd >= 0 && (m.type != MSG_CLIENT || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
+                        !conn_accept(s, fd, m.text)))
+                close(fd);
+}
+
 static void open_listener(struct server *s, const struct exec_options *o)
 {
         struct sockaddr_storage at = { 0 };
@@ -224,6 +255,9 @@ static void handle(struct server *s, struct ev_ref ref, uint32_t events)
                 break;
         case EVENT_LISTENER:
                 accept_client(s);
+                break;
+        case EVENT_PORCH:
+                porch_event(s);
                 break;
         case EVENT_STDIN:
                 stdin_event(s);
@@ -323,6 +357,7 @@ int main(int argc, char **argv)
         int r;
 
         confine_relro();
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* what it runs has its uid, and is no debugger of it */
         log_role("exec-server");
         r = exec_options(&the_options, argc, argv);
         if (r)
@@ -345,6 +380,8 @@ int main(int argc, char **argv)
         open_signals(s);
         if (the_options.kind == LISTEN_STDIO) {
                 conn_stdio(s, STDIN_FILENO, STDOUT_FILENO);
+        } else if (the_options.porch >= 0) {
+                use_porch(s, &the_options);
         } else {
                 open_listener(s, &the_options);
                 if (the_options.exit_on_stdin_close && watch(s, STDIN_FILENO, EVENT_STDIN) < 0)

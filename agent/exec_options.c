@@ -273,10 +273,11 @@ static int take(struct exec_options *o, struct said *s, const char *option, cons
                 o->idle_s = (unsigned)n;
                 return 0;
         }
-        if (!strcmp(option, "--journal-fd")) { /* airlock run's, and no business of others */
+        /* These two are airlock run's, and no business of others. */
+        if (!strcmp(option, "--journal-fd") || !strcmp(option, "--porch-fd")) {
                 if (!number(value, INT32_MAX, &n))
                         return wrong(option, "not a number");
-                o->journal = (int)n;
+                *(option[2] == 'j' ? &o->journal : &o->porch) = (int)n;
                 return 0;
         }
         if (!strcmp(option, "--concurrent-requests"))
@@ -293,7 +294,8 @@ int exec_options(struct exec_options *o, int argc, char **argv)
 {
         struct said s = { 0 };
 
-        *o = (struct exec_options){ .kind = LISTEN_TCP, .host = "127.0.0.1", .journal = -1 };
+        *o = (struct exec_options){ .kind = LISTEN_TCP, .host = "127.0.0.1", .journal = -1,
+                                    .porch = -1 };
         for (int i = 1; i < argc; i++) {
                 char option[64] = "";
                 const char *equals = strchr(argv[i], '=');

@@ -23,6 +23,7 @@ struct exec_options {
         bool insecure;
         unsigned idle_s; /* end so long after the last client; 0: never */
         int journal;     /* -1: none */
+        int porch;       /* where clients come from instead of a socket of ours; -1: none */
 };
 
 /* 0; 1: help or version was printed; else the exit status' negative, after a line on stderr. */

@@ -42,18 +42,18 @@ static bool is_plain(const char *word)
 
 static void put_word(struct wr *w, const char *word)
 {
-        if (is_plain(word)) {
-                wr_str(w, word);
-                return;
-        }
-        wr_char(w, '\'');
-        for (; *word && !w->full; word++) {
+        bool plain = is_plain(word);
+
+        if (!plain)
+                wr_char(w, '\'');
+        for (; *word && !w->full; word++) { /* one by one: what is cut is cut late */
                 if (*word == '\'')
                         wr_str(w, "'\\''");
                 else
                         wr_char(w, *word);
         }
-        wr_char(w, '\'');
+        if (!plain)
+                wr_char(w, '\'');
 }
 
 bool journal_words(char *out, size_t cap, char *const *argv)

@@ -34,6 +34,7 @@
 enum event_kind {
         EVENT_SIGNAL,
         EVENT_LISTENER,
+        EVENT_PORCH, /* airlock-lock's, in the listener's place */
         EVENT_STDIN, /* --exit-on-stdin-close */
         EVENT_CONN,
         EVENT_CONN_OUT, /* stdio's second descriptor */

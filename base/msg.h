@@ -13,7 +13,8 @@
  *   airlock-unseal PID 1          ENDED                             answered by SCAN
  *   airlock-notify airlock-proxy  CONNECT                           answered by DONE
  *                                 LISTENER (LISTEN_DNS_PAIR)        not answered
- *   airlock-exec   airlock-lock   struct msg_command                not answered
+ *   airlock-exec   airlock-lock   struct msg_command (its scribe)   not answered
+ *   airlock-lock   airlock-exec   CLIENT (from its porch)           not answered
  *
  * `airlock proxy` and `airlock sandbox` take PID 1's part where there is no task.
  */
@@ -57,6 +58,8 @@ enum msg_type {
         MSG_ENDED,
         /* Every process of setup is dead: look for leaks, and exit. */
         MSG_SCAN,
+        /* A client of the server under a lock: the unix socket that speaks for it. text: its address. */
+        MSG_CLIENT,
 };
 
 #define CHANNEL_SECRETS 1
@@ -94,6 +97,9 @@ struct msg {
  * journal. Whoever runs commands under a lock finds that channel at JOURNAL_FD.
  */
 #define JOURNAL_FD 100
+
+/* And where a server under a lock finds the channel that its clients come by. */
+#define PORCH_FD 101
 
 enum command_flag {
         COMMAND_CUT = 1,       /* the command line is longer than this */

@@ -5,7 +5,6 @@
 #include "init/command.h"
 #include "init/lock.h"
 #include "init/program.h"
-#include "init/serve.h"
 #include "init/spec.h"
 
 #include <string.h>
@@ -94,14 +93,11 @@ static void put_setup(struct wr *w, const struct spec *s)
 static void put_seal(struct wr *w, const struct spec *s)
 {
         static const char demands[][10] = { "auto", "netns", "netfilter", "notify", "closed" };
-        /* A demanded one is named besides; what holds here is the strongest of all. */
-        unsigned locks = s->network.lock == LOCK_AUTO ? serve_locks(s) : ~0U;
         char why[LOCK_WHY];
         int program = program_open("airlock-lock");
         enum lock lock = LOCKED_NETNS;
 
-        while (lock < LOCK_NAMES && program >= 0 &&
-               (!(locks >> lock & 1) || lock_try(program, lock, why) < 0))
+        while (lock < LOCK_NAMES && program >= 0 && lock_try(program, lock, why) < 0)
                 lock++;
         if (lock == LOCKED_CLOSED && s->network.agent != NET_OFF)
                 lock = LOCK_NAMES;

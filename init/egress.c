@@ -38,7 +38,12 @@ static enum spec_net mode_of(const struct task *t, enum phase p)
 
 static bool demanded(const struct spec *s, enum lock lock)
 {
-        return s->network.locks >> lock & 1;
+        static const enum spec_lock words[LOCK_NAMES] = {
+                [LOCKED_NETNS] = LOCK_NETNS,   [LOCKED_NETFILTER] = LOCK_NETFILTER,
+                [LOCKED_NOTIFY] = LOCK_NOTIFY, [LOCKED_CLOSED] = LOCK_CLOSED,
+        };
+
+        return s->network.lock == LOCK_AUTO || s->network.lock == words[lock];
 }
 
 /* closed lets nothing through, so it is no way to let something through. */
@@ -68,10 +73,8 @@ static enum status none_holds(struct task *t, const char *last, const char *why)
                 return task_fail(t, STATUS_LOCK, "network.lock \"%s\" can't be had here: %s", last,
                                  why);
         return task_fail(t, STATUS_LOCK,
-                         "network \"%s\" can't be enforced here: no lock holds%s (`airlock doctor` "
-                         "says what each one needs); the last tried, %s: %s", mode,
-                         demanded(&t->spec, LOCKED_NETNS) ? "" : " that lets clients in, as unix: "
-                         "and stdio need none", last, why);
+                         "network \"%s\" can't be enforced here: no lock holds (`airlock doctor` "
+                         "says what each one needs); the last tried, %s: %s", mode, last, why);
 }
 
 /* May a child of ours have this uid? A user namespace may not map it. */
@@ -321,9 +324,14 @@ static enum status apply_rules(struct task *t, bool off)
          * sockets are there, and without CAP_SYS_PTRACE they look like somebody else's.
          */
         const char *argv[] = { "airlock-lock", "--apply", "netfilter", "--mark", MARK, "--shared",
-                               "--redirect-port", redirect, "--dns-port", dns,
-                               off ? "--off" : NULL, NULL };
+                               "--redirect-port", redirect, "--dns-port", dns, NULL, NULL, NULL };
+        const char **more = argv + COUNT(argv) - 3;
+        const char *server = t->spec.agent.exec_server;
 
+        if (off)
+                *more++ = "--off";
+        if (server && *server == 'w') /* its clients get their answers */
+                *more = "--inbound";
         wr_u64(&r, t->egress.redirect);
         wr_cstr(&r);
         wr_u64(&d, t->egress.dns);

@@ -1,4 +1,4 @@
-/* init/serve.c - the exec-server's command line, and the locks that let its clients in. */
+/* init/serve.c - the exec-server's command line. */
 #include "init/serve.h"
 
 #include "base/msg.h"
@@ -7,31 +7,7 @@
 
 #include <string.h>
 
-#define WORDS_MAX 12
-
-static unsigned bit(enum lock lock)
-{
-        return 1U << lock;
-}
-
-/*
- * netns and closed leave the agent no network to be reached by. A socket in the file system,
- * and a pipe, need none.
- */
-unsigned serve_locks(const struct spec *s)
-{
-        static const enum lock locks[] = {
-                [LOCK_NETNS] = LOCKED_NETNS,   [LOCK_NETFILTER] = LOCKED_NETFILTER,
-                [LOCK_NOTIFY] = LOCKED_NOTIFY, [LOCK_CLOSED] = LOCKED_CLOSED,
-        };
-        const char *server = s->agent.exec_server;
-
-        if (s->network.lock != LOCK_AUTO)
-                return bit(locks[s->network.lock]);
-        if (server && !strncmp(server, "ws:", 3))
-                return bit(LOCKED_NETFILTER) | bit(LOCKED_NOTIFY);
-        return bit(LOCKED_NETNS) | bit(LOCKED_NETFILTER) | bit(LOCKED_NOTIFY) | bit(LOCKED_CLOSED);
-}
+#define WORDS_MAX 16
 
 static const char *number(struct spec *s, uint64_t n)
 {
@@ -48,11 +24,12 @@ bool serve_command(struct spec *s)
 {
         const char **words = spec_arena_take(s->arena, WORDS_MAX * sizeof(*words), 8);
         const char *idle = number(s, s->agent.idle_s), *journal = number(s, JOURNAL_FD);
+        const char *porch = number(s, PORCH_FD);
         size_t n = 0;
 
         if (!s->agent.exec_server)
                 return true;
-        if (!words || !idle || !journal)
+        if (!words || !idle || !journal || !porch)
                 return false;
         words[n++] = "airlock-exec";
         words[n++] = "--listen";
@@ -62,6 +39,10 @@ bool serve_command(struct spec *s)
         if (strcmp(s->agent.exec_server, "stdio") != 0) {
                 words[n++] = "--idle-exit";
                 words[n++] = idle;
+        }
+        if (!strncmp(s->agent.exec_server, "ws:", 3)) {
+                words[n++] = "--porch-fd";
+                words[n++] = porch;
         }
         if (s->agent.token_sha256) {
                 words[n++] = "--ws-auth=capability-token";

@@ -7,11 +7,7 @@
 #ifndef INIT_SERVE_H
 #define INIT_SERVE_H
 
-#include "init/lock.h"
 #include "init/spec.h"
-
-/* The locks that may be tried, as bits (1 << enum lock): what is demanded, and lets clients in. */
-unsigned serve_locks(const struct spec *s);
 
 /* Fills in agent.command where there is an exec_server. False: it does not fit. */
 MUST_USE bool serve_command(struct spec *s);

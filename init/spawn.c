@@ -147,6 +147,8 @@ static int exec_locked(const struct spawn *s, int tell)
                 put_option(words, &n, "--journal", text[8], 24, (uint64_t)s->journal, false);
                 put_option(words, &n, "--start-ms", text[9], 24, s->start_ms, false);
                 fcntl(s->journal, F_SETFD, 0);
+                words[n++] = (char *)(uintptr_t)"--porch";
+                words[n++] = (char *)(uintptr_t)s->porch;
         }
         if (s->program) {
                 put_option(words, &n, "--exec-fd", text[5], 24, (uint64_t)s->program, false);

@@ -35,6 +35,7 @@ struct spawn {
         uint16_t door;     /* the proxy's port for programs that know it */
         int journal;       /* where a scribe writes down what it tells; 0: none */
         uint64_t start_ms; /* the journal's */
+        const char *porch; /* and the URL of its clients */
 };
 
 /* What a child writes when it fails, airlock-lock too (netfilter/enter.h). */

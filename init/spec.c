@@ -469,20 +469,6 @@ static bool check_server(struct reader *r, const struct seen *seen)
                              "\"token_sha256\" is missing");
 }
 
-/* Where the agent has a network of its own, or none, nobody from outside gets in. */
-static bool check_reach(struct reader *r, const struct seen *seen)
-{
-        const char *at = r->spec->agent.exec_server;
-        enum spec_lock lock = r->spec->network.lock;
-
-        if (!at || strncmp(at, "ws:", 3) != 0 || (lock != LOCK_NETNS && lock != LOCK_CLOSED))
-                return true;
-        return fail(r, seen_key(seen, O_TOP, "network"),
-                    "network.lock: no client reaches a ws:// address under \"%s\": "
-                    "agent.exec_server \"unix:/PATH\" or \"stdio\" works, or the lock \"auto\"",
-                    lock == LOCK_NETNS ? "netns" : "closed");
-}
-
 static bool check_agent(struct reader *r, const struct seen *seen)
 {
         const struct spec_list *argv = &r->spec->agent.command;
@@ -516,8 +502,6 @@ static bool check_object(struct reader *r, uint32_t v, enum object o, const void
                 return check_secrets(r, seen);
         if (o == O_AGENT)
                 return check_agent(r, seen);
-        if (o == O_TOP)
-                return check_reach(r, seen);
         return o != O_RULE || check_rule(r, seen, base);
 }
 

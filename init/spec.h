@@ -107,7 +107,6 @@ struct spec {
                 size_t rule_count;
                 const char *upstream_proxy;
                 enum spec_lock lock;
-                unsigned locks; /* bits of enum lock: what of it lets a client of ours in */
         } network;
         struct {
                 bool given;

@@ -198,7 +198,7 @@ static bool is_endpoint(const char *s)
                 return false;
         memcpy(address, s + six, len - 2 * six);
         return inet_pton(six ? AF_INET6 : AF_INET, address, &any) == 1 &&
-               digits_parse(colon + 1, UINT16_MAX, &port) && port;
+               digits_parse(colon + 1, UINT16_MAX, &port) && colon[1] != '0';
 }
 
 static bool is_server(const char *s)

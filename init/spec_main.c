@@ -57,7 +57,6 @@ static int run(const struct run_options *o)
                 log_line(LOG_ERROR, "%s: %s: not in this build", o->spec, missing);
                 return STATUS_SPEC;
         }
-        spec.network.locks = serve_locks(&spec);
         fd = serve_command(&spec) ? spec_image_make(&spec) : -E2BIG;
         if (fd < 0)
                 die_errno(STATUS_PROVISION, -fd, "hand on the spec");

@@ -417,6 +417,7 @@ static int start(struct watching *g, struct spawn_failure *f)
         };
 
         if (w->tells) {
+                s.porch = w->tells;
                 s.journal = g->t->journal.fd;
                 s.start_ms = g->t->journal.start_ms;
         }

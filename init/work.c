@@ -48,7 +48,7 @@ static enum status run_agent(struct task *t)
         if (t->spec.agent.exec_server) { /* stdio is its protocol's, or has one line */
                 w.program = t->programs[PROGRAM_EXEC];
                 w.out = STDOUT_FILENO;
-                w.tells = true;
+                w.tells = t->spec.agent.exec_server;
         }
         w.new_session = !w.terminal;
         if (is_inet_socket(w.in))

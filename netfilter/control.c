@@ -212,6 +212,7 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
                 return 0;
         case MSG_ENDED:
         case MSG_SCAN:
+        case MSG_CLIENT:
         case MSG_DONE:
                 return -EPROTO;
         }

@@ -282,13 +282,19 @@ static int exec_by_path(char *const *argv, char *const *envp)
         }
 }
 
+/* At @to, where the command looks for it. */
+static bool place(const struct enter *e, int fd, int to)
+{
+        return fd < 0 || (e->exec_fd != to && dup2(fd, to) == to);
+}
+
 int enter_exec(const struct enter *e, char *const *argv)
 {
         char *const *envp = environment_with(e->inside.http_port, e->variables);
 
         if (!envp)
                 return -E2BIG;
-        if (e->scribe >= 0 && (e->exec_fd == JOURNAL_FD || dup2(e->scribe, JOURNAL_FD) < 0))
+        if (!place(e, e->scribe, JOURNAL_FD) || !place(e, e->porch, PORCH_FD))
                 return -EBADF;
         if (e->exec_fd >= 0)
                 syscall(SYS_execveat, e->exec_fd, "", argv, envp, AT_EMPTY_PATH);

@@ -2,16 +2,10 @@
 #include "netfilter/scribe.h"
 
 #include "base/clock.h"
-#include "base/confine.h"
+#include "netfilter/apart.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
 
 #define LINE 12288 /* six bytes for each of a record at the worst */
 
@@ -48,20 +42,21 @@ void scribe_put(struct wr *w, const struct msg_command *m)
 }
 
 /* False: the line is not in the journal, and half of one may be. */
-static bool write_line(int journal, struct wr *w)
+static bool write_line(struct wr *w)
 {
         wr_str(w, "}\n");
-        return !w->full && write(journal, w->buf, w->len) == (ssize_t)w->len;
+        return !w->full && write(APART_OWN, w->buf, w->len) == (ssize_t)w->len;
 }
 
-static NORETURN void scribe(int channel, int journal, uint64_t start_ms)
+static void write_down(void *argument)
 {
+        uint64_t start_ms = *(const uint64_t *)argument;
         static struct msg_command m;
         static char line[LINE];
         uint64_t room = SCRIBE_BYTES_MAX, lost = 0;
         ssize_t n;
 
-        while ((n = recv(channel, &m, sizeof(m), MSG_TRUNC)) != 0) {
+        while ((n = recv(APART_CHANNEL, &m, sizeof(m), MSG_TRUNC)) != 0) {
                 struct wr w = wr_of(line, sizeof(line));
 
                 if (n != (ssize_t)sizeof(m))
@@ -73,69 +68,19 @@ static NORETURN void scribe(int channel, int journal, uint64_t start_ms)
                         continue;
                 }
                 room -= w.len;
-                if (!write_line(journal, &w))
-                        _exit(1);
+                if (!write_line(&w))
+                        return;
         }
         if (lost) {
                 struct wr w = wr_of(line, sizeof(line));
 
                 put_event(&w, now_ms() - start_ms, "work", "commands_lost");
                 wr_fmt(&w, ",\"count\":%lu", (unsigned long)lost);
-                (void)!write_line(journal, &w);
+                (void)!write_line(&w);
         }
-        _exit(0);
-}
-
-/* Only these two are left open, as 3 and 4. */
-static void keep_two(int *channel, int *journal)
-{
-        int a = fcntl(*channel, F_DUPFD_CLOEXEC, 10), b = fcntl(*journal, F_DUPFD_CLOEXEC, 10);
-
-        if (a < 0 || b < 0 || dup2(a, 3) < 0 || dup2(b, 4) < 0 ||
-            syscall(SYS_close_range, 5U, ~0U, 0U) < 0)
-                _exit(1);
-        close(STDIN_FILENO);
-        close(STDOUT_FILENO); /* whoever reads these waits for their end */
-        close(STDERR_FILENO);
-        *channel = 3;
-        *journal = 4;
-}
-
-static NORETURN void become_scribe(int channel, int journal, uint64_t start_ms)
-{
-        static const struct confine nothing = { .no_new_privs = true };
-        const char *stage;
-        sigset_t all;
-
-        sigfillset(&all);
-        sigprocmask(SIG_SETMASK, &all, NULL);
-        setsid();
-        prctl(PR_SET_NAME, "airlock-scribe", 0, 0, 0);
-        keep_two(&channel, &journal);
-        if (confine_apply(&nothing, &stage) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
-                _exit(1);
-        scribe(channel, journal, start_ms);
 }
 
 int scribe_start(int journal, uint64_t start_ms)
 {
-        int ends[2], status = 0;
-        pid_t pid;
-
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
-                return -errno;
-        pid = _Fork();
-        if (!pid) { /* a grandchild: whoever the command waits for, it is not the scribe */
-                pid = _Fork();
-                if (!pid)
-                        become_scribe(ends[1], journal, start_ms);
-                _exit(pid < 0);
-        }
-        close(ends[1]);
-        while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)
-                ;
-        if (pid > 0 && !status)
-                return ends[0];
-        close(ends[0]);
-        return -EAGAIN;
+        return apart_start("airlock-scribe", journal, write_down, &start_ms);
 }
