@@ -1,4 +1,4 @@
-/* agent/upgrade.c - one HTTP request, judged. */
+/* agent/upgrade.c - one HTTP request, judged; and one asked. */
 #include "agent/upgrade.h"
 
 #include "base/base64.h"
@@ -77,19 +77,19 @@ static bool key_is_right(struct http1_text key)
         return key.len == KEY_LEN && base64_decode_padded(key.at, key.len, bytes, &n, &at) && n == 16;
 }
 
-static void put_accept(struct upgrade *u, struct http1_text key)
+static void put_accept(char accept[UPGRADE_ACCEPT_LEN + 1], const char *key)
 {
         static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
         char text[KEY_LEN + sizeof(guid)];
         uint8_t hash[br_sha1_SIZE];
         br_sha1_context digest;
 
-        memcpy(text, key.at, KEY_LEN);
+        memcpy(text, key, KEY_LEN);
         memcpy(text + KEY_LEN, guid, sizeof(guid));
         br_sha1_init(&digest);
         br_sha1_update(&digest, text, KEY_LEN + sizeof(guid) - 1);
         br_sha1_out(&digest, hash);
-        u->accept[base64_encode(u->accept, hash, sizeof(hash))] = '\0';
+        accept[base64_encode(accept, hash, sizeof(hash))] = '\0';
 }
 
 static enum upgrade_status root(struct upgrade *u, const struct auth_rule *rule,
@@ -116,7 +116,7 @@ static enum upgrade_status root(struct upgrade *u, const struct auth_rule *rule,
         why = refusal(rule, h, now_s);
         if (why)
                 return answer(u, 401, why);
-        put_accept(u, key);
+        put_accept(u->accept, key.at);
         u->status = 101;
         u->text = "";
         return UPGRADE_OPEN;
@@ -181,4 +181,57 @@ void upgrade_put(struct wr *w, const struct upgrade *u)
         if (u->text[0])
                 wr_str(w, "content-type: text/plain; charset=utf-8\r\n");
         wr_fmt(w, "content-length: %zu\r\n\r\n%s", strlen(u->text), u->head ? "" : u->text);
+}
+
+/* --- the client's side ------------------------------------------------------------------ */
+
+void upgrade_put_request(struct wr *w, const char *host, const char *path, const char *token,
+                         const uint8_t nonce[16], char accept[UPGRADE_ACCEPT_LEN + 1])
+{
+        char key[KEY_LEN + 1];
+
+        key[base64_encode(key, nonce, 16)] = '\0';
+        put_accept(accept, key);
+        wr_fmt(w,
+               "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
+               path, host, key);
+        if (token)
+                wr_fmt(w, "Authorization: Bearer %s\r\n", token);
+        wr_str(w, "\r\n");
+}
+
+static enum upgrade_status refused(struct upgrade_answer *a, const char *why)
+{
+        a->why = why;
+        return UPGRADE_ANSWER;
+}
+
+enum upgrade_status upgrade_read_answer(struct upgrade_answer *a, const char *accept,
+                                        const char *buf, size_t len, size_t *scanned)
+{
+        static struct http1 h LARGE_BUFFER;
+        enum http1_status s = http1_parse_response(&h, buf, len, scanned, "GET", 3);
+        struct http1_text said;
+
+        *a = (struct upgrade_answer){ .why = "", .text = "" };
+        if (s == HTTP1_MORE)
+                return UPGRADE_MORE;
+        if (s != HTTP1_OK)
+                return refused(a, "it does not answer in HTTP");
+        a->head_len = h.head_len;
+        a->status = h.code;
+        if (h.code != 101) {
+                a->text = buf + h.head_len;
+                a->text_len = len - h.head_len;
+                a->body_len = h.has_length ? h.length : 0;
+                return refused(a, "it answers no WebSocket handshake");
+        }
+        said = http1_header(&h, "sec-websocket-accept");
+        if (!http1_has_token(&h, "upgrade", "websocket") || !said.at || !text_is(said, accept))
+                return refused(a, "its handshake is not a WebSocket's");
+        if (http1_header(&h, "sec-websocket-extensions").at ||
+            http1_header(&h, "sec-websocket-protocol").at)
+                return refused(a, "it wants an extension that nobody asked for");
+        return UPGRADE_OPEN;
 }

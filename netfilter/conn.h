@@ -230,6 +230,8 @@ void conn_report(struct proxy *p, struct conn *c, enum policy_reason reason,
                  const char *detail);
 /* down_out's bytes are the last; then the end. */
 void conn_linger(struct proxy *p, struct conn *c);
+/* The client took some of them, or said more that nobody reads. */
+void conn_linger_event(struct proxy *p, struct conn *c);
 
 /* --- dial.c: to the server ------------------------------------------------------------- */
 

@@ -213,6 +213,9 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
         case MSG_ENDED:
         case MSG_SCAN:
         case MSG_CLIENT:
+        case MSG_OPENED:
+        case MSG_LEND:
+        case MSG_RUN:
         case MSG_DONE:
                 return -EPROTO;
         }

@@ -406,6 +406,10 @@ def notified_connections_go_where_the_message_says():
     assert ours.recv(1024) == b""
     assert c.process.poll() is None
     assert c.policy(POLICY) == 0
+    assert c.end() == 0
+    totals = {h["host"]: h for e in c.journal() if e["event"] == "net_totals" for h in e["hosts"]}
+    assert totals["allowed.example"]["commands"] == ["curl http://allowed.example/"], totals
+    assert totals[EVIL]["refused"] == 1 and totals[EVIL]["commands"], totals
 
 
 @case
