@@ -4,6 +4,7 @@
 #include "base/base64.h"
 #include "agent/dispatch.h"
 #include "agent/files.h"
+#include "agent/helper.h"
 #include "agent/job.h"
 #include "agent/session.h"
 #include "base/log.h"
@@ -54,6 +55,11 @@ struct conn *conn_of(const struct asker *a)
         struct conn *c = &conns[a->slot];
 
         return a->id && c->gen == a->gen && c->state == CONN_OPEN ? c : NULL;
+}
+
+bool conn_is(const struct asker *a, const struct conn *c)
+{
+        return &conns[a->slot] == c && a->gen == c->gen;
 }
 
 struct asker conn_asker(const struct conn *c, const char *id, size_t id_len)
@@ -158,6 +164,7 @@ void conn_close(struct conn *c)
         buf_free(&c->held);
         buf_free(&c->after);
         c->state = CONN_FREE;
+        helper_forget(c);
         c->gen++;
         job_forget_waiters();
         if (c->session)
@@ -592,6 +599,8 @@ static void flush(struct conn *c)
                         conn_close(c);
                         return;
                 }
+                if (c->abroad)
+                        helper_resume(c); /* what it adds marks us again */
                 /* Requests waited for a file to end: they have not been looked at yet. */
                 if (c->out.len || (!was_busy && !more_to_do(c, had)))
                         break;

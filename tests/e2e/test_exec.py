@@ -1081,10 +1081,185 @@ def an_http_request_goes_out_and_its_answer_comes_back():
     fails(-32602, "header name is invalid", headers=[{"name": "a b", "value": ""}])
     fails(-32602, "header value is invalid for a", headers=[{"name": "a", "value": "x\r\ny"}])
     fails(-32602, "is not set", headers=[{"name": "a", "valueEnvVar": "NOT_SET_X"}])
-    fails(-32603, "https is not in this build", url="https://x/")
-    fails(-32603, "streamResponse is not in this build", streamResponse=True)
+    fails(-32603, "https goes through airlock-proxy alone", url="https://x/")
     fails(-32603, "http/request failed", url="http://127.0.0.1:1/")
+    c = Server(env=dict(clean, https_proxy=base)).client()
+    fails(-32603, "http/request failed: the proxy refused: 501", url="https://x/")
     web.shutdown()
+
+
+class Web:
+    """A server that plays what @play(connection, head) does, each connection in a thread."""
+
+    def __init__(self, play):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d/x" % self.socket.getsockname()[1]
+        self.heads, self.play = [], play
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                threading.Thread(target=self.serve, args=(self.socket.accept()[0],),
+                                 daemon=True).start()
+            except OSError:
+                return
+
+    def serve(self, s):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += s.recv(65536)
+        self.heads.append(head.decode())
+        with s:
+            try:
+                self.play(s, head.decode())
+            except OSError:
+                pass
+
+
+def plain_env():
+    return {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+
+
+def ask(c, url, **more):
+    params = dict(method="GET", url=url, requestId="r", headers=[])
+    params.update(more)
+    return c.send("http/request", **params)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: B\r\n\r\n"
+
+
+def deltas(c, name):
+    """(bytes, error) of a stream, whose pieces come in order and end once."""
+    seq, out = 0, bytearray()
+    while True:
+        m = c.event("http/request/bodyDelta")
+        c.log.clear()
+        assert m["requestId"] == name and m["seq"] == seq + 1, m
+        seq = m["seq"]
+        if m["done"]:
+            assert m["deltaBase64"] == "", m
+            return bytes(out), m["error"]
+        out += unb64(m["deltaBase64"])
+
+
+@case
+def a_response_is_streamed_as_it_comes():
+    go = threading.Event()
+
+    def play(s, _):
+        s.sendall(CHUNKED + b"6\r\ndata: \r\n")
+        go.wait(10)
+        s.sendall(b"4\r\nnext\r\n0\r\n\r\n")
+    web = Web(play)
+    c = Server(env=plain_env()).client()
+    n = ask(c, web.url, streamResponse=True, requestId='s"1')
+    r = c.answer(n)
+    assert (r["status"], r["bodyBase64"]) == (200, "") and {"name": "x-a", "value": "B"} in r["headers"]
+    first = c.event("http/request/bodyDelta")
+    assert first == {"requestId": 's"1', "seq": 1, "deltaBase64": b64(b"data: "), "done": False,
+                     "error": None}
+    assert "`s" in c.fails(-32602, "http/request", method="GET", url=web.url, requestId='s"1',
+                           streamResponse=True)
+    assert c.run("p", ["true"])[0] == 0  # it holds nobody up
+    go.set()
+    second, end = c.event("http/request/bodyDelta"), c.event("http/request/bodyDelta")
+    assert unb64(second["deltaBase64"]) == b"next" and not second["done"]
+    assert (end["seq"], end["done"], end["error"]) == (3, True, None)
+    assert c.log.index(("answer", n)) < c.log.index(("event", "http/request/bodyDelta", first))
+    # The id is free again; and one that is not streamed comes whole.
+    c.answer(ask(c, web.url, streamResponse=True, requestId='s"1'))
+    assert deltas(c, 's"1') == (b"data: next", None)
+    assert unb64(c.answer(ask(c, web.url))["bodyBase64"]) == b"data: next"
+
+
+@case
+def a_stream_that_breaks_says_so():
+    plays = [(CHUNKED + b"3\r\nabc\r\n", "it is cut off", b"abc"),
+             (CHUNKED + b"3\r\nabc\r\nzz\r\n", "chunk", b"abc"),
+             (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "it is cut off", b"abc"),
+             (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", None, b"abc"),
+             (b"HTTP/1.1 200 OK\r\n\r\nabc", None, b"abc"),
+             (b"HTTP/1.1 204 No\r\n\r\n", None, b"")]
+    c = Server(env=plain_env()).client()
+    for i, (text, why, body) in enumerate(plays):
+        web = Web(lambda s, _, text=text: s.sendall(text))
+        c.answer(ask(c, web.url, streamResponse=True, requestId="s%d" % i))
+        got, error = deltas(c, "s%d" % i)
+        assert got == body and (why.lower() in error.lower() if why else error is None), (text, got, error)
+        if why:
+            try:
+                c.answer(ask(c, web.url))
+                raise AssertionError("whole: %r" % text)
+            except RpcError as e:
+                assert e.code == -32603 and "failed to read http/request response body" in e.message
+    web = Web(lambda s, _: s.sendall(b"HTTP/1.1 200"))
+    try:
+        c.answer(ask(c, web.url, streamResponse=True, requestId="none"))
+        raise AssertionError("no head")
+    except RpcError as e:
+        assert e.message == "http/request failed: the response is cut off", e
+    slow = Web(lambda s, _: (s.sendall(CHUNKED + b"1\r\nx\r\n"), time.sleep(5)))
+    c.answer(ask(c, slow.url, streamResponse=True, requestId="slow", timeoutMs=300))
+    got, error = deltas(c, "slow")
+    assert got == b"x" and "timed out" in error, error
+    mute = Web(lambda s, _: time.sleep(5))
+    try:
+        c.answer(ask(c, mute.url, timeoutMs=300))
+        raise AssertionError("in time")
+    except RpcError as e:
+        assert "timed out" in e.message, e
+
+
+def helpers(server):
+    return [p for p in children(server.pid) if status(p).get("Name") == "airlock-helper"]
+
+
+@case
+def a_stream_ends_with_its_connection_and_waits_for_a_slow_one():
+    def play(s, _):
+        s.sendall(CHUNKED)
+        for _ in range(1000):
+            s.sendall(b"4000\r\n" + b"y" * 0x4000 + b"\r\n")
+        s.sendall(b"0\r\n\r\n")
+    web = Web(play)
+    server = Server(env=plain_env())
+    c = server.client()
+    c.answer(ask(c, web.url, streamResponse=True, requestId="big"))
+    time.sleep(0.3)
+    size = int(status(server.pid)["VmRSS"].split()[0])
+    assert size < 12000, "%d kB for a client that does not read" % size
+    got, error = deltas(c, "big")
+    assert (len(got), error) == (1000 * 0x4000, None), (len(got), error)
+    hang = Web(lambda s, _: time.sleep(15))
+    for i in range(32):
+        ask(c, hang.url, requestId="h%d" % i)
+    until(lambda: len(helpers(server)) == 32, "all of them ask")
+    assert "os error 11" in c.fails(-32603, "http/request", method="GET", url=hang.url,
+                                    requestId="more")
+    d = server.client()
+    assert d.call("fs/walk", path=uri("/tmp"), options=dict(
+        maxDepth=0, maxDirectories=1, maxEntries=1, followDirectorySymlinks=False))
+    c.close()
+    until(lambda: not helpers(server), "nobody asks for a client that is gone")
+
+
+@case
+def what_is_meant_for_one_server_goes_to_no_other():
+    final = Web(lambda s, _: s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    web = Web(lambda s, head: s.sendall(
+        b"HTTP/1.1 307 T\r\nContent-Length: 0\r\nLocation: %s\r\n\r\n" %
+        (b"/again" if " /x " in head else final.url.encode())))
+    c = Server(env=dict(plain_env(), TOKEN_X="hush")).client()
+    r = c.answer(ask(c, web.url, method="POST", bodyBase64=b64(b"body"), headers=[
+        {"name": "Authorization", "value": "Bearer t"}, {"name": "X-Key", "valueEnvVar": "TOKEN_X"},
+        {"name": "X-Plain", "value": "p"}]))
+    assert r["status"] == 200
+    near, far = web.heads[1], final.heads[0]
+    assert " /again " in near and "Bearer t" in near and "hush" in near
+    assert far.startswith("POST /x ") and "X-Plain: p" in far
+    assert "Bearer" not in far and "hush" not in far, far
 
 
 # --- capabilities ---------------------------------------------------------------------------------
