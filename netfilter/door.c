@@ -308,7 +308,7 @@ void door_peek(struct proxy *p, struct conn *c)
                 return;
         }
         if (c->verdict.needs_inspection || s.ech) {
-                look_begin(p, c);
+                look_begin(p, c, INSPECT_TLS);
                 return;
         }
         conn_no_deadline(c);
@@ -327,6 +327,23 @@ static bool say_yes(struct conn *c)
         if (c->door == DOOR_SOCKS)
                 return conn_put(&c->down_out, socks_yes, sizeof(socks_yes));
         return true;
+}
+
+void door_speak_tls(struct proxy *p, struct conn *c)
+{
+        static const char yes[] = "HTTP/1.1 200 Connection established\r\nx-airlock-tls: yes\r\n\r\n";
+
+        if (!c->verdict.raw && c->verdict.port == 80) {
+                conn_refuse(p, c, POLICY_DENY_NOT_TLS, "no TLS is spoken at this port");
+                return;
+        }
+        c->told = true;
+        c->x.method_len = 0;
+        if (!conn_put(&c->down_out, yes, sizeof(yes) - 1) ||
+            conn_flush(&c->client, &c->down_out) < 0 || c->down_out)
+                conn_reset(p, c); /* nobody has so little room for our first words */
+        else
+                look_begin(p, c, INSPECT_TLS_BEHIND);
 }
 
 void conn_reached(struct proxy *p, struct conn *c)

@@ -113,7 +113,8 @@ struct inspect_buffer {
 
 struct inspect {
         enum inspect_phase phase;
-        bool tls;
+        bool tls;        /* to the host */
+        bool near_clear; /* and none to the client */
         struct policy_verdict verdict; /* of the host */
         char name[TLS_NAME];           /* the host as text */
 
@@ -150,12 +151,15 @@ struct inspect {
         struct tls client, upstream;
 };
 
-/*
- * Begins with a client that wants the host of @v. @tls: its ClientHello comes next, whose
- * name the caller compared. False: no certificate could be made for the name.
- */
+enum inspect_sides {
+        INSPECT_CLEAR,      /* no TLS on either side */
+        INSPECT_TLS,        /* the client's hello comes next; the caller compared its name */
+        INSPECT_TLS_BEHIND, /* the client speaks plain HTTP, and we TLS to the host */
+};
+
+/* Begins with a client that wants the host of @v. False: no certificate could be made for it. */
 MUST_USE bool inspect_init(struct inspect *in, struct inspect_world *w,
-                           const struct policy_verdict *v, bool tls);
+                           const struct policy_verdict *v, enum inspect_sides sides);
 
 /* Goes as far as the bytes allow. */
 enum inspect_event inspect_run(struct inspect *in, struct inspect_world *w);

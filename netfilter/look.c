@@ -331,7 +331,7 @@ static void turn(struct proxy *p, struct conn *c)
         }
 }
 
-void look_begin(struct proxy *p, struct conn *c)
+void look_begin(struct proxy *p, struct conn *c, enum inspect_sides sides)
 {
         struct inspect *in = slot_take();
 
@@ -341,7 +341,7 @@ void look_begin(struct proxy *p, struct conn *c)
         }
         world.now_s = unix_s();
         c->look = in;
-        if (!inspect_init(in, &world, &c->verdict, true)) {
+        if (!inspect_init(in, &world, &c->verdict, sides)) {
                 look_drop(c);
                 conn_refuse(p, c, POLICY_DENY_NAME, "no certificate can be made for this name");
                 return;
