@@ -91,9 +91,21 @@ static struct conn *conn_take(struct server *s)
         return NULL;
 }
 
-struct conn *conn_accept(struct server *s, int fd, const char *peer)
+/* Whoever has not said yet what it wants makes room for the next, the oldest first. */
+static struct conn *conn_take_anyhow(struct server *s)
 {
         struct conn *c = conn_take(s);
+        struct ev_timer *oldest = s->handshakes.all.next;
+
+        if (c || oldest == &s->handshakes.all)
+                return c;
+        conn_close((struct conn *)(void *)((char *)oldest - offsetof(struct conn, timer)));
+        return conn_take(s);
+}
+
+struct conn *conn_accept(struct server *s, int fd, const char *peer)
+{
+        struct conn *c = conn_take_anyhow(s);
         struct ev_ref ref = { .kind = EVENT_CONN };
 
         if (!c)

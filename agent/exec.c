@@ -23,6 +23,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -207,6 +208,38 @@ static void open_listener(struct server *s, const struct exec_options *o)
         say_address(&at, o);
 }
 
+/* The parent of @pid; -1: it is gone. */
+static pid_t parent_of(pid_t pid)
+{
+        char path[32], text[1024];
+        struct wr w = wr_of(path, sizeof(path) - 1);
+        const char *at;
+        ssize_t n;
+
+        wr_fmt(&w, "/proc/%d/stat", (int)pid);
+        n = read_file(AT_FDCWD, wr_cstr(&w), text, sizeof(text) - 1);
+        text[n > 0 ? n : 0] = '\0';
+        at = strrchr(text, ')'); /* the name may hold anything */
+        return at ? (pid_t)strtol(at + 4, NULL, 10) : -1;
+}
+
+/*
+ * What we run is not let in: a process in a sandbox, which can't be kept from a socket in the
+ * file system, would come out of it as a client. Whoever is gone already may have been one.
+ */
+static bool is_ours(int fd)
+{
+        struct ucred peer = { 0 };
+        socklen_t len = sizeof(peer);
+        pid_t pid;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+                return true;
+        for (pid = peer.pid; pid > 1 && pid != getpid(); pid = parent_of(pid))
+                ;
+        return pid < 0 || pid == getpid();
+}
+
 static void accept_client(struct server *s)
 {
         struct sockaddr_storage at = { 0 };
@@ -218,6 +251,11 @@ static void accept_client(struct server *s)
 
         if (fd < 0)
                 return;
+        if (at.ss_family == AF_UNIX && is_ours(fd)) {
+                log_line(LOG_WARN, "a process of ours asked to be a client: refused");
+                close(fd);
+                return;
+        }
         /* Or the second small frame waits for the other side's delayed ACK: 40 ms. */
         if (at.ss_family != AF_UNIX)
                 setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -364,6 +402,8 @@ int main(int argc, char **argv)
                 return r > 0 ? STATUS_OK : -r;
         s->environment = environ;
         s->auth = the_options.auth;
+        s->on_network = the_options.kind == LISTEN_TCP;
+        s->key_path = the_options.key_path;
         s->now_ms = now_ms();
         s->idle_since = s->now_ms;
         s->idle_ms = the_options.idle_s * UINT64_C(1000);

@@ -209,6 +209,7 @@ static int check(struct exec_options *o, const struct said *s)
         bool any = s->auth || s->token_file || s->token_hash || s->secret_file || s->issuer ||
                    s->audience || s->skew;
 
+        o->key_path = s->token_file ? s->token_file : s->secret_file;
         if (o->idle_s && o->kind == LISTEN_STDIO)
                 return wrong("--idle-exit", "stdio has one client, and ends with it");
         if (any && o->kind == LISTEN_STDIO)

@@ -19,6 +19,7 @@ struct exec_options {
         const char *path; /* of a unix socket */
         struct auth_rule auth;
         char secret[SECRET_MAX];
+        const char *key_path; /* the file that it, or the token, came from; NULL: none */
         bool exit_on_stdin_close;
         bool insecure;
         unsigned idle_s; /* end so long after the last client; 0: never */

@@ -50,6 +50,8 @@ struct server {
         int null_fd;
         uint64_t now_ms;
         struct auth_rule auth;
+        bool on_network;      /* by an address that processes here may reach too … */
+        const char *key_path; /* … and the file of its token, or NULL */
         char *const *environment; /* our own: envPolicy may inherit it */
         bool stopping;
         uint64_t idle_ms;    /* end so long after the last client; 0: never */

@@ -1027,6 +1027,136 @@ def a_sandbox_that_is_not_understood_is_refused():
     assert not os.path.exists(d + "/x")
 
 
+COME_BACK = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX if sys.argv[1][0] == "/" else socket.AF_INET)
+s.connect(sys.argv[1] if sys.argv[1][0] == "/" else ("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n"
+          b"Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n")
+print(s.recv(4096)[:12])
+"""
+
+
+@case
+def what_runs_in_a_sandbox_is_no_client_of_its_server():
+    """A client may do anything: a sandbox that could become one would be none."""
+    path = folder() + "/s"
+    server = Server(listen="unix:" + path)
+    c = server.client()
+    d = workspace()
+
+    def tries(where, name, network="restricted", client=c):
+        n = client.start(name, ["python3", "-c", COME_BACK, where], cwd=d + "/ws",
+                         sandbox=sandbox(d + "/ws", network=network))
+        try:
+            client.answer(n)
+        except RpcError as e:
+            return e.message
+        code, out = client.finish(name)
+        return out.get("stdout", b"") + out.get("stderr", b"")
+    said = tries(path, "a")
+    if isinstance(said, str):
+        skip(said)
+    assert b"101" not in said and (b"b''" in said or b"reset" in said or b"Broken" in said), said
+    # Nor when whoever asked is gone before it is looked at, or hides behind a fork.
+    double = "import os\nif os.fork(): os._exit(0)\nos.setsid()\n" + COME_BACK
+    out = c.run("b", ["python3", "-c", double, path])[1]
+    assert b"101" not in out.get("stdout", b""), out
+    server.client().call("environment/status")
+    # Over TCP nobody can tell who it is: a sandbox with a network needs a token between.
+    plain = Server()
+    said = tries(plain.address.rsplit(":", 1)[1], "c", "enabled", plain.client())
+    assert "--ws-token-sha256" in said, said
+    key = folder() + "/token"
+    with open(key, "w") as f:
+        f.write("tok")
+    bearer = ["Authorization: Bearer tok"]
+    by_file = Server("--ws-auth", "capability-token", "--ws-token-file", key)
+    said = tries(by_file.address.rsplit(":", 1)[1], "d", "enabled", by_file.client(bearer))
+    assert "--ws-token-sha256" in said, "the token can be read there: %s" % said
+    by_hash = Server("--ws-auth", "capability-token", "--ws-token-sha256",
+                     hashlib.sha256(b"tok").hexdigest())
+    said = tries(by_hash.address.rsplit(":", 1)[1], "e", "enabled", by_hash.client(bearer))
+    assert b"401" in said, said
+
+
+@case
+def no_file_call_reaches_into_a_process():
+    server, c = served()
+    other = server.client()
+    d = folder()
+    os.symlink("/proc/self/mem", d + "/link")
+    os.symlink("/proc/self", d + "/self")
+    for path in ("/proc/self/mem", "/proc/%d/mem" % server.pid, "/proc/thread-self/mem",
+                 "/proc/self/task/%d/mem" % server.pid, d + "/link", d + "/self/mem",
+                 "/proc/self/root/proc/self/mem"):
+        for mode in ("read", "replace"):
+            assert c.fails(-32600, "fs/open", handleId="h", path=uri(path), mode=mode) == \
+                "Permission denied (os error 13)", path
+        assert c.fails(-32600, "fs/readFile", path=uri(path))
+        assert c.fails(-32600, "fs/writeFile", path=uri(path), dataBase64="YQ==")
+        try:
+            c.call("fs/copy", sourcePath=uri(path), destinationPath=uri(d + "/copy"), recursive=False)
+        except RpcError:
+            pass
+        assert not os.path.isfile(d + "/copy") or not os.path.getsize(d + "/copy"), path
+    # And what it runs is no debugger of it.
+    code, out = c.run("p", ["sh", "-c", "cat /proc/%d/environ /proc/%d/maps | wc -c; "
+                            "ls -l /proc/%d/fd | wc -l" % ((server.pid,) * 3)])
+    if status(os.getpid())["CapEff"] == "0" * 16:
+        assert out["stdout"].split() == [b"0", b"0"], out
+    other.call("environment/status")
+
+
+@case
+def trees_stop_at_what_may_not_be_touched():
+    _, c = served()
+    d = workspace()
+    os.makedirs(d + "/ws/keys/deep")
+    for name in ("/ws/keys/k", "/ws/keys/deep/k", "/ws/src/f"):
+        with open(d + name, "w") as f:
+            f.write("hush")
+    box = sandbox(d + "/ws", {"path": {"type": "path", "path": uri(d + "/ws/keys")},
+                              "access": "none"})
+
+    def tries(method, **params):
+        try:
+            return json.dumps(c.call(method, sandbox=box, **params))
+        except RpcError as e:
+            assert e.code == -32600, e
+            return ""
+    options = dict(maxDepth=9, maxDirectories=99, maxEntries=99, followDirectorySymlinks=True)
+    os.symlink("../keys", d + "/ws/src/way")
+    assert "/k" not in tries("fs/walk", path=uri(d + "/ws"), options=options).replace("/keys", "")
+    assert "/k" not in tries("fs/walk", path=uri(d + "/ws/src/way"), options=options)
+    assert not tries("fs/readDirectory", path=uri(d + "/ws/keys"))
+    assert not tries("fs/readDirectory", path=uri(d + "/ws/src/way"))
+    assert not tries("fs/readFile", path=uri(d + "/ws/src/way/k"))
+    tries("fs/copy", sourcePath=uri(d + "/ws"), destinationPath=uri("/tmp/../" + d[1:] + "/ws/src/c"),
+          recursive=True)
+    tries("fs/copy", sourcePath=uri(d + "/ws/keys"), destinationPath=uri(d + "/ws/src/c2"),
+          recursive=True)
+    for root, _, files in os.walk(d + "/ws/src"):
+        assert "k" not in files, root
+    tries("fs/remove", path=uri(d + "/ws"), recursive=True)
+    tries("fs/remove", path=uri(d + "/ws/keys"), recursive=True)
+    assert os.path.exists(d + "/ws/keys/deep/k") and os.path.isdir(d + "/ws/.git")
+    tries("fs/copy", sourcePath=uri(d + "/ws/src/f"), destinationPath=uri(d + "/ws/keys/k"),
+          recursive=False)
+    with open(d + "/ws/keys/k") as f:
+        assert f.read() == "hush"
+
+
+@case
+def those_who_never_say_what_they_want_make_room():
+    server = Server()
+    crowd = [connect(server.address) for _ in range(300)]
+    c = server.client()
+    assert c.call("environment/status") == {"status": "ready"}
+    for s in crowd:
+        s.close()
+
+
 # --- http ------------------------------------------------------------------------------------
 
 
