@@ -9,6 +9,7 @@
 #include "agent/helper.h"
 #include "agent/job.h"
 #include "agent/journal.h"
+#include "agent/patch_path.h"
 #include "agent/server.h"
 #include "agent/session.h"
 #include "base/clock.h"
@@ -180,7 +181,7 @@ static void porch_event(struct server *s)
                 s->stopping = true;
                 return;
         }
-        if (fd >= 0 && (m.type != MSG_CLIENT || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
+        if (fd >= 0 && (m.type != MSG_VISITOR || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
                         !conn_accept(s, fd, m.text)))
                 close(fd);
 }
@@ -400,6 +401,7 @@ int main(int argc, char **argv)
         r = exec_options(&the_options, argc, argv);
         if (r)
                 return r > 0 ? STATUS_OK : -r;
+        patch_add_path();
         s->environment = environ;
         s->auth = the_options.auth;
         s->on_network = the_options.kind == LISTEN_TCP;

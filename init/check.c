@@ -150,7 +150,7 @@ static void put_work(struct wr *w, const struct spec *s)
                 put_idle(w, s->agent.idle_s);
 }
 
-static void put_plan(struct wr *w, const struct spec *s)
+static void put_plan(struct wr *w, const struct spec *s, const char *wrong)
 {
         const char *missing = spec_unsupported_nth(s, 0);
 
@@ -162,6 +162,10 @@ static void put_plan(struct wr *w, const struct spec *s)
         put_work(w, s);
         put_head(w, "report     ");
         put_all(w, s->output.dir);
+        if (wrong) {
+                put_head(w, "it can't be run: ");
+                put_all(w, wrong);
+        }
         if (missing)
                 put_head(w, "this build can't run it: ");
         for (size_t i = 1; missing; i++) {
@@ -178,6 +182,7 @@ int command_check(int argc, char **argv)
 {
         char plan[8192];
         struct wr w = wr_of(plan, sizeof(plan));
+        const char *wrong;
         struct spec spec;
         int r;
 
@@ -190,7 +195,8 @@ int command_check(int argc, char **argv)
         r = spec_load(argv[1], &spec);
         if (r)
                 return r;
-        put_plan(&w, &spec);
+        wrong = spec_model(&spec);
+        put_plan(&w, &spec, wrong);
         spec_close(&spec);
         return w.full ? STATUS_OUTPUT : STATUS_OK;
 }

@@ -255,7 +255,7 @@ static bool sni_agrees(struct proxy *p, struct conn *c, const struct sni *s,
         if (!c->verdict.host.literal)
                 return name_equal(&h.name, &c->verdict.host.name);
         *detail = "SNI is a name that is not allowed";
-        return policy_host(&p->policy, &h, c->verdict.port).reason == POLICY_ALLOWED;
+        return policy_host(conn_policy(p, c), &h, c->verdict.port).reason == POLICY_ALLOWED;
 }
 
 void door_peek(struct proxy *p, struct conn *c)
@@ -269,6 +269,11 @@ void door_peek(struct proxy *p, struct conn *c)
                         conn_close(p, c); /* asked for nothing */
                 else
                         conn_arm_buffers(p, c);
+                return;
+        }
+        if (c->model) {
+                c->peeked = true;
+                look_begin(p, c);
                 return;
         }
         switch (sni_parse(&s, c->up_in->bytes + c->up_in->from, buf_len(c->up_in))) {
@@ -308,7 +313,7 @@ void door_peek(struct proxy *p, struct conn *c)
                 return;
         }
         if (c->verdict.needs_inspection || s.ech) {
-                look_begin(p, c, INSPECT_TLS);
+                look_begin(p, c);
                 return;
         }
         conn_no_deadline(c);
@@ -338,12 +343,13 @@ void door_speak_tls(struct proxy *p, struct conn *c)
                 return;
         }
         c->told = true;
+        c->speak_tls = true;
         c->x.method_len = 0;
         if (!conn_put(&c->down_out, yes, sizeof(yes) - 1) ||
             conn_flush(&c->client, &c->down_out) < 0 || c->down_out)
                 conn_reset(p, c); /* nobody has so little room for our first words */
         else
-                look_begin(p, c, INSPECT_TLS_BEHIND);
+                look_begin(p, c);
 }
 
 void conn_reached(struct proxy *p, struct conn *c)

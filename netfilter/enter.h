@@ -42,6 +42,7 @@ struct enter {
         char *variables;          /* more of the environment, as environment.h has them; or NULL */
         int scribe, porch;        /* the command's at JOURNAL_FD and PORCH_FD; or -1 */
         int exec_fd;              /* the program, opened; -1: argv[0] by PATH */
+        int socket;               /* PID 1's gift to the command, which it keeps; 0: none */
 };
 
 /* What --tell writes. The stage is NUL-terminated; "exec": only that failed. */

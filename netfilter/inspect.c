@@ -9,20 +9,19 @@
 #define PIECE_ROOM 64 /* a chunk's size line, its end and the last chunk fit twice */
 
 bool inspect_init(struct inspect *in, struct inspect_world *w, const struct policy_verdict *v,
-                  enum inspect_sides sides)
+                  enum inspect_tls tls)
 {
         struct wr name = wr_of(in->name, sizeof(in->name));
         size_t len;
 
-        in->phase = sides == INSPECT_TLS ? INSPECT_SHAKING : INSPECT_IDLE;
-        in->tls = sides != INSPECT_CLEAR;
-        in->near_clear = sides != INSPECT_TLS;
+        in->phase = tls == INSPECT_TLS ? INSPECT_SHAKING : INSPECT_IDLE;
+        in->tls = tls != INSPECT_CLEAR;
         in->verdict = *v;
         host_put(&name, &v->host);
         wr_cstr(&name);
         in->decision = (struct inspect_decision){ .rule = -1 };
         mask_init(&in->mask);
-        if (in->near_clear) {
+        if (tls != INSPECT_TLS) {
                 tls_clear_init(&in->client);
                 return true;
         }
@@ -718,7 +717,7 @@ static bool exchange(struct inspect *in, struct inspect_world *w)
                 in->kept = true;
         }
         if (tls_state(&in->client) != TLS_OPEN ||
-            (in->client_eof && (!in->near_clear || !in->request.done))) {
+            (in->client_eof && (in->tls || !in->request.done))) {
                 abandon(in, w, in->decision.reason, "the client left");
                 return true;
         }
@@ -866,7 +865,7 @@ static bool advance(struct inspect *in, struct inspect_world *w)
         case INSPECT_LISTING:
                 return listing(in, w);
         case INSPECT_DIALLING:
-                if (!in->client_eof || (in->near_clear && in->request.done))
+                if (!in->client_eof || (!in->tls && in->request.done))
                         return false;
                 abandon(in, w, in->decision.reason, "the client left");
                 return true;

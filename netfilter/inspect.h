@@ -85,6 +85,12 @@ enum inspect_phase {
         INSPECT_ENDED,
 };
 
+enum inspect_tls {
+        INSPECT_CLEAR,        /* on neither side */
+        INSPECT_TLS,          /* on both */
+        INSPECT_TLS_UPSTREAM, /* the client is one of ours and leaves TLS to us */
+};
+
 /* One request, for the journal. */
 struct inspect_decision {
         enum policy_reason reason;
@@ -113,8 +119,7 @@ struct inspect_buffer {
 
 struct inspect {
         enum inspect_phase phase;
-        bool tls;        /* to the host */
-        bool near_clear; /* and none to the client */
+        bool tls; /* with the host */
         struct policy_verdict verdict; /* of the host */
         char name[TLS_NAME];           /* the host as text */
 
@@ -151,15 +156,12 @@ struct inspect {
         struct tls client, upstream;
 };
 
-enum inspect_sides {
-        INSPECT_CLEAR,      /* no TLS on either side */
-        INSPECT_TLS,        /* the client's hello comes next; the caller compared its name */
-        INSPECT_TLS_BEHIND, /* the client speaks plain HTTP, and we TLS to the host */
-};
-
-/* Begins with a client that wants the host of @v. False: no certificate could be made for it. */
+/*
+ * Begins with a client that wants the host of @v. INSPECT_TLS: its ClientHello comes next,
+ * whose name the caller compared. False: no certificate could be made for the name.
+ */
 MUST_USE bool inspect_init(struct inspect *in, struct inspect_world *w,
-                           const struct policy_verdict *v, enum inspect_sides sides);
+                           const struct policy_verdict *v, enum inspect_tls tls);
 
 /* Goes as far as the bytes allow. */
 enum inspect_event inspect_run(struct inspect *in, struct inspect_world *w);

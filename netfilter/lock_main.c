@@ -23,6 +23,7 @@
  *   --chdir DIR --exec-fd FD     where to go; the program, opened, in place of CMD's search
  *   --journal FD --start-ms N    a scribe writes there what the command tells: scribe.h
  *   --porch URL                  clients of the command come in there, unless it is no ws://: porch.h
+ *   --socket FD                  a socket that the command keeps: the agent loop's way to its model
  *   --tell FD                    where a failure is told; silence, then its end, is success
  *   --no-rules                   netns without nf_tables, as on a kernel that has none
  *
@@ -153,6 +154,8 @@ static bool set_place(struct options *o, const char *name, const char *value)
                 o->porch = value;
         else if (!strcmp(name, "--start-ms"))
                 o->start_ms = number("--start-ms: not a number: ", value, 10, UINT64_MAX);
+        else if (!strcmp(name, "--socket"))
+                e->socket = descriptor("--socket: not a descriptor: ", value);
         else if (!strcmp(name, "--exec-fd"))
                 e->exec_fd = descriptor("--exec-fd: not a descriptor: ", value);
         else

@@ -24,11 +24,8 @@ void look_open(const struct proxy_options *o);
 /* Was our certificate handed to anybody who tells the clients of it? */
 bool look_is_known(void);
 
-/*
- * INSPECT_TLS: the client's hello is in up_in, and its name is the host's. INSPECT_TLS_BEHIND: it
- * was told that it may speak plain HTTP.
- */
-void look_begin(struct proxy *p, struct conn *c, enum inspect_sides sides);
+/* The client's hello is in up_in, and its name is the host's; or plain HTTP (conn.model, conn.speak_tls). */
+void look_begin(struct proxy *p, struct conn *c);
 void look_event(struct proxy *p, struct conn *c, bool client, uint32_t events);
 /* The server is there, or it is refused. */
 void look_reached(struct proxy *p, struct conn *c);

@@ -152,7 +152,7 @@ static struct client *free_client(void)
 /* False: the server is gone. */
 static bool welcome(struct client *c)
 {
-        struct msg m = { .type = MSG_CLIENT };
+        struct msg m = { .type = MSG_VISITOR };
         union address from = { .any.sa_family = AF_UNSPEC };
         socklen_t len = sizeof(from);
         int tcp = accept4(APART_OWN, &from.any, &len, SOCK_CLOEXEC | SOCK_NONBLOCK);

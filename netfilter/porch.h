@@ -14,7 +14,7 @@
 
 /*
  * Listens at @url, ws://IPv4:PORT or ws://[IPv6]:PORT. The server's end of the channel,
- * close-on-exec: each client is a MSG_CLIENT on it. -EINVAL: no such address; -errno.
+ * close-on-exec: each client is a MSG_VISITOR on it. -EINVAL: no such address; -errno.
  */
 MUST_USE int porch_open(const char *url);
 
