@@ -172,7 +172,7 @@ static void use_porch(struct server *s, const struct exec_options *o)
 
 static void porch_event(struct server *s)
 {
-        struct msg m;
+        struct msg m = { 0 };
         int fd, r = msg_receive(listener, &m, &fd);
 
         if (r < 0) {

@@ -18,7 +18,7 @@ def free_port():
 class Sealed:
     """`airlock run` with an exec-server for its agent. OUT in @where is the output's folder."""
 
-    def __init__(self, where, idle_s=2, token=None, files=None, wrap=(), **more):
+    def __init__(self, where, idle_s=20, token=None, files=None, wrap=(), **more):
         self.task, self.wrap, self.token = Task(), list(wrap), token
         self.task.repo(files)
         # Codex names its own working directory to the server: it has to be called the same there.

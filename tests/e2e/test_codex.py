@@ -51,7 +51,7 @@ def the_client_can_be_had():
 
 @case
 def a_repository_is_mended_over_websocket():
-    sealed = Sealed("ws://127.0.0.1:%d" % free_port(), files=BROKEN).start()
+    sealed = Sealed("ws://127.0.0.1:%d" % free_port(), idle_s=8, files=BROKEN).start()
     with Model(SCRIPT) as model:
         events = codex(model, url=sealed.address, cwd=sealed.cwd)
         result = sealed.end().expect(0)
@@ -75,7 +75,7 @@ def a_repository_is_mended_with_a_token():
     with Model(SCRIPT) as model:
         codex(model, {"url": address, "auth_bearer_token": "open sesame"},
               cwd=sealed.cwd)
-        repaired(model, sealed.end().expect(0))
+        repaired(model, sealed.stop().expect(77))
 
 
 @case
@@ -158,11 +158,11 @@ def no_way_leads_out_of_the_box():
         unix.listen()
         port = tcp.getsockname()[1]
         code = WAYS_OUT % (port, own_address(), port, udp.getsockname()[1], name)
-        sealed = Sealed("ws://127.0.0.1:%d" % free_port(), idle_s=1,
+        sealed = Sealed("ws://127.0.0.1:%d" % free_port(), idle_s=20,
                         files={"out.py": code}).start()
         with Model([run("python3 -B out.py"), say("done")]) as model:
             codex(model, url=sealed.address, cwd=sealed.cwd)
-        sealed.end().expect(0)
+        sealed.stop().expect(77)
         came = select.select([tcp, udp, unix], [], [], 0)[0]
         assert not came, (came, model.outputs[0])
     said = model.outputs[0]
@@ -227,7 +227,7 @@ def a_connection_that_drops_in_the_middle_loses_nothing():
     assert "exited with code 7" in said and wire.count >= 2, (said, wire.count)
     assert [w for w in said.split("\n") if w.startswith("line")] == \
         ["line %d" % i for i in range(1, 9)], said
-    result = sealed.end().expect(0)
+    result = sealed.stop().expect(77)
     assert "+once\n" in result.diff and "+once\n+once" not in result.diff
     assert [e["exit"] for e in result.event("command")] == [7]
 
@@ -249,7 +249,7 @@ def a_terminal_is_typed_into_and_interrupted():
                 lambda _: stdin(first["id"], "exit 5\n", yield_time_ms=1000),
                 image("dot.png"), say("done")]) as model:
         codex(model, url=sealed.address, cwd=sealed.cwd)
-    result = sealed.end().expect(0)
+    result = sealed.stop().expect(77)
     said = "".join(model.outputs)
     assert "42" in model.outputs[1] and "/dev/pts/" in model.outputs[1], model.outputs
     assert "exited with code 5" in said, model.outputs

@@ -240,7 +240,7 @@ def a_stop_from_outside_tells_the_client():
 
 @case
 def every_command_is_in_the_journal_and_nothing_else_can_get_there():
-    s = Sealed(ws(), network={"lock": "closed"}).start()
+    s = Sealed(ws(), idle_s=2, network={"lock": "closed"}).start()
     c = s.client()
     c.run("ok", ["sh", "-c", "printf 12345; printf 67 >&2; exit 3"], cwd=s.cwd)
     c.run("odd", ["echo", 'a"b\n\t\x01', "it's", ""])
@@ -277,7 +277,7 @@ def every_command_is_in_the_journal_and_nothing_else_can_get_there():
 
 @case
 def the_journal_is_whole_while_many_write_to_it():
-    s = Sealed(ws(), network={"agent": "limited", "allow": ["example.org"], "lock": "netns"}).start()
+    s = Sealed(ws(), idle_s=2, network={"agent": "limited", "allow": ["example.org"], "lock": "netns"}).start()
     c = s.client()
     ids = [c.start("p%d" % i, ["true", str(i)]) for i in range(300)]
     for i, n in enumerate(ids):
