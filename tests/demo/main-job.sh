@@ -2,14 +2,18 @@
 # tests/demo/main-job.sh - the main job on a real repository, in a box of airlock's own.
 #
 # Makes a git repository whose test fails, a task that installs the test's dependency
-# with npm, and an agent command that repairs the code and runs the test again. Ends with
-# the diff, the answer and the timeline. Exit status 0 only if the repair is in the diff.
+# with npm, and an agent that repairs the code and runs the test again: a command, or with
+# the argument `loop` the built-in loop, whose model is a script on this machine that it
+# reaches through the proxy. Ends with the diff, the answer and the timeline. Exit status 0
+# only if the repair is in the diff.
 set -eu
 
 airlock=$(realpath "${AIRLOCK:-build/release/airlock}")
 work=$(mktemp -d /tmp/airlock-run.XXXXXX)
-trap 'rm -rf "$work"' EXIT
+model=
+trap 'rm -rf "$work"; [ -z "$model" ] || kill "$model"' EXIT
 repo=$work/app
+here=$(dirname "$0")
 
 make_repository() {
         git init -q -b main "$repo"
@@ -39,7 +43,7 @@ JS
         git -C "$repo" -c user.name=demo -c user.email=demo@localhost commit -qm "app: a sum"
 }
 
-write_task() {
+write_task() { # @1: the lines that say who the agent is
         cat >"$work/task.json" <<JSON
 {
   "version": 1,
@@ -47,10 +51,25 @@ write_task() {
   "env": {"CI": "1"},
   "setup": {"script": "npm install --no-package-lock --no-audit --no-fund"},
   "network": {"setup": "full", "agent": "off"},
-  "agent": {"command": ["bash", "agent.sh"]},
+  $1,
   "output": {"dir": "$work/out"}
 }
 JSON
+}
+
+# What the model will say: look, repair, look again, answer.
+start_model() {
+        python3 "$here/../e2e/model_server.py" "$work/url" "$here/repair.json" &
+        model=$!
+        for _ in $(seq 100); do
+                [ ! -e "$work/url" ] || return 0
+                sleep 0.05
+        done
+        echo 'the scripted model does not start' >&2
+        exit 1
+}
+
+write_agent() {
         # The agent: any program. This one knows what it will find.
         cat >"$repo/agent.sh" <<'SH'
 npm test >/dev/null 2>&1 && { echo 'nothing to repair' >"$AIRLOCK_ANSWER"; exit 1; }
@@ -74,7 +93,14 @@ for (const line of fs.readFileSync(process.argv[1], "utf8").trim().split("\n")) 
 }
 
 make_repository
-write_task
+if [ "${1-}" = loop ]; then
+        start_model
+        write_task '"model": {"base_url": "'"$(cat "$work/url")"'", "name": "scripted"},
+  "prompt": "The test fails. Repair it."'
+else
+        write_task '"agent": {"command": ["bash", "agent.sh"]}'
+        write_agent
+fi
 status=0
 "$airlock" run "$work/task.json" || status=$?
 [ -e "$work/out/changes.diff" ] || exit $((status ? status : 1))
@@ -82,6 +108,10 @@ printf '\n--- changes.diff\n'
 cat "$work/out/changes.diff"
 printf '\n--- answer.md\n'
 cat "$work/out/answer.md"
+if [ -s "$work/out/agent.jsonl" ]; then
+        printf '\n--- agent.jsonl\n'
+        cut -c 1-160 "$work/out/agent.jsonl"
+fi
 printf '\n--- timeline\n'
 show_timeline
 grep -q '^+.*a + b' "$work/out/changes.diff" || {
