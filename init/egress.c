@@ -252,7 +252,7 @@ static NORETURN void become_proxy(struct task *t, int control)
         struct wr j = wr_of(journal, sizeof(journal) - 1);
         struct wr u = wr_of(uid, sizeof(uid) - 1);
         struct wr s = wr_of(start, sizeof(start) - 1);
-        const char *argv[16] = { "airlock-proxy", "--control", fd, "--journal", journal,
+        const char *argv[20] = { "airlock-proxy", "--control", fd, "--journal", journal,
                                  "--start-ms", start };
         size_t n = 7;
 
@@ -269,6 +269,10 @@ static NORETURN void become_proxy(struct task *t, int control)
                 argv[n++] = "--ca-out-fd";
                 argv[n++] = wr_cstr(&c);
                 fcntl(t->egress.ca, F_SETFD, 0);
+        }
+        if (t->spec.network.ca_file) {
+                argv[n++] = "--ca-bundle";
+                argv[n++] = t->spec.network.ca_file;
         }
         if (t->egress.own_uid) {
                 argv[n++] = "--uid";
@@ -510,10 +514,10 @@ int egress_channel(struct task *t, unsigned kind, int *channel)
 static NORETURN void become_notifier(struct task *t, const struct confine *c, int listener,
                                      int proxy)
 {
-        char text[6][16];
+        char text[7][16];
         const uint64_t numbers[] = { (uint64_t)listener, (uint64_t)proxy, t->egress.redirect,
                                      NOTIFY_UID, c->set_ids ? c->uid : getuid(),
-                                     c->set_ids ? c->gid : getgid() };
+                                     c->set_ids ? c->gid : getgid(), c->keep_caps };
         const char *argv[24] = { "airlock-notify", "--listener", text[0] };
         size_t n = 3;
 
@@ -541,6 +545,10 @@ static NORETURN void become_notifier(struct task *t, const struct confine *c, in
 
                 memcpy(argv + n, ids, sizeof(ids));
                 n += COUNT(ids);
+        }
+        if (c->keep_caps) {
+                argv[n++] = "--task-caps";
+                argv[n++] = text[6];
         }
         argv[n] = NULL;
         dup2(STDERR_FILENO, STDOUT_FILENO);

@@ -498,6 +498,17 @@ static bool check_rule(struct reader *r, const struct seen *seen, const struct s
                     "%s: \"branch\" goes with \"git\": \"push\"", r->path);
 }
 
+/* "${NAME}" and nothing else: what policy_text.c relies on. */
+static bool check_network(struct reader *r, const struct seen *seen)
+{
+        const char *auth = r->spec->network.upstream_auth;
+
+        return !auth || (!strncmp(auth, "${", 2) && !strpbrk(auth + 2, "${:") &&
+                         strchr(auth, '}') == auth + strlen(auth) - 1) ||
+               fail(r, json_value(seen_key(seen, O_NETWORK, "upstream_auth")),
+                    "network.upstream_auth: \"${NAME}\", a secret that holds user:password");
+}
+
 static bool check_object(struct reader *r, uint32_t v, enum object o, const void *base,
                          const struct seen *seen)
 {
@@ -509,6 +520,8 @@ static bool check_object(struct reader *r, uint32_t v, enum object o, const void
                 return check_secrets(r, seen);
         if (o == O_AGENT)
                 return check_agent(r, seen);
+        if (o == O_NETWORK)
+                return check_network(r, seen);
         return o != O_RULE || check_rule(r, seen, base);
 }
 
@@ -603,6 +616,7 @@ int spec_open(struct spec *spec, const char *json, size_t len, struct spec_error
         *spec = (struct spec){
                 .setup = { .auto_setup = true, .timeout_s = 1200 },
                 .cache.ttl_s = 43200,
+                .secrets.key_timeout_s = 60,
                 .network = { .setup = NET_FULL, .agent = NET_OFF },
                 .agent = { .timeout_s = 3600, .idle_s = 600 },
                 .model.assess = true,

@@ -84,6 +84,9 @@ struct spec {
                 struct spec_list names;
                 enum spec_leak on_leak;
                 struct spec_list allow_leak; /* paths that may hold a value */
+                unsigned key_timeout_s; /* default 60 */
+                bool key_may_stay; /* where it lies can't be emptied, and that is fine */
+                bool unlink;       /* the sealed file goes once it is open */
         } secrets;
         struct {
                 bool auto_setup; /* default: true in the format, see spec_supported */
@@ -108,6 +111,8 @@ struct spec {
                 struct spec_rule *rules;
                 size_t rule_count;
                 const char *upstream_proxy;
+                const char *upstream_auth; /* "${NAME}": a secret, user:password */
+                const char *ca_file;       /* PEM: authorities beside the image's, or NULL */
                 enum spec_lock lock;
                 bool model_only; /* agent said off: of "limited" the model's rule alone */
         } network;

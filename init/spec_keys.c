@@ -62,6 +62,9 @@ static const struct key secrets[] = {
         STRING("sha256", OF_SHA256, AT(secrets.sha256)),
         WORD("on_leak", W_LEAK, AT(secrets.on_leak)),
         LIST("allow_leak", OF_PATH, AT(secrets.allow_leak)),
+        U32("key_timeout_s", 1, 3600, AT(secrets.key_timeout_s)),
+        BOOL("key_may_stay", AT(secrets.key_may_stay)),
+        BOOL("unlink", AT(secrets.unlink)),
 };
 #define SETUP_SHARED                                                                     \
         { .name = "auto", .kind = K_BOOL, AT(setup.auto_setup), GIVEN(setup.auto_given) }, \
@@ -86,6 +89,8 @@ static const struct key network[] = {
         LIST("methods", OF_METHOD, AT(network.methods)),
         { .name = "rules", .kind = K_RULES },
         STRING("upstream_proxy", OF_HTTP, AT(network.upstream_proxy)),
+        STRING("upstream_auth", OF_REFERENCES, AT(network.upstream_auth)),
+        STRING("ca_file", OF_PATH, AT(network.ca_file)),
         WORD("lock", W_LOCK, AT(network.lock)),
 };
 static const struct key agent[] = {
@@ -161,7 +166,8 @@ static const struct {
 static const struct need needs[] = {
         { O_TOP, "", "version" },      { O_OWN, "", "version" },   { O_REPO, "ref", "url" },
         { O_REPO, "depth", "url" },    { O_REPO, "lfs", "url" },   { O_REPO, "submodules", "url" },
-        { O_RULE, "", "host" },        { O_RULE, "branch", "git" }, { O_INJECT, "", "header" },
+        { O_RULE, "", "host" },        { O_RULE, "branch", "git" },
+        { O_NETWORK, "upstream_auth", "upstream_proxy" }, { O_INJECT, "", "header" },
         { O_INJECT, "", "value" },     { O_PULL, "title", "branch" },
 };
 
