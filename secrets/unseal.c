@@ -1,6 +1,6 @@
 /*
- * secrets/unseal.c - the main of airlock-unseal: secrets for the setup session, and nobody
- * else, for as long as it runs.
+ * secrets/unseal.c - what airlock-unseal does for PID 1: secrets for the setup session, and
+ * nobody else, for as long as it runs.
  *
  * What happens, in this order:
  *
@@ -23,7 +23,7 @@
  *      its own environment (base/environ.h).
  *   2. stdout and stderr are a pipe that PID 1 shows and keeps as the setup log: lines of our
  *      log, and all that the session prints, masked (--output). --control is a
- *      SOCK_SEQPACKET end, --journal the journal's descriptor (O_APPEND).
+ *      SOCK_SEQPACKET end, --journal the journal's, which PID 1 writes to as well.
  *   3. On OPENED: go on with the task. When the session is due: LEND what a lock needs, RUN.
  *      Where none is due: SCAN, which then only ends us.
  *   4. A time limit or a stop: TERM to airlock-unseal, which passes it on and ends the session
@@ -56,7 +56,6 @@
  * and so can print, and nobody is left who would know it.
  */
 #include "base/clock.h"
-#include "base/confine.h"
 #include "base/io.h"
 #include "base/msg.h"
 #include "secrets/unseal.h"
@@ -164,6 +163,9 @@ static void hand_to_proxy(struct unseal *u)
 
         if (!u->o.inject)
                 return;
+        if (u->o.proxy < 0)
+                fail(u, STATUS_SPEC, "a rule injects %s, and network.setup and network.agent are "
+                     "off", u->o.inject);
         fd = fill_memory(u);
         if (fd < 0)
                 fail(u, fd == -E2BIG ? STATUS_SPEC : STATUS_AGAIN,
@@ -237,13 +239,11 @@ static void tell_opened(struct unseal *u)
                 fail(u, STATUS_AGAIN, "tell PID 1 that the secrets are open: %s", strerror(-r));
 }
 
-int main(int argc, char **argv)
+int unseal_main(char **argv)
 {
         struct unseal *u = &unseal;
         int r;
 
-        (void)argc;
-        confine_relro();
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
         log_role("unseal");
