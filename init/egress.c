@@ -252,7 +252,7 @@ static NORETURN void become_proxy(struct task *t, int control)
         struct wr j = wr_of(journal, sizeof(journal) - 1);
         struct wr u = wr_of(uid, sizeof(uid) - 1);
         struct wr s = wr_of(start, sizeof(start) - 1);
-        const char *argv[16] = { "airlock-proxy", "--control", fd, "--journal", journal,
+        const char *argv[20] = { "airlock-proxy", "--control", fd, "--journal", journal,
                                  "--start-ms", start };
         size_t n = 7;
 
@@ -269,6 +269,10 @@ static NORETURN void become_proxy(struct task *t, int control)
                 argv[n++] = "--ca-out-fd";
                 argv[n++] = wr_cstr(&c);
                 fcntl(t->egress.ca, F_SETFD, 0);
+        }
+        if (t->spec.network.ca_file) {
+                argv[n++] = "--ca-bundle";
+                argv[n++] = t->spec.network.ca_file;
         }
         if (t->egress.own_uid) {
                 argv[n++] = "--uid";
@@ -327,9 +331,14 @@ static enum status apply_rules(struct task *t, bool off)
          * sockets are there, and without CAP_SYS_PTRACE they look like somebody else's.
          */
         const char *argv[] = { "airlock-lock", "--apply", "netfilter", "--mark", MARK, "--shared",
-                               "--redirect-port", redirect, "--dns-port", dns,
-                               off ? "--off" : NULL, NULL };
+                               "--redirect-port", redirect, "--dns-port", dns, NULL, NULL, NULL };
+        const char **more = argv + COUNT(argv) - 3;
+        const char *server = t->spec.agent.exec_server;
 
+        if (off)
+                *more++ = "--off";
+        if (server && *server == 'w') /* its clients get their answers */
+                *more = "--inbound";
         wr_u64(&r, t->egress.redirect);
         wr_cstr(&r);
         wr_u64(&d, t->egress.dns);

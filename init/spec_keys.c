@@ -89,13 +89,17 @@ static const struct key network[] = {
         LIST("methods", OF_METHOD, AT(network.methods)),
         { .name = "rules", .kind = K_RULES },
         STRING("upstream_proxy", OF_HTTP, AT(network.upstream_proxy)),
+        STRING("upstream_auth", OF_REFERENCES, AT(network.upstream_auth)),
+        STRING("ca_file", OF_PATH, AT(network.ca_file)),
         WORD("lock", W_LOCK, AT(network.lock)),
 };
 static const struct key agent[] = {
         LIST("command", OF_TEXT, AT(agent.command)),
         U32("timeout_s", 1, WEEK, AT(agent.timeout_s)),
         STRING("user", OF_USER, AT(agent.user)),
-        STRING("exec_server", OF_WS, AT(agent.exec_server)),
+        STRING("exec_server", OF_SERVER, AT(agent.exec_server)),
+        STRING("token_sha256", OF_SHA256, AT(agent.token_sha256)),
+        U32("idle_s", 1, WEEK, AT(agent.idle_s)),
 };
 static const struct key model[] = {
         STRING("base_url", OF_HTTP, AT(model.base_url)),
@@ -162,7 +166,8 @@ static const struct {
 static const struct need needs[] = {
         { O_TOP, "", "version" },      { O_OWN, "", "version" },   { O_REPO, "ref", "url" },
         { O_REPO, "depth", "url" },    { O_REPO, "lfs", "url" },   { O_REPO, "submodules", "url" },
-        { O_RULE, "", "host" },        { O_RULE, "branch", "git" }, { O_INJECT, "", "header" },
+        { O_RULE, "", "host" },        { O_RULE, "branch", "git" },
+        { O_NETWORK, "upstream_auth", "upstream_proxy" }, { O_INJECT, "", "header" },
         { O_INJECT, "", "value" },     { O_PULL, "title", "branch" },
 };
 

@@ -17,6 +17,7 @@
  * any      -> FREE      conn_close      both fds closed, buffers given back, gen + 1
  *
  * PEEK     -> LOOK      look_begin      a rule wants to see the requests in this TLS
+ * HEAD     -> LOOK      door_speak_tls  the client has no TLS and asked us for ours
  * LOOK     -> RESOLVE DIAL              … and one of them was allowed
  * RESOLVE DIAL PARENT -> LOOK           look_reached, look_refused
  *
@@ -122,6 +123,7 @@ struct conn {
         uint16_t reached_port; /* … 0: there is none */
         bool fixed;     /* HTTP to verdict.host alone: transparent, or through CONNECT */
         bool known;     /* verdict is filled */
+        bool speak_tls; /* the client asked us to, in its place */
         bool model;     /* MSG_CLIENT: under the model's policy */
         bool told;      /* the client of CONNECT or SOCKS had its yes */
         bool peeked;    /* the first bytes were looked at */
@@ -136,6 +138,7 @@ struct conn {
         uint32_t synthetic; /* the virtual address in use, 0: none */
         struct exchange x;
         struct inspect *look; /* NULL: not looked into (look.h) */
+        uint8_t look_waits;   /* the phase of it that the deadline is for */
         uint64_t start_ms, up, down;
         uint32_t pid;
         char command[120];
@@ -261,6 +264,11 @@ void door_peek(struct proxy *p, struct conn *c);
 void door_direct(struct proxy *p, struct conn *c, const struct endpoint *to);
 /* The name behind a virtual address; false: there is none, and the client was told. */
 bool door_synthetic(struct proxy *p, struct conn *c, const struct endpoint *to, struct host *h);
+/*
+ * CONNECT with X-Airlock-TLS: from here on the client speaks plain HTTP to us, and we TLS to
+ * the host, whose certificate we check. Each request is judged as if it had been looked into.
+ */
+void door_speak_tls(struct proxy *p, struct conn *c);
 /* The server is there: what the door promised comes next. */
 void conn_reached(struct proxy *p, struct conn *c);
 
@@ -287,7 +295,7 @@ void answer_udp(struct proxy *p, struct listener_slot *l);
 /* False: the other end is gone. */
 bool answer_pair(struct proxy *p, struct listener_slot *l);
 void answer_tcp(struct proxy *p, struct conn *c);
-void answer_open(const char *resolv_conf);
+void answer_open(const struct resolv *conf);
 
 /* --- listen.c -------------------------------------------------------------------------- */
 

@@ -240,6 +240,7 @@ void door_direct(struct proxy *p, struct conn *c, const struct endpoint *to)
 static bool sni_agrees(struct proxy *p, struct conn *c, const struct sni *s,
                        enum policy_reason *reason, const char **detail)
 {
+        struct policy_verdict v;
         struct host h;
 
         if (!s->name_len) {
@@ -254,8 +255,11 @@ static bool sni_agrees(struct proxy *p, struct conn *c, const struct sni *s,
         }
         if (!c->verdict.host.literal)
                 return name_equal(&h.name, &c->verdict.host.name);
-        *detail = "SNI is a name that is not allowed";
-        return policy_host(conn_policy(p, c), &h, c->verdict.port).reason == POLICY_ALLOWED;
+        v = policy_host(conn_policy(p, c), &h, c->verdict.port);
+        *detail = v.reason == POLICY_ALLOWED
+                          ? "SNI is a name whose requests are judged: connect to it by name"
+                          : "SNI is a name that is not allowed";
+        return v.reason == POLICY_ALLOWED && !v.needs_inspection;
 }
 
 void door_peek(struct proxy *p, struct conn *c)
@@ -332,6 +336,24 @@ static bool say_yes(struct conn *c)
         if (c->door == DOOR_SOCKS)
                 return conn_put(&c->down_out, socks_yes, sizeof(socks_yes));
         return true;
+}
+
+void door_speak_tls(struct proxy *p, struct conn *c)
+{
+        static const char yes[] = "HTTP/1.1 200 Connection established\r\nx-airlock-tls: yes\r\n\r\n";
+
+        if (!c->verdict.raw && c->verdict.port == 80) {
+                conn_refuse(p, c, POLICY_DENY_NOT_TLS, "no TLS is spoken at this port");
+                return;
+        }
+        c->told = true;
+        c->speak_tls = true;
+        c->x.method_len = 0;
+        if (!conn_put(&c->down_out, yes, sizeof(yes) - 1) ||
+            conn_flush(&c->client, &c->down_out) < 0 || c->down_out)
+                conn_reset(p, c); /* nobody has so little room for our first words */
+        else
+                look_begin(p, c);
 }
 
 void conn_reached(struct proxy *p, struct conn *c)

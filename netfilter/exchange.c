@@ -149,6 +149,7 @@ static void connect_request(struct proxy *p, struct conn *c)
         uint16_t port = head.port;
         struct host h;
         enum name_status s = host_parse(&h, head.host.at, head.host.len);
+        bool ours = http1_header(&head, "X-Airlock-TLS").at;
 
         c->door = DOOR_CONNECT;
         c->x.keep_client = false;
@@ -161,7 +162,7 @@ static void connect_request(struct proxy *p, struct conn *c)
         else if (!port)
                 conn_refuse(p, c, POLICY_DENY_REQUEST, "CONNECT without a port");
         else if (conn_decide(p, c, &h, port))
-                conn_reach(p, c);
+                ours ? door_speak_tls(p, c) : conn_reach(p, c);
 }
 
 static bool same_host(const struct host *a, const struct host *b)
@@ -238,6 +239,10 @@ static bool judge_request(struct proxy *p, struct conn *c)
             policy_request(conn_policy(p, c), &c->verdict, "POST", 4, path.at, path.len, head.query.at,
                            head.query.len).reason != POLICY_ALLOWED) {
                 conn_refuse(p, c, POLICY_DENY_METHOD, inspect_carries(&head));
+                return false;
+        }
+        if (inspect_strays(conn_policy(p, c), &v, &head)) {
+                conn_refuse(p, c, POLICY_DENY_PATH, "a header names another path");
                 return false;
         }
         if (v.rule >= 0 && conn_policy(p, c)->rules[v.rule].inject) {
