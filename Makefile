@@ -20,6 +20,7 @@
 #   make bench-cache    save and restore of a state beside tar
 #   make bench-agent    the agent loop beside codex exec, on the same script
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
+#   make codex          build/codex: the real Codex client, which the tests drive
 #   make bearssl        build/bearssl/libbearssl.a from Debian's source package
 #   make deps           install what a fresh Debian machine lacks (apt; asks for root);
 #                       deps-test, deps-lint, deps-run, deps-bench, deps-bench-proxy,
@@ -41,7 +42,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-unseal airlock-cache \
-        airlock-exec airlock-exec-client airlock-agent airlock-report
+        airlock-exec airlock-agent airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -93,7 +94,7 @@ TOOLS := $(PATCH) agent/buf.c agent/shells.c agent/patch_call.c agent/toolset.c 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
-        init/program.c init/sig.c init/env.c \
+        init/serve.c init/program.c init/sig.c init/env.c \
         init/policy_text.c init/spec_model.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
@@ -110,7 +111,7 @@ SRC_airlock-lock := $(BASE) $(NETFILTER) \
         netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
         netfilter/mounts.c base/ruleset.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/sandbox_trust.c \
-        netfilter/unlock.c netfilter/probe.c netfilter/probe_tries.c \
+        netfilter/unlock.c netfilter/apart.c netfilter/scribe.c netfilter/porch.c netfilter/probe.c netfilter/probe_tries.c \
         netfilter/probe_process.c netfilter/rules_main.c netfilter/notify_enter.c
 SRC_airlock-notify := $(BASE) netfilter/notify.c netfilter/notify_calls.c \
         netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
@@ -128,18 +129,16 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
-        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c \
-        agent/patch_path.c
+        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/fetch.c agent/http.c agent/buf.c \
+        agent/journal.c agent/patch_path.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
-SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
-        agent/client_main.c agent/client_options.c
 # The agent loop; what it reads of others is pure, and fuzzed.
 LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/request.c \
         agent/transcript.c agent/schema.c
 SRC_airlock-agent := $(BASE) base/environ.c base/http1.c base/ruleset.c $(CLIENT) \
         $(TOOLS) $(LOOP_DECODERS) agent/model.c agent/events.c agent/loop_options.c \
         agent/way.c agent/hands.c agent/guidance.c agent/judge.c agent/tools.c \
-        agent/patch_main.c agent/repo_root.c \
+        agent/patch_main.c agent/repo_root.c agent/client_main.c agent/client_options.c \
         agent/ask.c agent/turn.c agent/brief.c agent/loop.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
@@ -159,8 +158,8 @@ SRC_bench_exec := $(BASE) base/http1.c $(CLIENT) tests/bench/exec_load.c
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) \
-        $(EXEC_DECODERS) $(TOOLS) $(CLIENT) $(LOOP_DECODERS) base/ev.c base/ruleset.c \
-        init/spec_image.c init/env.c init/policy_text.c init/trust.c init/page.c \
+        $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) $(CLIENT) base/ev.c base/ruleset.c \
+        init/spec_image.c init/serve.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)
@@ -308,7 +307,7 @@ TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_
         bench-cache bench-exec bench-agent
 tests-built: $(TESTED)
 test: deps deps-test
-	+$(AGAIN) tests-built
+	+$(AGAIN) tests-built codex
 	tests/run
 check: deps deps-test deps-lint
 	+$(AGAIN) tests-built
@@ -404,6 +403,14 @@ build/compile_commands.json: Makefile
 	                -isystem $(BEARSSL_INC) -isystem build/generated -c "$$f"; do \
                         printf ', "%s"' "$$a"; done; \
 	        printf ']}'; sep=','; done; printf '\n]\n'; } > $@
+
+# --- the real Codex client, from npm: without it the tests that drive it say why ----------
+CODEX := 0.169.0
+.PHONY: codex
+codex: build/codex/$(CODEX)
+build/codex/$(CODEX):
+	-npm install --silent --no-audit --no-fund --no-save --prefix build/codex \
+	        @openai/codex@$(CODEX) && touch $@
 
 # --- reproducible: other directories, other times, other numbers of jobs -----------------
 .PHONY: repro

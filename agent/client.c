@@ -397,7 +397,7 @@ int client_wait_ms(const struct client *c, uint64_t now, int at_most)
                 return 0;
         if (c->state != CLIENT_IDLE && c->state != CLIENT_DEAD)
                 due = c->due_ms;
-        if (c->dying > 0)
+        if (c->dying > 0 || (c->asking && due > now + 20))
                 due = now + 20;
         if (due == UINT64_MAX)
                 return at_most;
@@ -450,6 +450,8 @@ void client_step(struct client *c, const struct pollfd *fds, unsigned n, uint64_
                         wire_event(c, fds[i].fd, fds[i].revents);
         if (wanted(c))
                 client_connect(c, now);
+        if (c->asking && c->state == CLIENT_OPEN)
+                process_due(c);
         if (c->state != CLIENT_IDLE && c->state != CLIENT_DEAD && now >= c->due_ms)
                 due(c);
         wire_send(c);

@@ -136,7 +136,8 @@ struct client_process {
         int code;        /* failed: why */
         uint64_t next;   /* seq of the next event to tell */
         uint64_t writes; /* the last writeId */
-        unsigned tries;  /* of asking for what was missed */
+        uint64_t ask_ms;  /* when its start is asked about again; 0: not */
+        uint64_t lost_ms; /* and when no more */
         struct client_held *held, *last_held; /* by seq */
         size_t held_bytes;
         char why[CLIENT_TEXT];
@@ -181,6 +182,7 @@ struct client {
         unsigned requests;
         unsigned failures; /* requests and processes that have it to tell */
         unsigned held_count;
+        unsigned asking; /* processes with an ask_ms */
         struct client_process processes[CLIENT_PROCESSES];
         char why[CLIENT_TEXT];       /* of the connection's end */
         char text_copy[CLIENT_TEXT]; /* of the last event */

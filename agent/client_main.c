@@ -1,5 +1,6 @@
 /*
- * agent/client_main.c - airlock-exec-client: one command on an exec-server, as if it ran here.
+ * agent/client_main.c - airlock exec-client: one command on an exec-server, as if it ran here.
+ * It is airlock-agent under another name, because both are mostly the same client.
  *
  * CONNECT -> SPOOL   the server can't end a command's stdin: all of ours is read first
  * CONNECT -> RUN     client_start
@@ -12,7 +13,6 @@
  */
 #include "agent/client_options.h"
 #include "base/clock.h"
-#include "base/confine.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -382,12 +382,11 @@ static void pass_terminal(struct client_options *o)
                 o->env[o->env_count++] = wr_cstr(&w);
 }
 
-int main(int argc, char **argv)
+int client_main(int argc, char **argv)
 {
         struct run *r = &the_run;
         int signals, status;
 
-        confine_relro();
         log_role("exec-client");
         status = client_options(&r->o, argc, argv);
         if (status)

@@ -11,7 +11,8 @@
 #include <string.h>
 
 #define MISSED_PIECE (64U << 10) /* bytes of output in one answer about what was missed */
-#define TRIES_MAX 20000 /* of asking about a process that is still starting */
+#define STARTING_PAUSE_MS 20  /* until a process that is still starting is asked about again */
+#define STARTING_MS 5000      /* Codex's server can forget to settle it: then it is lost */
 
 struct client_process *process_of(struct client *c, uint32_t number)
 {
@@ -38,6 +39,7 @@ void process_free(struct client *c, struct client_process *p)
                 drop_first(c, p);
         if (p->failed)
                 c->failures--;
+        c->asking -= p->ask_ms != 0;
         *p = (struct client_process){ 0 };
 }
 
@@ -74,7 +76,7 @@ static void hold(struct client *c, struct client_process *p, const struct client
                 return;
         h = take_memory(sizeof(*h) + event->len);
         *h = *event;
-        if (event->len)
+        if (bytes)
                 memcpy(h->bytes, bytes, event->len);
         h->next = *at;
         *at = h;
@@ -230,7 +232,8 @@ void process_resume(struct client *c)
                 struct client_process *p = &c->processes[i];
                 const struct client_request *r = p->number ? start_of(c, p->number) : NULL;
 
-                p->tries = 0;
+                c->asking -= p->ask_ms != 0;
+                p->ask_ms = 0;
                 if (p->number && !p->failed && (!r || r->held))
                         process_ask(c, p, p->next - 1);
         }
@@ -307,6 +310,34 @@ static void merge(struct client *c, struct client_process *p, const struct value
                 merge_end(c, p, result, next);
 }
 
+static void still_starting(struct client *c, struct client_process *p)
+{
+        static const char why[] = "the connection broke while it was started, and the server "
+                                  "does not say whether it runs";
+
+        if (!p->lost_ms)
+                p->lost_ms = c->now_ms + STARTING_MS;
+        if (c->now_ms >= p->lost_ms) {
+                process_fail(c, p, CLIENT_E_LOST, why, sizeof(why) - 1);
+        } else if (!p->ask_ms) {
+                p->ask_ms = c->now_ms + STARTING_PAUSE_MS;
+                c->asking++;
+        }
+}
+
+void process_due(struct client *c)
+{
+        for (size_t i = 0; i < CLIENT_PROCESSES && c->asking; i++) {
+                struct client_process *p = &c->processes[i];
+
+                if (!p->ask_ms || c->now_ms < p->ask_ms)
+                        continue;
+                c->asking--;
+                p->ask_ms = 0;
+                process_ask(c, p, p->next - 1);
+        }
+}
+
 bool process_missed(struct client *c, struct client_event *e, uint32_t number,
                     const struct value *result, int code, const char *text)
 {
@@ -316,10 +347,7 @@ bool process_missed(struct client *c, struct client_event *e, uint32_t number,
         if (!p || p->failed)
                 return false;
         if (code && !p->started && strstr(text, "starting")) {
-                if (p->tries++ < TRIES_MAX)
-                        process_ask(c, p, p->next - 1);
-                else
-                        process_fail(c, p, code, text, strlen(text));
+                still_starting(c, p);
                 return false;
         }
         if (code && r) {

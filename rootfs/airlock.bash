@@ -83,7 +83,7 @@ _airlock()
                 options='--listen --ws-auth --ws-token-file --ws-token-sha256'
                 options+=' --ws-shared-secret-file --ws-issuer --ws-audience'
                 options+=' --ws-max-clock-skew-seconds --insecure-no-auth'
-                options+=' --exit-on-stdin-close --concurrent-requests --help --version'
+                options+=' --exit-on-stdin-close --idle-exit --concurrent-requests --help --version'
                 ;;
         exec-client)
                 options='--via --token-file --cwd --env --clean-env --pty -n --no-stdin --wait'

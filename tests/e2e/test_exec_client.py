@@ -327,15 +327,16 @@ def a_broken_connection_to_the_real_server_neither():
 
 @case
 def input_is_written_once_over_broken_connections():
-    data = os.urandom(3 << 20)
+    data = os.urandom(8 << 20)
     for where in (server()[0], server(program=codex.program())[0]):
         with Cutter(where) as cutter:
-            p = start(argv_of(cutter.address, ["md5sum"], "--wait", "10"))
+            p = start(argv_of(cutter.address, ["sh", "-c", "echo go; md5sum"], "--wait", "10"))
             done = threading.Thread(target=lambda: [p.stdin.write(data), p.stdin.close()])
             done.start()
+            assert p.stdout.readline() == b"go\n"
             for _ in range(5):
-                time.sleep(0.03)
                 cutter.cut()
+                time.sleep(0.02)
             done.join()
             p.stdin = None
             out, err = p.communicate(timeout=15)

@@ -305,6 +305,23 @@ TEST(the_variable_decides_when_there_is_no_list)
                              "ws:// or wss://"));
 }
 
+TEST(an_environment_that_nobody_uses_is_not_connected_to)
+{
+        struct environments e;
+        struct client *c;
+
+        CHECK(!parse(&e, "{\"environments\": [{\"id\": \"a\", \"program\": \"/bin/false\"},"
+                         "{\"id\": \"b\", \"url\": \"ws://127.0.0.1:1\"}]}"));
+        for (size_t i = 1; i < e.count; i++) {
+                c = environment_client(&e.all[i]);
+                CHECK(c && c->state == CLIENT_IDLE && c->in_fd == -1 && !c->child);
+                client_step(c, NULL, 0, 1);
+                CHECK(c->state == CLIENT_IDLE && client_wait_ms(c, 1, -1) == -1);
+                CHECK(environment_client(&e.all[i]) == c);
+        }
+        environments_close(&e);
+}
+
 TEST(more_environments_than_there_is_room_for_are_refused)
 {
         char json[4096];
