@@ -38,7 +38,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
-        airlock-exec
+        airlock-auto airlock-exec
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -72,6 +72,9 @@ LEAK := secrets/look.c secrets/leak.c
 # The cache. What it reads back is pure, but for the disk.
 CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c \
         init/cache_key.c init/cache_entry.c init/cache_parts.c
+
+# Automatic setup: files in, a script out; pure.
+AUTO := init/auto_files.c init/auto_choose.c init/auto_script.c
 
 # The exec-server: its decoders are pure, and fuzzed.
 EXEC_DECODERS := agent/base64.c agent/sha.c agent/value.c agent/jwt.c agent/upgrade.c \
@@ -117,6 +120,7 @@ SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c agent/cage.c \
         agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c
+SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/auto_find.c init/auto_main.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
 # Tiny programs with the release flags and link line, for what tests/e2e proves.
@@ -131,7 +135,8 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
-FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(EXEC_DECODERS) base/ev.c \
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
+        $(EXEC_DECODERS) base/ev.c \
         init/spec_image.c init/env.c init/policy_text.c init/trust.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
@@ -410,7 +415,8 @@ DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-de
         musl-tools readelf:binutils
 DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap curl:curl \
         dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs ip:iproute2 iptables:iptables \
-        mandoc:mandoc nc:netcat-openbsd nft:nftables openssl:openssl procps \
+        mandoc:mandoc nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl \
+        pip3:python3-pip pipenv:pipenv poetry:python3-poetry procps python3-venv \
         python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
         util-linux wget:wget xz:xz-utils
 DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \

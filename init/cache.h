@@ -4,7 +4,7 @@
  * A short-lived child of PID 1, twice in a task, with PID 1's rights and no network:
  *
  *   airlock-cache restore --dir DIR --parts-fd P --index-fd I --lock-fd L --root / --work DIR
- *                         [--ttl S] [--wait S] [--exclude PATH]…
+ *                         [--state DIR] [--ttl S] [--wait S] [--exclude PATH]…
  *       in PROVISION, after the work tree was checked out and the repository's own spec was
  *       read, before anything of setup ran, and before the proxy's certificate is made known
  *       on a hit (setup may have rewritten the trust stores). Finds the entry for the key
@@ -17,6 +17,8 @@
  *       no part of the layer), for who makes an image of the container with the engine's own commit:
  *       `restore` in that image is a hit at once. Whoever commits after an agent with rights
  *       over the root has worked in it, commits what that agent left.
+ *
+ *       DIR/auto.sh of --state, what automatic setup would run, is a part of the key.
  *
  * and what `airlock cache` becomes: ls, key, why, reset (cache_show.c).
  *

@@ -25,7 +25,7 @@
 #define TTL_S 43200
 
 struct options {
-        const char *dir, *root, *work;
+        const char *dir, *root, *work, *state;
         int parts_fd, index_fd, lock_fd;
         bool stamp;
         uint64_t ttl_s, wait_s, max_bytes, max_total;
@@ -88,6 +88,8 @@ static bool take_option(struct options *o, const char *name, const char *value)
                 return (o->root = value) != NULL;
         if (!strcmp(name, "--work"))
                 return (o->work = value) != NULL;
+        if (!strcmp(name, "--state"))
+                return (o->state = value) != NULL;
         if (!strcmp(name, "--parts-fd"))
                 return descriptor(value, &o->parts_fd);
         if (!strcmp(name, "--index-fd"))
@@ -177,6 +179,26 @@ static void open_job(struct job *job)
         job->dir = open(job->o.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* What automatic setup would run here is a part like what PID 1 knows. */
+static int add_steps(struct job *job)
+{
+        static const char name[] = "setup.steps";
+        size_t head = job->records_len + sizeof(name), room = sizeof(records) - head;
+        AUTO_CLOSE int dir = job->o.state
+                ? open(job->o.state, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+        ssize_t n = -ENOENT;
+
+        if (head < sizeof(records) && dir >= 0)
+                n = read_file(dir, "auto.sh", records + head, room);
+        if (n == -ENOENT || !n)
+                return 0;
+        if (n < 0)
+                return (int)n;
+        memcpy(records + job->records_len, name, sizeof(name));
+        job->records_len = head + (size_t)n + 1;
+        return 0;
+}
+
 static int make_key(struct job *job)
 {
         ssize_t n = 0;
@@ -189,6 +211,9 @@ static int make_key(struct job *job)
         if (n < 0)
                 return (int)n;
         job->records_len = (size_t)n;
+        n = add_steps(job);
+        if (n < 0)
+                return (int)n;
         cache_image_hash(job->tree.root, image);
         n = cache_key_make(&parts, records, job->records_len, image);
         if (!n)

@@ -163,6 +163,7 @@ enum status cache_restore(struct task *t)
         number(&a, "--lock-fd", (uint64_t)t->cache.lock);
         word(&a, "--root", "/");
         word(&a, "--work", t->dir);
+        word(&a, "--state", t->state);
         number(&a, "--ttl", t->spec.cache.ttl_s);
         exclude(&a, t, git, sizeof(git));
         if (!run(t, &a, parts, &status, &report) && WIFEXITED(status) &&

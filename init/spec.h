@@ -84,8 +84,8 @@ struct spec {
                 struct spec_list allow_leak; /* paths that may hold a value */
         } secrets;
         struct {
-                bool auto_setup; /* default: true in the format, see spec_supported */
-                bool auto_given; /* the spec says so itself */
+                bool auto_setup; /* as the spec says: see spec_auto() */
+                bool auto_given;
                 const char *script;
                 unsigned timeout_s; /* default 1200 */
                 enum spec_failure on_failure;
@@ -158,6 +158,12 @@ MUST_USE int spec_load_fd(int fd, const char *name, struct spec *spec);
  */
 MUST_USE int spec_narrow(struct spec *spec, const char *json, size_t len,
                          struct spec_error *error);
+
+/* Is setup to find out by itself what to install? Where nothing is said: if no script does. */
+static inline bool spec_auto(const struct spec *spec)
+{
+        return spec->setup.auto_given ? spec->setup.auto_setup : !spec->setup.script;
+}
 
 /*
  * What @spec asks for that this build can't do yet, as a key path ("network.rules");

@@ -82,14 +82,13 @@ int spec_narrow(struct spec *spec, const char *json, size_t len, struct spec_err
 const char *spec_unsupported_nth(const struct spec *s, size_t n)
 {
         static const char keys[][40] = {
-                "setup.auto", "cache.dir beside secrets",
+                "cache.dir beside secrets",
                 "secrets beside a locked network.setup",
                 "agent.exec_server", "model",           "output.pull_request",
                 "agent.command (the built-in loop)",
         };
         /* Only what asks for something: "allow": [] or a limit without its subject is no wish. */
         const bool asked[COUNT(keys)] = {
-                s->setup.auto_given && s->setup.auto_setup,
                 s->cache.dir && s->secrets.sealed,
                 s->secrets.sealed && s->network.setup != NET_FULL,
                 s->agent.exec_server,

@@ -55,6 +55,7 @@ struct task {
 
         struct egress egress;
         struct cache_use cache;
+        bool auto_found;       /* STATE/auto.sh is what automatic setup does (init/auto.h) */
         int spec_fd;           /* the spec's image (init/spec_image.h) */
         int programs[PROGRAM_COUNT]; /* opened before anything hostile ran */
         int session_status;    /* wait(2) status of a session that had secrets */
@@ -113,6 +114,12 @@ enum status task_fail(struct task *t, enum status status, const char *fmt, ...) 
 
 /* Removes answer.md, changes.diff and result.json from OUT, whatever they are. -errno. */
 MUST_USE int task_clear_output(struct task *t);
+
+/* PROVISION: what automatic setup would do, if the spec wants it. */
+enum status setup_find(struct task *t);
+
+/* Has SETUP a session to run? */
+bool setup_wanted(const struct task *t);
 
 /* The script that SETUP runs: after a cache hit maintenance, if any is needed. Or NULL. */
 const char *setup_script(const struct task *t);

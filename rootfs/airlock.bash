@@ -59,7 +59,8 @@ _airlock()
                 options+=' --ws-max-clock-skew-seconds --insecure-no-auth'
                 options+=' --exit-on-stdin-close --concurrent-requests --help --version'
                 ;;
-        check | doctor) options='-h --help' ;;
+        check) options='-h --help --repo' ;;
+        doctor) options='-h --help' ;;
         secret)
                 if ((COMP_CWORD == 2)); then
                         mapfile -t COMPREPLY < <(compgen -W \

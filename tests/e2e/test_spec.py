@@ -216,7 +216,7 @@ def the_plan_is_never_cut():
             "setup": {"script": "\nfirst line\nsecond"}, "network": {"lock": "closed"},
             "agent": {"command": ["x" * 100000, "a\nb"]}}
     plan = run("check", "-", stdin=json.dumps(spec).encode()).stdout.decode()
-    for part in ("V0999\n", "node 22\n", ": first line ...\n", "no cache) update\n",
+    for part in ("V0999\n", "node 22\n", ": first line ...\n", "maintenance, after a cache hit: update\n",
                  "demanded: closed\n", " " + "x" * 100000 + " a\\x0ab\n", "/airlock/out\n"):
         assert part in plan, part[:40]
     assert plan.endswith("report     /airlock/out\n"), plan[-80:]
