@@ -14,7 +14,7 @@
 #   make repro          two builds in two directories must give the same bytes
 #   make bench          beside tini, dumb-init and catatonit, in one run, as ratios
 #   make bench-locks    the locks beside nft and iptables, in one run
-#   make bench-proxy    the proxy beside squid, tinyproxy and privoxy
+#   make bench-proxy    the proxy beside squid, tinyproxy and privoxy, with its aims
 #   make bench-cache    save and restore of a state beside tar
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
 #   make bearssl        build/bearssl/libbearssl.a from Debian's source package
@@ -38,7 +38,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
-        airlock-auto airlock-exec
+        airlock-auto airlock-exec airlock-exec-client airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -53,7 +53,7 @@ DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
         netfilter/policy.c netfilter/policy_parse.c
 
 # What speaks TLS, over BearSSL; and what only it needs.
-TLS := base/base64.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
+TLS := base/base64.c base/san.c base/tls.c netfilter/der.c netfilter/ca.c netfilter/anchors.c \
         netfilter/inject.c netfilter/inspect_head.c netfilter/inspect.c
 
 # The netfilter lock.
@@ -77,8 +77,16 @@ CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/
 AUTO := init/auto_files.c init/auto_choose.c init/auto_script.c
 
 # The exec-server: its decoders are pure, and fuzzed.
-EXEC_DECODERS := agent/base64.c agent/sha.c agent/value.c agent/jwt.c agent/upgrade.c \
+EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
         agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c
+
+# Its other end: what the agent loop and airlock exec-client speak to any exec-server with.
+CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client_calls.c \
+        base/base64.c agent/value.c agent/jwt.c agent/upgrade.c agent/ws.c agent/uri.c \
+        agent/rpc.c agent/buf.c agent/environments.c
+
+# The tools of the agent's loop: pure.
+TOOLS := agent/buf.c agent/truncate.c agent/shells.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -98,7 +106,7 @@ SRC_airlock-box := $(BASE) init/spec_image.c \
 SRC_airlock-lock := $(BASE) $(NETFILTER) \
         netfilter/lock_main.c netfilter/lock.c netfilter/enter.c netfilter/closed.c \
         netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
-        netfilter/mounts.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
+        netfilter/mounts.c base/ruleset.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/sandbox_trust.c \
         netfilter/unlock.c netfilter/probe.c netfilter/probe_tries.c \
         netfilter/probe_process.c netfilter/rules_main.c netfilter/notify_enter.c
@@ -115,12 +123,15 @@ SRC_airlock-secret := $(BASE) $(AGE) \
         secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c
 SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
         secrets/filter.c secrets/session.c secrets/unseal_options.c secrets/unseal_open.c \
-        secrets/unseal_scan.c secrets/unseal.c
+        secrets/unseal_run.c secrets/unseal_scan.c secrets/unseal.c
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
-        agent/session.c agent/job.c agent/job_calls.c agent/keeper.c agent/cage.c \
+        agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
         agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c
 SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/auto_find.c init/auto_main.c
+SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
+SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
+        agent/client_main.c agent/client_options.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
 
 # Tiny programs with the release flags and link line, for what tests/e2e proves.
@@ -136,8 +147,8 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
-        $(EXEC_DECODERS) base/ev.c \
-        init/spec_image.c init/env.c init/policy_text.c init/trust.c \
+        $(EXEC_DECODERS) $(TOOLS) base/ev.c base/ruleset.c \
+        init/spec_image.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)
@@ -148,7 +159,8 @@ FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 BEARSSL_HOST := build/bearssl/host/libbearssl.a
-USES_BEARSSL := base/tls.c secrets/age.c init/trust.c tests/probe/bearssl.c
+USES_BEARSSL := base/tls.c secrets/age.c init/trust.c agent/upgrade.c \
+        tests/probe/bearssl.c
 bearssl = $(if $(filter $(USES_BEARSSL),$(SRC_$(1))),$(BEARSSL))
 
 # Headers that a build makes or fetches before it compiles anything.
@@ -325,7 +337,7 @@ cov: build/cov/unit
 	done
 
 # --- lint: the three analysers overlap little, so all three run --------------------------
-LINT_SRC := $(sort netfilter/filter_gen.c $(foreach p,$(PROGRAMS),$(SRC_$(p))))
+LINT_SRC := $(sort netfilter/filter_gen.c $(FUZZ_SRC) $(foreach p,$(PROGRAMS),$(SRC_$(p))))
 .PHONY: lint lint-all layers headers analyzer tidy cppcheck
 lint: deps deps-lint
 	+$(AGAIN) lint-all
@@ -423,8 +435,8 @@ DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \
         cppcheck:cppcheck libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
 DEPS_BENCH := catatonit dumb-init iptables:iptables nft:nftables python3:python3 tini
-DEPS_BENCH_PROXY := nginx:nginx-light privoxy:privoxy python3:python3 squid:squid \
-        tinyproxy:tinyproxy wrk:wrk
+DEPS_BENCH_PROXY := libssl-dev nginx:nginx-light openssl:openssl privoxy:privoxy \
+        python3:python3 squid-openssl tinyproxy:tinyproxy wrk:wrk
 DEPS_ENGINES := crun:crun ctr:containerd docker:docker.io iptables:iptables \
         podman:podman runc:runc uidmap
 SETS := deps deps-test deps-lint deps-run deps-bench deps-bench-proxy deps-engines

@@ -1,7 +1,7 @@
 /* agent/buf.c - bytes that grow. */
 #include "agent/buf.h"
 
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "base/log.h"
 
 #include <stdlib.h>
@@ -88,7 +88,7 @@ void buf_json(struct buf *b, const char *bytes, size_t len)
 
 void buf_base64(struct buf *b, const void *bytes, size_t len)
 {
-        b->len += exec_base64_put(buf_room(b, BASE64_LEN(len)), bytes, len);
+        b->len += base64_encode(buf_room(b, BASE64_PADDED(len)), bytes, len);
 }
 
 void buf_fmt(struct buf *b, const char *fmt, ...)

@@ -1,14 +1,10 @@
-/*
- * agent/cage.c - Landlock, a mount namespace where that is not enough, and a filter.
- *
- * Numbers as in the kernel's Documentation/userspace-api/landlock: the build machine's
- * header may be older than the kernel we meet.
- */
+/* agent/cage.c - Landlock, a mount namespace where that is not enough, and a filter. */
 #include "agent/cage.h"
 
 #include "agent/uri.h"
 #include "base/confine.h"
 #include "base/io.h"
+#include "base/ruleset.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,38 +22,11 @@
 
 #include <filter.h> /* generated: closed_filter, guard_filter */
 
-#define FS_EXECUTE (UINT64_C(1) << 0)
-#define FS_WRITE_FILE (UINT64_C(1) << 1)
-#define FS_READ_FILE (UINT64_C(1) << 2)
-#define FS_READ_DIR (UINT64_C(1) << 3)
-#define FS_MAKES UINT64_C(0x1ff0) /* remove and make, ABI 1 */
-#define FS_REFER (UINT64_C(1) << 13)
-#define FS_TRUNCATE (UINT64_C(1) << 14)
-#define FS_READS (FS_EXECUTE | FS_READ_FILE | FS_READ_DIR)
-#define FS_WRITES (FS_WRITE_FILE | FS_MAKES | FS_REFER | FS_TRUNCATE)
-#define FS_OF_FILE (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE)
-#define SCOPE_ALL UINT64_C(3) /* abstract sockets, signals */
 #define ABI_NEEDED 3          /* before it truncate(2) was free for all */
-
-struct ruleset_attr {
-        uint64_t fs, net, scoped;
-};
-
-struct path_attr {
-        uint64_t allowed;
-        int32_t parent_fd;
-} __attribute__((packed));
 
 struct mount_attr_set {
         uint64_t set, clear, propagation, userns;
 };
-
-static int landlock_abi(void)
-{
-        long abi = syscall(SYS_landlock_create_ruleset, NULL, 0, 1U);
-
-        return abi < 0 ? 0 : (int)abi;
-}
 
 /* --- what is asked for ------------------------------------------------------------------------ */
 
@@ -237,71 +206,35 @@ static int cover_all(const struct grants *g)
 
 /* --- Landlock ---------------------------------------------------------------------------------- */
 
-static int allow(int ruleset, const char *path, uint64_t rights)
-{
-        AUTO_CLOSE int fd = open(path, O_PATH | O_CLOEXEC);
-        struct path_attr rule = { rights, fd };
-        struct stat st;
-
-        if (fd < 0)
-                return errno == ENOENT || errno == EACCES || errno == ENOTDIR ? 0 : -errno;
-        if (fstat(fd, &st) < 0)
-                return -errno;
-        if (!S_ISDIR(st.st_mode))
-                rule.allowed &= FS_OF_FILE;
-        if (rule.allowed && syscall(SYS_landlock_add_rule, ruleset, 1, &rule, 0) < 0)
-                return -errno;
-        return 0;
-}
-
-/* Devices that keep and send nothing. */
-static int allow_devices(int ruleset, uint64_t handled)
-{
-        static const char devices[][16] = {
-                "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom",
-                "/dev/tty",  "/dev/ptmx", "/dev/pts",
-        };
-        int r = 0;
-
-        for (size_t i = 0; i < COUNT(devices) && !r; i++)
-                r = allow(ruleset, devices[i],
-                          handled & (FS_READ_FILE | FS_WRITE_FILE | FS_TRUNCATE | FS_READ_DIR));
-        return r;
-}
-
 static int fill(int ruleset, const struct grants *g, uint64_t handled)
 {
-        int r = allow_devices(ruleset, handled);
+        int r = ruleset_allow_devices(ruleset, handled);
 
         for (unsigned i = 0; i < g->count && !r; i++) {
                 enum access access = grants_access(g, g->list[i].path);
 
                 if (access == ACCESS_WRITE)
-                        r = allow(ruleset, g->list[i].path, handled);
+                        r = ruleset_allow(ruleset, g->list[i].path, handled);
                 else if (access == ACCESS_READ)
-                        r = allow(ruleset, g->list[i].path, handled & FS_READS);
+                        r = ruleset_allow(ruleset, g->list[i].path, handled & FS_READS);
         }
         return r;
 }
 
 static int enter_landlock(const struct grants *g)
 {
-        int abi = landlock_abi(), r;
-        struct ruleset_attr attr = { .scoped = abi >= 6 ? SCOPE_ALL : 0 };
-        size_t size = abi >= 6 ? sizeof(attr) : sizeof(attr.fs);
+        uint64_t handled = FS_REFER; /* any domain keeps ptrace inside */
+        int r;
 
-        if (abi < ABI_NEEDED)
+        if (landlock_abi() < ABI_NEEDED)
                 return -EOPNOTSUPP;
-        attr.fs = FS_REFER; /* any domain keeps ptrace inside */
         if (!g->everything)
-                attr.fs = FS_WRITES | (grants_access(g, "/") == ACCESS_NONE ? FS_READS : 0);
-        AUTO_CLOSE int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);
+                handled = FS_WRITES | (grants_access(g, "/") == ACCESS_NONE ? FS_READS : 0);
+        AUTO_CLOSE int fd = ruleset_new(handled, true);
         if (fd < 0)
-                return -errno;
-        r = g->everything ? allow(fd, "/", FS_REFER) : fill(fd, g, attr.fs);
-        if (!r && syscall(SYS_landlock_restrict_self, fd, 0) < 0)
-                r = -errno;
-        return r;
+                return fd;
+        r = g->everything ? ruleset_allow(fd, "/", FS_REFER) : fill(fd, g, handled);
+        return r ? r : ruleset_enter(fd);
 }
 
 /* --- all of it ------------------------------------------------------------------------------------ */

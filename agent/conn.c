@@ -1,7 +1,7 @@
 /* agent/conn.c - bytes to messages and back. */
 #include "agent/conn.h"
 
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "agent/dispatch.h"
 #include "agent/files.h"
 #include "agent/job.h"
@@ -334,7 +334,7 @@ static void stream_more(struct conn *c)
         if (len) {
                 if (!c->stdio)
                         buf_put(&c->out, head,
-                                ws_put_head(head, WS_CONTINUE, false, BASE64_LEN(len)));
+                                ws_put_head(head, WS_CONTINUE, false, BASE64_PADDED(len)));
                 buf_base64(&c->out, scratch, len);
         }
         if (len < STREAM_PIECE)

@@ -127,13 +127,13 @@ static int read_secret(char *out, const char *option, const char *path, size_t *
         return 0;
 }
 
-static bool hex_digest(uint8_t out[SHA256_LEN], const char *hex)
+static bool hex_digest(uint8_t out[br_sha256_SIZE], const char *hex)
 {
         static const char digits[] = "0123456789abcdef";
 
-        if (strlen(hex) != 2 * SHA256_LEN)
+        if (strlen(hex) != 2 * br_sha256_SIZE)
                 return false;
-        for (size_t i = 0; i < 2 * SHA256_LEN; i++) {
+        for (size_t i = 0; i < 2 * br_sha256_SIZE; i++) {
                 char c = hex[i] >= 'A' && hex[i] <= 'F' ? (char)(hex[i] + 32) : hex[i];
                 const char *at = strchr(digits, c);
 
@@ -151,6 +151,7 @@ struct said {
 
 static int check_token(struct exec_options *o, const struct said *s)
 {
+        br_sha256_context digest;
         size_t len;
 
         if (!s->token_file == !s->token_hash)
@@ -170,7 +171,10 @@ static int check_token(struct exec_options *o, const struct said *s)
                 log_line(LOG_ERROR, "--ws-token-file %s: empty", s->token_file);
                 return -1;
         }
-        sha256(o->auth.token_hash, o->secret, len);
+        br_sha256_init(&digest);
+        br_sha256_update(&digest, o->secret, len);
+        br_sha256_out(&digest, o->auth.token_hash);
+        explicit_bzero(&digest, sizeof(digest));
         explicit_bzero(o->secret, sizeof(o->secret));
         return 0;
 }

@@ -1,7 +1,7 @@
 /* agent/files.c - the fs/ calls that are done at once, and the door to those that are not. */
 #include "agent/files.h"
 
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "agent/cage.h"
 #include "agent/dispatch.h"
 #include "agent/helper.h"
@@ -165,7 +165,7 @@ static void write_file_call(struct call *call)
         if (call_refused(call, "fs/writeFile"))
                 return;
         n = value_string(&data, text); /* in place: the message is ours */
-        if (!exec_base64_parse(text, &len, text, n, &at)) {
+        if (!base64_decode_padded(text, n, text, &len, &at)) {
                 conn_error(call->conn, call->id, call->id_len, RPC_INVALID,
                            "fs/writeFile requires valid base64 dataBase64: wrong at offset %zu",
                            at);
@@ -613,7 +613,7 @@ static void write_block(struct call *call)
         struct open_file *h;
         int r;
 
-        if (!call->p->bad && !exec_base64_parse(text, &len, text, value_string(&chunk, text), &at))
+        if (!call->p->bad && !base64_decode_padded(text, value_string(&chunk, text), text, &len, &at))
                 params_refuse(call->p, "invalid base64 at offset %zu", at);
         if (call_refused(call, "fs/writeBlock"))
                 return;

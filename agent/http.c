@@ -4,7 +4,7 @@
  * Policy is the proxy's business, and the lock's where there is no such variable. What this
  * build can't do is answered with an error that says so: https, and streamed responses.
  */
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "agent/env_policy.h"
 #include "agent/helper.h"
 #include "base/http1.h"
@@ -355,7 +355,7 @@ void http_call(struct call *call)
         if (!p->bad && body.type == VALUE_STRING) {
                 char *to = buf_room(&r.body, body.len + 1);
 
-                if (!exec_base64_parse(to, &len, to, value_string(&body, to), &at))
+                if (!base64_decode_padded(to, value_string(&body, to), to, &len, &at))
                         params_refuse(p, "http/request bodyBase64 is invalid at offset %zu", at);
                 buf_added(&r.body, len);
         }

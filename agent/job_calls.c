@@ -1,5 +1,5 @@
 /* agent/job_calls.c - process/start, read, write, signal, terminate. */
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "agent/cage.h"
 #include "agent/dispatch.h"
 #include "agent/env_policy.h"
@@ -423,7 +423,7 @@ static void write_input(struct call *call)
                 /* Base64 has no letter that JSON must escape, but "\/" may stand for '/'. */
                 size_t n = value_string(&chunk, text);
 
-                if (!exec_base64_parse(text, &len, text, n, &at))
+                if (!base64_decode_padded(text, n, text, &len, &at))
                         params_refuse(call->p, "invalid base64 at offset %zu", at);
         }
         if (call_refused(call, "process/write"))

@@ -1,10 +1,11 @@
 /* agent/jwt.c - HS256 and four claims. */
 #include "agent/jwt.h"
 
-#include "agent/base64.h"
-#include "agent/sha.h"
 #include "agent/value.h"
+#include "base/base64.h"
+#include "base/same.h"
 
+#include <bearssl.h>
 #include <string.h>
 
 const char *jwt_status_str(enum jwt_status s)
@@ -29,19 +30,16 @@ const char *jwt_status_str(enum jwt_status s)
 /* The URL alphabet without padding; @out holds JWT_MAX bytes. False: it is not that. */
 static bool parse_part(char *out, size_t *out_len, const char *text, size_t len)
 {
-        char plain[JWT_MAX + 4];
-        size_t at;
+        char plain[JWT_MAX];
 
-        if (len > JWT_MAX || len % 4 == 1)
+        if (len > JWT_MAX)
                 return false;
         for (size_t i = 0; i < len; i++) {
-                if (text[i] == '+' || text[i] == '/' || text[i] == '=')
+                if (text[i] == '+' || text[i] == '/')
                         return false;
                 plain[i] = text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
         }
-        while (len % 4)
-                plain[len++] = '=';
-        return exec_base64_parse(out, out_len, plain, len, &at);
+        return base64_decode(plain, len, (uint8_t *)out, out_len);
 }
 
 static bool parse_object(struct value *v, char *out, const char *text, size_t len)
@@ -88,12 +86,26 @@ static enum jwt_status check_claims(const struct jwt_rule *rule, const struct va
         return rule->audience && !names(&aud, rule->audience) ? JWT_AUDIENCE : JWT_OK;
 }
 
+static void sign(uint8_t mac[br_sha256_SIZE], const struct jwt_rule *rule, const char *text,
+                 size_t len)
+{
+        br_hmac_key_context key;
+        br_hmac_context hmac;
+
+        br_hmac_key_init(&key, &br_sha256_vtable, rule->secret, rule->secret_len);
+        br_hmac_init(&hmac, &key, 0);
+        br_hmac_update(&hmac, text, len);
+        br_hmac_out(&hmac, mac);
+        explicit_bzero(&key, sizeof(key));
+        explicit_bzero(&hmac, sizeof(hmac));
+}
+
 enum jwt_status jwt_check(const struct jwt_rule *rule, const char *token, size_t len,
                           int64_t now_s)
 {
         char text[JWT_MAX], signature[JWT_MAX];
         const char *dot = memchr(token, '.', len), *second;
-        uint8_t mac[SHA256_LEN];
+        uint8_t mac[br_sha256_SIZE];
         struct value v, alg;
         size_t n;
 
@@ -102,8 +114,8 @@ enum jwt_status jwt_check(const struct jwt_rule *rule, const char *token, size_t
         second = memchr(dot + 1, '.', (size_t)(token + len - dot - 1));
         if (!second || !parse_part(signature, &n, second + 1, (size_t)(token + len - second - 1)))
                 return JWT_INVALID;
-        hmac_sha256(mac, rule->secret, rule->secret_len, token, (size_t)(second - token));
-        if (n != SHA256_LEN || !same_secret(mac, signature, SHA256_LEN))
+        sign(mac, rule, token, (size_t)(second - token));
+        if (n != sizeof(mac) || !same_secret(mac, signature, sizeof(mac)))
                 return JWT_INVALID;
         if (!parse_object(&v, text, token, (size_t)(dot - token)))
                 return JWT_INVALID;

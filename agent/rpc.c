@@ -59,7 +59,7 @@ static void copy_method(struct rpc *r, const struct value *method)
 
 void rpc_parse(struct rpc *r, const char *text, size_t len)
 {
-        struct value v, id, method, result, error;
+        struct value v, id, method;
         struct value_error e;
 
         *r = (struct rpc){ .kind = RPC_REQUEST };
@@ -69,8 +69,8 @@ void rpc_parse(struct rpc *r, const char *text, size_t len)
         }
         id = value_get(&v, "id");
         method = value_get(&v, "method");
-        result = value_get(&v, "result");
-        error = value_get(&v, "error");
+        r->result = value_get(&v, "result");
+        r->error = value_get(&v, "error");
         r->params = value_get(&v, "params");
         if (v.type != VALUE_OBJECT || !trace_is_right(&v) ||
             (id.type != VALUE_ABSENT && !id_is_right(&id))) {
@@ -87,7 +87,7 @@ void rpc_parse(struct rpc *r, const char *text, size_t len)
                 copy_method(r, &method);
                 r->kind = r->id ? RPC_REQUEST : RPC_NOTIFICATION;
         } else if (r->id && method.type == VALUE_ABSENT &&
-                   (result.type != VALUE_ABSENT || error_is_right(&error))) {
+                   (r->result.type != VALUE_ABSENT || error_is_right(&r->error))) {
                 r->kind = RPC_RESPONSE;
         } else {
                 malformed(r, 0, "no request, notification, result or error");

@@ -32,6 +32,7 @@ struct rpc {
         size_t id_len;
         char method[RPC_METHOD_MAX]; /* cut off when longer */
         struct value params;
+        struct value result, error; /* RPC_RESPONSE: one of them is there */
         size_t at;        /* RPC_MALFORMED: the offset */
         const char *what; /* and what was wrong */
 };

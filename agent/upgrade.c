@@ -1,8 +1,9 @@
-/* agent/upgrade.c - one HTTP request, judged. */
+/* agent/upgrade.c - one HTTP request, judged; and one asked. */
 #include "agent/upgrade.h"
 
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "base/http1.h"
+#include "base/same.h"
 
 #include <string.h>
 
@@ -45,7 +46,8 @@ static struct http1_text bearer(struct http1_text value)
 static const char *refusal(const struct auth_rule *rule, const struct http1 *h, int64_t now_s)
 {
         struct http1_text value = http1_header(h, "authorization"), token;
-        uint8_t hash[SHA256_LEN];
+        uint8_t hash[br_sha256_SIZE];
+        br_sha256_context digest;
         enum jwt_status s;
 
         if (rule->auth == AUTH_NONE)
@@ -56,8 +58,10 @@ static const char *refusal(const struct auth_rule *rule, const struct http1 *h, 
         if (!token.at || !token.len)
                 return "invalid authorization header";
         if (rule->auth == AUTH_TOKEN) {
-                sha256(hash, token.at, token.len);
-                return same_secret(hash, rule->token_hash, SHA256_LEN)
+                br_sha256_init(&digest);
+                br_sha256_update(&digest, token.at, token.len);
+                br_sha256_out(&digest, hash);
+                return same_secret(hash, rule->token_hash, sizeof(hash))
                                ? NULL
                                : "invalid websocket bearer token";
         }
@@ -70,19 +74,22 @@ static bool key_is_right(struct http1_text key)
         uint8_t bytes[18];
         size_t n, at;
 
-        return key.len == KEY_LEN && exec_base64_parse(bytes, &n, key.at, key.len, &at) && n == 16;
+        return key.len == KEY_LEN && base64_decode_padded(key.at, key.len, bytes, &n, &at) && n == 16;
 }
 
-static void put_accept(struct upgrade *u, struct http1_text key)
+static void put_accept(char accept[UPGRADE_ACCEPT_LEN + 1], const char *key)
 {
         static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
         char text[KEY_LEN + sizeof(guid)];
-        uint8_t hash[SHA1_LEN];
+        uint8_t hash[br_sha1_SIZE];
+        br_sha1_context digest;
 
-        memcpy(text, key.at, KEY_LEN);
+        memcpy(text, key, KEY_LEN);
         memcpy(text + KEY_LEN, guid, sizeof(guid));
-        sha1(hash, text, KEY_LEN + sizeof(guid) - 1);
-        u->accept[exec_base64_put(u->accept, hash, sizeof(hash))] = '\0';
+        br_sha1_init(&digest);
+        br_sha1_update(&digest, text, KEY_LEN + sizeof(guid) - 1);
+        br_sha1_out(&digest, hash);
+        accept[base64_encode(accept, hash, sizeof(hash))] = '\0';
 }
 
 static enum upgrade_status root(struct upgrade *u, const struct auth_rule *rule,
@@ -109,7 +116,7 @@ static enum upgrade_status root(struct upgrade *u, const struct auth_rule *rule,
         why = refusal(rule, h, now_s);
         if (why)
                 return answer(u, 401, why);
-        put_accept(u, key);
+        put_accept(u->accept, key.at);
         u->status = 101;
         u->text = "";
         return UPGRADE_OPEN;
@@ -174,4 +181,57 @@ void upgrade_put(struct wr *w, const struct upgrade *u)
         if (u->text[0])
                 wr_str(w, "content-type: text/plain; charset=utf-8\r\n");
         wr_fmt(w, "content-length: %zu\r\n\r\n%s", strlen(u->text), u->head ? "" : u->text);
+}
+
+/* --- the client's side ------------------------------------------------------------------ */
+
+void upgrade_put_request(struct wr *w, const char *host, const char *path, const char *token,
+                         const uint8_t nonce[16], char accept[UPGRADE_ACCEPT_LEN + 1])
+{
+        char key[KEY_LEN + 1];
+
+        key[base64_encode(key, nonce, 16)] = '\0';
+        put_accept(accept, key);
+        wr_fmt(w,
+               "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+               "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n",
+               path, host, key);
+        if (token)
+                wr_fmt(w, "Authorization: Bearer %s\r\n", token);
+        wr_str(w, "\r\n");
+}
+
+static enum upgrade_status refused(struct upgrade_answer *a, const char *why)
+{
+        a->why = why;
+        return UPGRADE_ANSWER;
+}
+
+enum upgrade_status upgrade_read_answer(struct upgrade_answer *a, const char *accept,
+                                        const char *buf, size_t len, size_t *scanned)
+{
+        static struct http1 h LARGE_BUFFER;
+        enum http1_status s = http1_parse_response(&h, buf, len, scanned, "GET", 3);
+        struct http1_text said;
+
+        *a = (struct upgrade_answer){ .why = "", .text = "" };
+        if (s == HTTP1_MORE)
+                return UPGRADE_MORE;
+        if (s != HTTP1_OK)
+                return refused(a, "it does not answer in HTTP");
+        a->head_len = h.head_len;
+        a->status = h.code;
+        if (h.code != 101) {
+                a->text = buf + h.head_len;
+                a->text_len = len - h.head_len;
+                a->body_len = h.has_length ? h.length : 0;
+                return refused(a, "it answers no WebSocket handshake");
+        }
+        said = http1_header(&h, "sec-websocket-accept");
+        if (!http1_has_token(&h, "upgrade", "websocket") || !said.at || !text_is(said, accept))
+                return refused(a, "its handshake is not a WebSocket's");
+        if (http1_header(&h, "sec-websocket-extensions").at ||
+            http1_header(&h, "sec-websocket-protocol").at)
+                return refused(a, "it wants an extension that nobody asked for");
+        return UPGRADE_OPEN;
 }

@@ -1,5 +1,6 @@
 /*
- * agent/upgrade.h - what the HTTP side of a WebSocket port answers. Pure.
+ * agent/upgrade.h - the HTTP before a WebSocket: what the server's side answers, what the
+ * client's side asks. Pure.
  *
  * One request on a connection: it becomes a WebSocket, or gets an answer and the
  * connection ends. A page in somebody's browser always sends Origin: that is refused
@@ -9,9 +10,10 @@
 #define AGENT_UPGRADE_H
 
 #include "agent/jwt.h"
-#include "agent/sha.h"
 #include "base/base.h"
 #include "base/wr.h"
+
+#include <bearssl.h>
 
 enum auth {
         AUTH_NONE,
@@ -21,7 +23,7 @@ enum auth {
 
 struct auth_rule {
         enum auth auth;
-        uint8_t token_hash[SHA256_LEN];
+        uint8_t token_hash[br_sha256_SIZE];
         struct jwt_rule jwt;
 };
 
@@ -46,5 +48,29 @@ MUST_USE enum upgrade_status upgrade_parse(struct upgrade *u, const struct auth_
 
 /* Writes the answer, for UPGRADE_OPEN too. */
 void upgrade_put(struct wr *w, const struct upgrade *u);
+
+/* --- the client's side ------------------------------------------------------------------ */
+
+#define UPGRADE_ACCEPT_LEN 28
+
+/*
+ * Writes the request for @path at @host ("[::1]:80"), with @token as the bearer unless it is NULL.
+ * @accept becomes what the answer must say to the sixteen random bytes @nonce.
+ */
+void upgrade_put_request(struct wr *w, const char *host, const char *path, const char *token,
+                         const uint8_t nonce[16], char accept[UPGRADE_ACCEPT_LEN + 1]);
+
+struct upgrade_answer {
+        size_t head_len; /* UPGRADE_OPEN: bytes the answer took */
+        unsigned status; /* UPGRADE_ANSWER: the server's, or 0: what came is not HTTP */
+        const char *why; /* in words */
+        const char *text; /* the body's first bytes, as far as they are here */
+        size_t text_len;
+        uint64_t body_len; /* what it will have, as far as that was said */
+};
+
+/* UPGRADE_MORE, UPGRADE_OPEN, or UPGRADE_ANSWER: refused. *@scanned is 0 at first. */
+MUST_USE enum upgrade_status upgrade_read_answer(struct upgrade_answer *a, const char *accept,
+                                                 const char *buf, size_t len, size_t *scanned);
 
 #endif

@@ -17,6 +17,8 @@ const char *ws_status_str(enum ws_status s)
                 return "a reserved bit or opcode";
         case WS_UNMASKED:
                 return "a frame without a mask";
+        case WS_MASKED:
+                return "a frame with a mask";
         case WS_CONTROL:
                 return "a control frame that is fragmented or too long";
         case WS_SEQUENCE:
@@ -74,6 +76,7 @@ enum ws_status ws_parse(struct ws *w, struct ws_frame *f, const void *buf, size_
         struct rd r = rd_of(buf, len);
         uint8_t first = rd_u8(&r), second = rd_u8(&r);
         struct ws_frame out = { .opcode = (enum ws_opcode)(first & 15), .fin = first >> 7 };
+        static const uint8_t no_mask[4];
         const uint8_t *mask;
         enum ws_status s;
         uint64_t n;
@@ -82,15 +85,15 @@ enum ws_status ws_parse(struct ws *w, struct ws_frame *f, const void *buf, size_
                 return WS_MORE;
         if (first & 0x70)
                 return WS_RESERVED;
-        if (!(second & 0x80))
-                return WS_UNMASKED;
+        if (w->server == second >> 7)
+                return w->server ? WS_MASKED : WS_UNMASKED;
         s = read_length(&r, second, &n);
         if (s != WS_OK)
                 return s;
-        mask = rd_bytes(&r, 4);
+        mask = w->server ? no_mask : rd_bytes(&r, 4);
         if (r.bad || !mask)
                 return WS_MORE;
-        if (n > WS_FRAME_MAX)
+        if (n > (w->server ? WS_MESSAGE_MAX : WS_FRAME_MAX))
                 return WS_TOO_LONG;
         out.len = (size_t)n;
         s = check_order(w, &out);
@@ -99,9 +102,9 @@ enum ws_status ws_parse(struct ws *w, struct ws_frame *f, const void *buf, size_
         memcpy(out.mask, mask, 4);
         out.head_len = len - rd_left(&r);
         if (out.opcode == WS_TEXT || out.opcode == WS_BINARY)
-                *w = (struct ws){ !out.fin, out.opcode, out.len };
+                *w = (struct ws){ w->server, !out.fin, out.opcode, out.len };
         else if (out.opcode == WS_CONTINUE)
-                *w = (struct ws){ !out.fin, w->opcode, w->message_len + out.len };
+                *w = (struct ws){ w->server, !out.fin, w->opcode, w->message_len + out.len };
         *f = out;
         return WS_OK;
 }
@@ -133,6 +136,16 @@ size_t ws_put_head(char out[WS_HEAD_MAX], enum ws_opcode opcode, bool fin, size_
         for (size_t i = 0; i < bytes; i++)
                 out[2 + i] = (char)((uint64_t)len >> (8 * (bytes - 1 - i)));
         return 2 + bytes;
+}
+
+size_t ws_put_masked_head(char out[WS_HEAD_MAX], enum ws_opcode opcode, bool fin, size_t len,
+                          const uint8_t mask[4])
+{
+        size_t n = ws_put_head(out, opcode, fin, len);
+
+        out[1] = (char)(out[1] | 0x80);
+        memcpy(out + n, mask, 4);
+        return n + 4;
 }
 
 bool ws_close_valid(const void *payload, size_t len)

@@ -1,16 +1,16 @@
 /*
- * agent/ws.h - WebSocket frames (RFC 6455), server side. Pure.
+ * agent/ws.h - WebSocket frames (RFC 6455), of both sides. Pure.
  *
- * No extensions: a reserved bit is an error. What a client sends is masked, what we send
- * is not. Payloads are not copied: ws_parse finds them, ws_unmask turns them in place.
+ * No extensions: a reserved bit is an error. What a client sends is masked, what a server
+ * sends is not. Payloads are not copied: ws_parse finds them, ws_unmask turns them in place.
  */
 #ifndef AGENT_WS_H
 #define AGENT_WS_H
 
 #include "base/base.h"
 
-#define WS_FRAME_MAX (16U << 20)   /* bytes of one frame's payload */
-#define WS_MESSAGE_MAX (64U << 20) /* of a message, all its fragments */
+#define WS_FRAME_MAX (16U << 20)   /* bytes of a payload in one frame of a client */
+#define WS_MESSAGE_MAX (64U << 20) /* of a message, all its fragments; a server may send it in one frame */
 #define WS_CONTROL_MAX 125
 #define WS_HEAD_MAX 14
 
@@ -19,6 +19,7 @@ enum ws_status {
         WS_MORE,     /* the head is not complete */
         WS_RESERVED, /* a reserved bit or opcode */
         WS_UNMASKED, /* a client's frame without a mask */
+        WS_MASKED,   /* a server's frame with one */
         WS_CONTROL,  /* a control frame that is fragmented or too long */
         WS_SEQUENCE, /* a continuation of nothing, or a new message inside another */
         WS_TOO_LONG, /* frame or message */
@@ -43,8 +44,9 @@ struct ws_frame {
         size_t len;
 };
 
-/* What stays between the frames of one connection; zero at start. */
+/* What stays between the frames of one connection; zero at start, but for @server. */
 struct ws {
+        bool server; /* the frames come from a server */
         bool open; /* a fragmented message is on its way */
         enum ws_opcode opcode; /* and this is its first frame's */
         size_t message_len;
@@ -58,6 +60,10 @@ void ws_unmask(void *payload, size_t len, const uint8_t mask[4], size_t offset);
 
 /* Writes the head of a frame of ours; returns its length. */
 size_t ws_put_head(char out[WS_HEAD_MAX], enum ws_opcode opcode, bool fin, size_t len);
+
+/* The same for a client's frame: its payload is to be turned with @mask, which is random. */
+size_t ws_put_masked_head(char out[WS_HEAD_MAX], enum ws_opcode opcode, bool fin, size_t len,
+                          const uint8_t mask[4]);
 
 /* The status code for a Close frame that says what was wrong. */
 unsigned ws_close_code(enum ws_status s);

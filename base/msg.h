@@ -10,7 +10,8 @@
  *   airlock-lock   airlock-proxy  LISTENER                          answered by DONE
  *   airlock-lock   airlock-notify LISTENER (the seccomp one)        not answered
  *   airlock-unseal airlock-proxy  SECRETS                           answered by DONE
- *   airlock-unseal PID 1          ENDED                             answered by SCAN
+ *   airlock-unseal PID 1          OPENED, ENDED                     answered by RUN or SCAN
+ *   PID 1          airlock-unseal LEND, RUN, SCAN                   RUN is answered by ENDED
  *   airlock-notify airlock-proxy  CONNECT                           answered by DONE
  *                                 LISTENER (LISTEN_DNS_PAIR)        not answered
  *
@@ -54,9 +55,32 @@ enum msg_type {
          * as wait(2) has it; text: the script's line that failed, masked, or "".
          */
         MSG_ENDED,
-        /* Every process of setup is dead: look for leaks, and exit. */
+        /*
+         * Every process of setup is dead: look for leaks, and exit. Where no session ran:
+         * exit. The exit status is 0, UNSEAL_FOUND, or as base/log.h has it.
+         */
         MSG_SCAN,
+        /*
+         * The secrets are open, and what rules inject is the proxy's. text: a keyed hash of
+         * the values that a session would see, in hex, where --hash asked for it.
+         */
+        MSG_OPENED,
+        /*
+         * A descriptor that the session has open under the number @kind, LEND_FIRST or higher;
+         * LEND_PROGRAM: the program that it is, in place of a search for its first word.
+         */
+        MSG_LEND,
+        /*
+         * Start the session that the memfd describes: its working directory, its words, an
+         * empty string, its environment; each with a NUL. kind 1: another may follow it.
+         */
+        MSG_RUN,
 };
+
+#define LEND_PROGRAM 0
+#define LEND_FIRST 64
+#define LEND_COUNT 8
+#define UNSEAL_FOUND 1 /* values were found, and what on_leak and allow_leak say was done */
 
 #define CHANNEL_SECRETS 1
 

@@ -1,6 +1,9 @@
 /* base/tls.c - see tls.h. */
 #include "base/tls.h"
 
+#include "base/san.h"
+
+#include <arpa/inet.h>
 #include <errno.h>
 #include <string.h>
 #include <sys/random.h>
@@ -123,6 +126,92 @@ static void engine_init(struct tls *t, struct tls_random *r)
         t->clear = false;
 }
 
+/* --- the certificate of an address: BearSSL's checks, and the one that it has not --------- */
+
+static struct tls_x509 *x509_of(const br_x509_class **context)
+{
+        return (struct tls_x509 *)(void *)context;
+}
+
+static void chain_start(const br_x509_class **context, const char *name)
+{
+        struct tls_x509 *x = x509_of(context);
+
+        (void)name;
+        x->first = true;
+        x->whole = true;
+        x->leaf_len = 0;
+        x->minimal.vtable->start_chain(&x->minimal.vtable, NULL);
+}
+
+static void certificate_start(const br_x509_class **context, uint32_t len)
+{
+        struct tls_x509 *x = x509_of(context);
+
+        x->minimal.vtable->start_cert(&x->minimal.vtable, len);
+}
+
+static void certificate_more(const br_x509_class **context, const unsigned char *bytes,
+                             size_t len)
+{
+        struct tls_x509 *x = x509_of(context);
+
+        if (x->first && len > sizeof(x->leaf) - x->leaf_len) {
+                x->whole = false;
+        } else if (x->first) {
+                memcpy(x->leaf + x->leaf_len, bytes, len);
+                x->leaf_len += len;
+        }
+        x->minimal.vtable->append(&x->minimal.vtable, bytes, len);
+}
+
+static void certificate_end(const br_x509_class **context)
+{
+        struct tls_x509 *x = x509_of(context);
+
+        x->first = false;
+        x->minimal.vtable->end_cert(&x->minimal.vtable);
+}
+
+static unsigned chain_end(const br_x509_class **context)
+{
+        struct tls_x509 *x = x509_of(context);
+        unsigned error = x->minimal.vtable->end_chain(&x->minimal.vtable);
+
+        if (!error && (!x->whole ||
+                       !san_has_address(x->leaf, x->leaf_len, x->address, x->address_len)))
+                return BR_ERR_X509_BAD_SERVER_NAME;
+        return error;
+}
+
+static const br_x509_pkey *chain_key(const br_x509_class *const *context, unsigned *usages)
+{
+        const struct tls_x509 *x = (const struct tls_x509 *)(const void *)context;
+        const br_x509_class *const *minimal = &x->minimal.vtable;
+
+        return (*minimal)->get_pkey(minimal, usages);
+}
+
+static const br_x509_class address_class = {
+        .context_size = sizeof(struct tls_x509),
+        .start_chain = chain_start,
+        .start_cert = certificate_start,
+        .append = certificate_more,
+        .end_cert = certificate_end,
+        .end_chain = chain_end,
+        .get_pkey = chain_key,
+};
+
+/* Is @name an address? Then it is what certificates are compared with. */
+static bool for_address(struct tls_x509 *x, const char *name)
+{
+        x->vtable = &address_class;
+        x->address_len = inet_pton(AF_INET, name, x->address) == 1    ? 4
+                         : inet_pton(AF_INET6, name, x->address) == 1 ? 16
+                                                                      : 0;
+        return x->address_len;
+}
+
 static struct tls_session *session_find(const struct tls_sessions *s, const char *name,
                                         uint16_t port)
 {
@@ -139,8 +228,9 @@ void tls_client_init(struct tls *t, struct tls_random *r, const struct tls_trust
                      const char *name, uint16_t port, uint64_t now_s,
                      const struct tls_sessions *sessions)
 {
-        br_x509_minimal_context *x = &t->x509;
+        br_x509_minimal_context *x = &t->x509.minimal;
         const struct tls_session *known = session_find(sessions, name, port);
+        bool address = for_address(&t->x509, name);
 
         br_ssl_client_zero(&t->u.client);
         engine_init(t, r);
@@ -156,10 +246,11 @@ void tls_client_init(struct tls *t, struct tls_random *r, const struct tls_trust
         /* BearSSL counts days from the year 0; 1970-01-01 was day 719528. */
         br_x509_minimal_set_time(x, (uint32_t)(now_s / 86400 + 719528),
                                  (uint32_t)(now_s % 86400));
-        br_ssl_engine_set_x509(&t->u.engine, &x->vtable);
+        br_ssl_engine_set_x509(&t->u.engine, address ? &t->x509.vtable : &x->vtable);
         if (known && now_s < known->until_s)
                 br_ssl_engine_set_session_parameters(&t->u.engine, &known->parameters);
-        br_ssl_client_reset(&t->u.client, name, known && now_s < known->until_s);
+        /* An address is no SNI (RFC 6066, 3). */
+        br_ssl_client_reset(&t->u.client, address ? NULL : name, known && now_s < known->until_s);
 }
 
 void tls_client_keep(struct tls *t, const char *name, uint16_t port, uint64_t now_s,

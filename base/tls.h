@@ -28,6 +28,7 @@
 #define TLS_NAME 254     /* bytes of a host name with its NUL */
 #define TLS_SESSIONS 64  /* hosts whose session we remember, as a client */
 #define TLS_SESSION_S 3600 /* how long */
+#define TLS_LEAF 8192    /* bytes of a certificate for an address */
 
 enum tls_state {
         TLS_SHAKING, /* no application data yet */
@@ -83,13 +84,24 @@ struct tls_cache {
 };
 void tls_cache_init(struct tls_cache *c);
 
+/* A chain as BearSSL checks it, and its leaf's address where that is what was asked for. */
+struct tls_x509 {
+        const br_x509_class *vtable;
+        br_x509_minimal_context minimal;
+        uint8_t address[16], address_len; /* 0: the name is a DNS name, minimal's to compare */
+        bool first;  /* the leaf is what comes now … */
+        bool whole;  /* … or came, and fits */
+        size_t leaf_len;
+        uint8_t leaf[TLS_LEAF];
+};
+
 struct tls {
         union {
                 br_ssl_engine_context engine; /* the first field of both */
                 br_ssl_client_context client;
                 br_ssl_server_context server;
         } u;
-        br_x509_minimal_context x509;
+        struct tls_x509 x509;
         bool closing;
         bool clear; /* no TLS: what follows is used in its place */
         size_t in_at, in_len, out_at, out_len;
@@ -105,8 +117,8 @@ struct tls_trust {
 };
 
 /*
- * Starts a client that wants @name (a DNS name in normal form), at @now_s (Unix time,
- * which the dates of the certificates are compared with). @sessions may be NULL.
+ * Starts a client that wants @name (a DNS name or an address in normal form), at @now_s
+ * (Unix time, which the dates of the certificates are compared with). @sessions may be NULL.
  */
 void tls_client_init(struct tls *t, struct tls_random *r, const struct tls_trust *trust,
                      const char *name, uint16_t port, uint64_t now_s,

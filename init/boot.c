@@ -243,6 +243,7 @@ static const struct step boot[] = {
         { "choose the lock", egress_choose },
         { "start the proxy", egress_start },
         { "make its certificate known", egress_trust },
+        { "open the secrets", unseal_start },
         { "check out the repository", check_out },
         { "note the start commit", checkout_start },
         { "read the repository's own spec", checkout_repo_spec },

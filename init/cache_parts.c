@@ -31,9 +31,9 @@ static void put_rules(struct wr *w, const struct spec_rule *rules, size_t count)
                 return;
         wr_bytes(w, name, sizeof(name));
         for (const struct spec_rule *r = rules; r < rules + count; r++) {
-                wr_fmt(w, "%s\n git %d %s\n inject %s\n", r->host, r->git,
+                wr_fmt(w, "%s\n git %d %s\n inject %s\n raw %d\n", r->host, r->git,
                        r->git_branch ? r->git_branch : "",
-                       r->inject_header ? r->inject_header : "");
+                       r->inject_header ? r->inject_header : "", r->raw);
                 for (size_t i = 0; i < r->methods.count; i++)
                         wr_fmt(w, " method %s\n", r->methods.items[i]);
                 for (size_t i = 0; i < r->paths.count; i++)

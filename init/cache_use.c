@@ -119,6 +119,10 @@ static int write_parts(const struct task *t)
         if (text == MAP_FAILED || fd < 0)
                 return -1;
         cache_parts_put(&t->spec, &w);
+        if (t->unseal.hash[0]) {
+                wr_bytes(&w, "secrets", sizeof("secrets"));
+                wr_bytes(&w, t->unseal.hash, sizeof(t->unseal.hash));
+        }
         if (w.full || write_full(fd, text, w.len) < 0 || lseek(fd, 0, SEEK_SET) < 0) {
                 close(fd);
                 fd = -1;
@@ -222,6 +226,10 @@ enum status cache_save(struct task *t)
 
         if (!t->spec.cache.dir || t->cache.hit || t->cache.unusable)
                 return STATUS_OK;
+        if (t->unseal.found) {
+                log_line(LOG_WARN, "cache: not saved: the leak scan found a secret");
+                return STATUS_OK;
+        }
         r = keep_variables(t);
         if (r < 0) {
                 log_line(LOG_WARN, "cache: not saved: " ENV_FILE ": %s", strerror(-r));

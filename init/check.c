@@ -72,6 +72,19 @@ static void put_seconds(struct wr *w, unsigned seconds)
         put(w, text, t.len);
 }
 
+static void put_secrets(struct wr *w, const struct spec *s)
+{
+        static const char on_leak[][8] = { "fail", "remove", "warn" };
+
+        if (!s->secrets.sealed)
+                return;
+        put_head(w, "secrets    of ");
+        put_all(w, s->secrets.sealed, s->secrets.names.count ? ":" : ": whatever is in it");
+        for (size_t i = 0; i < s->secrets.names.count; i++)
+                put_all(w, " ", s->secrets.names.items[i]);
+        put_all(w, ", on a leak: ", on_leak[s->secrets.on_leak]);
+}
+
 /* Where the repository's files can be seen from here; NULL: nowhere. */
 static const char *repository(const struct spec *s, const char *given)
 {
@@ -172,6 +185,7 @@ static void put_plan(struct wr *w, const struct spec *s, const char *given)
 
         put_all(w, "provision  ", s->repo.url ? s->repo.url : "no repository",
                 s->repo.ref ? " at " : "", s->repo.ref ? s->repo.ref : "", " in ", s->repo.dir);
+        put_secrets(w, s);
         put_setup(w, s, given);
         put_seal(w, s);
         put_work(w, s);

@@ -19,50 +19,9 @@
 struct command {
         char name[12]; /* in place: nothing to relocate */
         int (*run)(int argc, char **argv);
+        char program[20]; /* that does it when there is no @run */
+        bool own_help;    /* and has its own --help; airlock-spec has the other texts */
 };
-
-static int not_here(int argc, char **argv)
-{
-        (void)argc;
-        log_line(LOG_INFO, "%s: not in this build", argv[0]);
-        return STATUS_USAGE;
-}
-
-static int explain(int argc, char **argv)
-{
-        (void)argc;
-        return program_exec("airlock-spec", argv, sig_inherited);
-}
-
-static int sandbox(int argc, char **argv)
-{
-        (void)argc;
-        return program_exec("airlock-lock", argv, sig_inherited);
-}
-
-static int secret(int argc, char **argv)
-{
-        (void)argc;
-        return program_exec("airlock-secret", argv, sig_inherited);
-}
-
-static int proxy(int argc, char **argv)
-{
-        (void)argc;
-        return program_exec("airlock-proxy", argv, sig_inherited);
-}
-
-static int cache(int argc, char **argv)
-{
-        (void)argc;
-        return program_exec("airlock-cache", argv, sig_inherited);
-}
-
-static int exec_server(int argc, char **argv)
-{
-        (void)argc;
-        return program_exec("airlock-exec", argv, sig_inherited);
-}
 
 /*
  * A task's PID 1 is a program of its own, so that a plain init stays small. Signals stay
@@ -87,28 +46,18 @@ static int run(int argc, char **argv)
 }
 
 static const struct command commands[] = {
-        { "init", command_init },   { "run", run },             { "check", explain },
-        { "doctor", explain },      { "sandbox", sandbox },     { "secret", secret },
-        { "proxy", proxy },         { "exec-server", exec_server }, { "agent", not_here },
-        { "cache", cache },         { "report", not_here },
+        { "init", command_init, "", false },
+        { "run", run, "", false },
+        { "check", NULL, "airlock-spec", false },
+        { "doctor", NULL, "airlock-spec", false },
+        { "sandbox", NULL, "airlock-lock", false },
+        { "secret", NULL, "airlock-secret", true },
+        { "proxy", NULL, "airlock-proxy", false },
+        { "exec-server", NULL, "airlock-exec", true },
+        { "exec-client", NULL, "airlock-exec-client", true },
+        { "cache", NULL, "airlock-cache", false },
+        { "report", NULL, "airlock-report", true },
 };
-
-int help_show(const char *command)
-{
-        char *argv[] = { (char[]){ "help" }, (char *)(uintptr_t)command, NULL };
-        char *own[] = { (char[]){ "secret" }, (char[]){ "--help" }, NULL };
-
-        if (command && !strcmp(command, "secret"))
-                return secret(2, own);
-        return program_exec("airlock-spec", argv, sig_inherited);
-}
-
-int help_version(void)
-{
-        static const char text[] = "airlock version " AIRLOCK_VERSION "\n";
-
-        return write_full(STDOUT_FILENO, text, sizeof(text) - 1) < 0 ? STATUS_OUTPUT : STATUS_OK;
-}
 
 static const struct command *find_command(const char *name)
 {
@@ -116,6 +65,23 @@ static const struct command *find_command(const char *name)
                 if (!strcmp(name, commands[i].name))
                         return &commands[i];
         return NULL;
+}
+
+int help_show(const char *command)
+{
+        char *argv[] = { (char[]){ "help" }, (char *)(uintptr_t)command, NULL };
+        char *own[] = { argv[1], (char[]){ "--help" }, NULL };
+        const struct command *c = command ? find_command(command) : NULL;
+
+        return c && c->own_help ? program_exec(c->program, own, sig_inherited)
+                                : program_exec("airlock-spec", argv, sig_inherited);
+}
+
+int help_version(void)
+{
+        static const char text[] = "airlock version " AIRLOCK_VERSION "\n";
+
+        return write_full(STDOUT_FILENO, text, sizeof(text) - 1) < 0 ? STATUS_OUTPUT : STATUS_OK;
 }
 
 static bool is_any(const char *word, const char *const *list)
@@ -136,11 +102,9 @@ static bool named_as_init(const char *argv0)
         return is_any(slash ? slash + 1 : argv0, names);
 }
 
-static bool asks_help(const char *word)
+static bool is_help_option(const char *word)
 {
-        static const char *const words[] = { "--help", "-h", "help", NULL };
-
-        return is_any(word, words);
+        return !strcmp(word, "--help") || !strcmp(word, "-h");
 }
 
 static bool asks_version(const char *word)
@@ -152,10 +116,9 @@ static bool asks_version(const char *word)
 
 static int run_command(const struct command *c, int argc, char **argv)
 {
-        if (argc > 1 && c->run != not_here && c->run != secret && c->run != exec_server && /* they have their own help */
-            (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h")))
+        if (argc > 1 && is_help_option(argv[1]))
                 return help_show(c->name);
-        return c->run(argc, argv);
+        return c->run ? c->run(argc, argv) : program_exec(c->program, argv, sig_inherited);
 }
 
 static int unknown(const char *word)
@@ -181,7 +144,7 @@ int main(int argc, char **argv)
         c = find_command(argv[1]);
         if (c)
                 return run_command(c, argc - 1, argv + 1);
-        if (asks_help(argv[1]))
+        if (is_help_option(argv[1]) || !strcmp(argv[1], "help"))
                 return help_show(argc > 2 ? argv[2] : NULL);
         if (asks_version(argv[1]))
                 return help_version();

@@ -67,7 +67,7 @@ static void put_failing_line(const struct task *t, struct wr *w)
         char text[1024];
 
         if (unseal_wanted(&t->spec)) { /* which has read the note, and masked it */
-                put_line(w, t->session_line);
+                put_line(w, t->unseal.session_line);
                 return;
         }
         AUTO_CLOSE int fd = openat(t->state_fd, "setup.line",
@@ -201,23 +201,9 @@ static const struct step setup[] = {
         { "run the setup script", run_script },
 };
 
-/* Secrets that only rules use need no session, but somebody who hands them over. */
-static enum status hand_secrets(struct task *t)
-{
-        char *argv[] = { (char[]){ "true" }, NULL };
-        struct watch w = { .what = "airlock-unseal", .argv = argv, .cwd = t->dir, .in = -1,
-                           .out = -1, .new_session = true, .timeout_s = t->spec.setup.timeout_s,
-                           .confine = &t->setup_confine, .env = &t->env };
-        enum status failed = STATUS_OK;
-        int status = 0;
-        enum watch_end end = unseal_watch(t, &w, &status, &failed);
-
-        return failed ? failed : end == WATCH_EXITED ? STATUS_OK : setup_failed(t, end, status);
-}
-
+/* Without a session: they were the proxy's all along, or nobody's. */
 static const struct step secrets_alone[] = {
-        { "give the proxy setup's policy", egress_setup },
-        { "hand over the secrets", hand_secrets },
+        { "end airlock-unseal", unseal_end },
 };
 
 const char *setup_script(const struct task *t)
@@ -249,9 +235,12 @@ static enum status setup_after_hit(struct task *t)
         enum status s = run_steps(t, PHASE_SETUP, after_hit, COUNT(after_hit));
         uint64_t ms = t->phase_ms[PHASE_SETUP];
 
-        if (s || !setup_wanted(t))
+        if (s)
                 return s;
-        s = run_steps(t, PHASE_SETUP, maintenance, COUNT(maintenance));
+        if (setup_wanted(t))
+                s = run_steps(t, PHASE_SETUP, maintenance, COUNT(maintenance));
+        else
+                s = run_steps(t, PHASE_SETUP, secrets_alone, COUNT(secrets_alone));
         t->phase_ms[PHASE_SETUP] += ms;
         if (s != STATUS_SETUP || (!t->spec.setup.script && !t->auto_found))
                 return s;
@@ -267,9 +256,8 @@ enum status setup_run(struct task *t)
 {
         if (t->cache.hit)
                 return setup_after_hit(t);
-        if (!setup_wanted(t) && unseal_wanted(&t->spec))
-                return run_steps(t, PHASE_SETUP, secrets_alone, COUNT(secrets_alone));
         if (!setup_wanted(t))
-                return run_steps(t, PHASE_SETUP, NULL, 0);
+                return run_steps(t, PHASE_SETUP, secrets_alone,
+                                 unseal_wanted(&t->spec) ? COUNT(secrets_alone) : 0);
         return run_steps(t, PHASE_SETUP, setup, COUNT(setup));
 }

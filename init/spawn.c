@@ -110,23 +110,19 @@ static void put_option(char **words, size_t *n, const char *name, char *text, si
 }
 
 /* airlock-lock's command line: see netfilter/lock_main.c. */
-static int exec_locked(const struct spawn *s, int tell)
+size_t spawn_lock_words(const struct spawn *s, int tell, struct lock_words *l)
 {
-        static LARGE_BUFFER char *words[WORDS_MAX];
-        char text[8][24];
+        char **words = l->v;
         const struct confine *c = s->confine;
         size_t n = 0;
 
-        words[n++] = (char[]){ "airlock-lock" };
-        words[n++] = (char[]){ "--enter" };
+        words[n++] = (char *)(uintptr_t)"airlock-lock";
+        words[n++] = (char *)(uintptr_t)"--enter";
         words[n++] = (char *)(uintptr_t)lock_name(s->lock);
-        if (s->channel >= 0) {
-                put_option(words, &n, "--proxy", text[0], 24, (uint64_t)s->channel, false);
-                fcntl(s->channel, F_SETFD, 0);
-        }
+        if (s->channel >= 0)
+                put_option(words, &n, "--proxy", l->text[0], 24, (uint64_t)s->channel, false);
         if (s->notify >= 0) {
-                put_option(words, &n, "--notify", text[7], 24, (uint64_t)s->notify, false);
-                fcntl(s->notify, F_SETFD, 0);
+                put_option(words, &n, "--notify", l->text[7], 24, (uint64_t)s->notify, false);
                 if (s->own_uid)
                         words[n++] = (char *)(uintptr_t)"--hold";
         }
@@ -134,22 +130,34 @@ static int exec_locked(const struct spawn *s, int tell)
         if (!s->own_uid)
                 words[n++] = (char *)(uintptr_t)"--scope";
         if (s->door)
-                put_option(words, &n, "--http-port", text[1], 24, s->door, false);
+                put_option(words, &n, "--http-port", l->text[1], 24, s->door, false);
         if (c && c->set_ids) {
-                put_option(words, &n, "--uid", text[2], 24, c->uid, false);
-                put_option(words, &n, "--gid", text[3], 24, c->gid, false);
+                put_option(words, &n, "--uid", l->text[2], 24, c->uid, false);
+                put_option(words, &n, "--gid", l->text[3], 24, c->gid, false);
         }
         if (c)
-                put_option(words, &n, "--keep-caps", text[4], 24, c->keep_caps, true);
+                put_option(words, &n, "--keep-caps", l->text[4], 24, c->keep_caps, true);
         if (c && c->no_new_privs)
                 words[n++] = (char *)(uintptr_t)"--no-new-privs";
-        if (s->program) {
-                put_option(words, &n, "--exec-fd", text[5], 24, (uint64_t)s->program, false);
-                fcntl(s->program, F_SETFD, 0);
+        if (s->program)
+                put_option(words, &n, "--exec-fd", l->text[5], 24, (uint64_t)s->program, false);
+        put_option(words, &n, "--tell", l->text[6], 24, (uint64_t)tell, false);
+        words[n++] = (char *)(uintptr_t)"--";
+        return n;
+}
+
+static int exec_locked(const struct spawn *s, int tell)
+{
+        static LARGE_BUFFER char *words[WORDS_MAX];
+        struct lock_words l = { .v = { NULL } };
+        size_t n = spawn_lock_words(s, tell, &l);
+        const int lent[] = { s->channel, s->notify, s->program ? s->program : -1, tell };
+
+        for (size_t i = 0; i < COUNT(lent); i++) {
+                if (lent[i] >= 0)
+                        fcntl(lent[i], F_SETFD, 0);
         }
-        put_option(words, &n, "--tell", text[6], 24, (uint64_t)tell, false);
-        fcntl(tell, F_SETFD, 0);
-        words[n++] = (char[]){ "--" };
+        memcpy(words, l.v, n * sizeof(*words));
         for (size_t i = 0; s->argv[i]; i++) {
                 if (n == WORDS_MAX - 1)
                         return -E2BIG;

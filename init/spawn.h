@@ -47,4 +47,14 @@ struct spawn_failure {
  */
 MUST_USE pid_t spawn(const struct spawn *s, struct spawn_failure *f);
 
+/*
+ * What comes before @s->argv on airlock-lock's command line, the "--" included; the
+ * descriptors in it are @s's and @tell. Returns the number of words, which point into @l.
+ */
+struct lock_words {
+        char *v[28];
+        char text[8][24];
+};
+size_t spawn_lock_words(const struct spawn *s, int tell, struct lock_words *l);
+
 #endif

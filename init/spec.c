@@ -468,6 +468,13 @@ static bool check_agent(struct reader *r, const struct seen *seen)
 
 static bool check_rule(struct reader *r, const struct seen *seen, const struct spec_rule *rule)
 {
+        bool looks = rule->methods.items || rule->paths.items || rule->git != GIT_UNSET ||
+                     rule->inject_header;
+
+        if (rule->raw && looks)
+                return fail(r, seen_key(seen, O_RULE, "raw"),
+                            "%s: \"raw\" passes everything through unseen: no \"methods\", "
+                            "\"paths\", \"git\" or \"inject\" beside it", r->path);
         return !rule->git_branch || rule->git == GIT_PUSH ||
                fail(r, seen_key(seen, O_RULE, "branch"),
                     "%s: \"branch\" goes with \"git\": \"push\"", r->path);

@@ -63,6 +63,7 @@ struct spec_rule {
         enum spec_git git;
         const char *git_branch;                   /* pattern, for GIT_PUSH; or NULL */
         const char *inject_header, *inject_value; /* NULL: nothing is injected */
+        bool raw;                                 /* any protocol, passed through unseen */
 };
 
 /* Strings that were not given are NULL, unless a default is named here. */

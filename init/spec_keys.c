@@ -116,6 +116,7 @@ static const struct key rule[] = {
         WORD("git", W_GIT, IN_RULE(git)),
         STRING("branch", OF_LINE, IN_RULE(git_branch)),
         OBJECT("inject", O_INJECT),
+        BOOL("raw", IN_RULE(raw)),
 };
 static const struct key inject[] = {
         STRING("header", OF_TOKEN, IN_RULE(inject_header)),

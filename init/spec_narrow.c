@@ -82,15 +82,11 @@ int spec_narrow(struct spec *spec, const char *json, size_t len, struct spec_err
 const char *spec_unsupported_nth(const struct spec *s, size_t n)
 {
         static const char keys[][40] = {
-                "cache.dir beside secrets",
-                "secrets beside a locked network.setup",
                 "agent.exec_server", "model",           "output.pull_request",
                 "agent.command (the built-in loop)",
         };
         /* Only what asks for something: "allow": [] or a limit without its subject is no wish. */
         const bool asked[COUNT(keys)] = {
-                s->cache.dir && s->secrets.sealed,
-                s->secrets.sealed && s->network.setup != NET_FULL,
                 s->agent.exec_server,
                 s->model.base_url || s->model.name || s->model.key,
                 s->output.branch,

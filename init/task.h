@@ -19,6 +19,7 @@
 #include "init/lock.h"
 #include "init/spec.h"
 #include "init/stop.h"
+#include "init/unseal.h"
 
 #include <limits.h>
 #include <sys/types.h>
@@ -58,8 +59,7 @@ struct task {
         bool auto_found;       /* STATE/auto.sh is what automatic setup does (init/auto.h) */
         int spec_fd;           /* the spec's image (init/spec_image.h) */
         int programs[PROGRAM_COUNT]; /* opened before anything hostile ran */
-        int session_status;    /* wait(2) status of a session that had secrets */
-        char session_line[200]; /* and the line that failed in it, masked */
+        struct unsealed unseal;
         int out;               /* directory descriptor of output.dir */
         int log;               /* OUT/setup.log; -1: none */
         size_t log_len;        /* bytes written to it */
@@ -138,7 +138,7 @@ struct watch {
         char *const *argv;
         int program;          /* a program of ours, opened; 0: argv[0] by PATH */
         int keep[5];          /* descriptors that stay open for it; 0: none */
-        int control;          /* airlock-unseal's channel: see init/unseal.h; 0: none */
+        bool unseal;          /* airlock-unseal: stays after OPENED, see init/unseal.h */
         const char *cwd;
         int in;               /* descriptor for its stdin; -1: /dev/null */
         int out;              /* descriptor for its stdout; -1: captured with stderr */
@@ -165,6 +165,9 @@ enum watch_end {
  * the shell would say: 127 << 8 or 126 << 8.
  */
 enum watch_end watch(struct task *t, const struct watch *w, int *wait_status);
+
+/* Says what kept a child from starting; returns what a shell would say for it. */
+int watch_no_start(struct task *t, const struct watch *w, int err, const char *stage);
 
 /* "exit 3", "signal SIGKILL" into @w. */
 void put_wait_status(struct wr *w, int wait_status);

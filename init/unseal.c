@@ -4,6 +4,8 @@
 #include "base/environ.h"
 #include "base/io.h"
 #include "base/msg.h"
+#include "init/spawn.h"
+#include "init/task.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,59 +17,13 @@
 
 #define KEY_FD_ENV "AIRLOCK_KEY_FD"
 #define LIST_MAX (64 * 1024)
-#define WORDS 320
+#define WORDS 8192
+#define OPEN_S 90 /* it gives up before that, with a better line */
+#define END_S 10
 
 bool unseal_wanted(const struct spec *s)
 {
         return s->secrets.sealed;
-}
-
-/* Names joined by commas; what does not fit makes the task fail, not the list shorter. */
-static void put_names(struct wr *w, const struct spec_list *names)
-{
-        for (size_t i = 0; i < names->count; i++)
-                wr_fmt(w, "%s%s", i ? "," : "", names->items[i]);
-}
-
-static bool lists(const struct wr *w, const char *name, size_t len)
-{
-        for (size_t at = 0; at < w->len;) {
-                const char *comma = memchr(w->buf + at, ',', w->len - at);
-                size_t n = comma ? (size_t)(comma - w->buf) - at : w->len - at;
-
-                if (n == len && !memcmp(w->buf + at, name, len))
-                        return true;
-                at += n + 1;
-        }
-        return false;
-}
-
-/* The names in ${NAME} and ${base64:TEXT:NAME} of one template. */
-static void put_references(struct wr *w, const char *value)
-{
-        for (const char *at = value; (at = strstr(at, "${"));) {
-                const char *end = strchr(at, '}');
-                const char *name = at + 2;
-
-                if (!end)
-                        return;
-                for (const char *c = name; c < end; c++) {
-                        if (*c == ':')
-                                name = c + 1;
-                }
-                if (!lists(w, name, (size_t)(end - name)))
-                        wr_fmt(w, "%s%.*s", w->len ? "," : "", (int)(end - name), name);
-                at = end;
-        }
-}
-
-/* What rules inject: the proxy alone gets these. */
-static void put_injected(struct wr *w, const struct spec *s)
-{
-        for (size_t i = 0; i < s->network.rule_count; i++) {
-                if (s->network.rules[i].inject_value)
-                        put_references(w, s->network.rules[i].inject_value);
-        }
 }
 
 struct words {
@@ -105,39 +61,34 @@ static int key_descriptor(void)
         return text && !*text && n > 2 && fcntl(n, F_GETFD) >= 0 ? n : 0;
 }
 
+static void put_list(struct words *a, const char *name, const struct spec_list *list)
+{
+        for (size_t i = 0; i < list->count; i++) {
+                word(a, name);
+                word(a, list->items[i]);
+        }
+}
+
 static void put_spec(struct words *a, const struct spec *s)
 {
         static const char on_leak[][8] = { "fail", "remove", "warn" };
-        static LARGE_BUFFER char names[LIST_MAX], injected[LIST_MAX];
-        struct wr n = wr_of(names, sizeof(names) - 1);
-        struct wr i = wr_of(injected, sizeof(injected) - 1);
 
         word(a, "--sealed");
         word(a, s->secrets.sealed);
-        put_names(&n, &s->secrets.names);
-        if (n.len) {
-                word(a, "--names");
-                word(a, wr_cstr(&n));
-        }
         if (s->secrets.sha256) {
                 word(a, "--sha256");
                 word(a, s->secrets.sha256);
         }
-        put_injected(&i, s);
-        if (i.len) {
-                word(a, "--inject");
-                word(a, wr_cstr(&i));
-                word(a, "--withhold");
-                word(a, i.buf);
+        for (size_t i = 0; i < s->network.rule_count; i++) {
+                if (s->network.rules[i].inject_value) {
+                        word(a, "--template");
+                        word(a, s->network.rules[i].inject_value);
+                }
         }
         word(a, "--on-leak");
         word(a, on_leak[s->secrets.on_leak]);
-        for (size_t k = 0; k < s->secrets.allow_leak.count; k++) {
-                word(a, "--allow-leak");
-                word(a, s->secrets.allow_leak.items[k]);
-        }
-        if (n.full || i.full)
-                die(STATUS_SPEC, "secrets: over 64 KiB of names");
+        put_list(a, "--name", &s->secrets.names);
+        put_list(a, "--allow-leak", &s->secrets.allow_leak);
 }
 
 /*
@@ -167,15 +118,19 @@ static enum status verdict(struct task *t, int wait_status)
         wr_cstr(&w);
         switch (code) {
         case STATUS_OK:
+        case UNSEAL_FOUND:
+                t->unseal.found = code == UNSEAL_FOUND;
                 return STATUS_OK;
         case STATUS_LEAK:
                 return task_fail(t, STATUS_LEAK, "setup left a secret where the agent could read "
                                  "it (events.ndjson, \"leak\"): %s", text);
-        case STATUS_AGAIN:
         case STATUS_SPEC:
-                return task_fail(t, (enum status)code, "secrets: %s", text);
+                return task_fail(t, STATUS_SPEC, "secrets: %s", text);
+        case STATUS_AGAIN:
+                return task_fail(t, STATUS_AGAIN, "secrets: %s", text);
         default:
-                return task_fail(t, STATUS_SETUP, "airlock-unseal ended before its time: %s", text);
+                return task_fail(t, STATUS_AGAIN, "secrets: airlock-unseal ended before its time: "
+                                 "%s", text);
         }
 }
 
@@ -198,31 +153,32 @@ static void give_up_stdin(void)
                 dup2(null, STDIN_FILENO);
 }
 
-enum watch_end unseal_watch(struct task *t, const struct watch *session, int *wait_status,
-                            enum status *status)
+/* --- open -------------------------------------------------------------------------------- */
+
+/* A locked session needs what airlock-lock needs, so its parent has that until it started it. */
+static const struct confine *rights(const struct task *t)
+{
+        return t->setup_lock == LOCKED_NOT ? &t->setup_confine : NULL;
+}
+
+static enum status open_file(struct task *t, int theirs, int placeholders, int channel)
 {
         static LARGE_BUFFER struct words a;
-        AUTO_CLOSE int placeholders = memfd_create("placeholders", MFD_CLOEXEC);
-        AUTO_CLOSE int channel = -1;
         char line[96];
         struct wr l = wr_of(line, sizeof(line) - 1);
-        struct watch w = *session;
         size_t variables = t->env.count;
+        int key = key_descriptor();
+        struct watch w = {
+                .what = "airlock-unseal", .argv = (char *const *)(uintptr_t)a.v,
+                .program = t->programs[PROGRAM_UNSEAL], .in = STDIN_FILENO, .out = -1,
+                .keep = { theirs, placeholders, t->journal.fd, channel > 0 ? channel : 0, key },
+                .new_session = true, .timeout_s = OPEN_S, .confine = rights(t), .env = &t->env,
+                .unseal = true,
+        };
         enum watch_end end;
-        int ends[2], exit_status = 0;
+        int status = 0;
 
-        *status = STATUS_OK;
         a.n = a.used = 0;
-        if (placeholders < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
-                *status = task_fail(t, STATUS_AGAIN, "airlock-unseal: %s", strerror(errno));
-                return WATCH_NO_START;
-        }
-        AUTO_CLOSE int control = ends[0];
-        AUTO_CLOSE int theirs = ends[1];
-        if (t->egress.proxy && egress_channel(t, CHANNEL_SECRETS, &channel) < 0) {
-                *status = task_fail(t, STATUS_LOCK, "airlock-unseal: no channel to airlock-proxy");
-                return WATCH_NO_START;
-        }
         word(&a, "airlock-unseal");
         put_spec(&a, &t->spec);
         option(&a, "--control", (uint64_t)theirs);
@@ -234,33 +190,161 @@ enum watch_end unseal_watch(struct task *t, const struct watch *session, int *wa
         wr_fmt(&l, "%s/setup.line", t->state);
         word(&a, "--line-file");
         word(&a, wr_cstr(&l));
-        word(&a, "--");
-        for (size_t i = 0; session->argv[i]; i++)
-                word(&a, session->argv[i]);
+        if (t->spec.cache.dir)
+                word(&a, "--hash");
         a.v[a.n] = NULL;
-
-        w.what = "airlock-unseal";
-        w.argv = (char *const *)(uintptr_t)a.v;
-        w.program = t->programs[PROGRAM_UNSEAL];
-        w.in = STDIN_FILENO;
-        w.control = control;
-        w.keep[0] = theirs;
-        w.keep[1] = placeholders;
-        w.keep[2] = t->journal.fd;
-        w.keep[3] = channel > 0 ? channel : 0;
-        w.keep[4] = key_descriptor();
         lend_key(&t->env);
-        end = watch(t, &w, &exit_status);
+        end = watch(t, &w, &status);
         t->env.vars[t->env.count = variables] = NULL;
         environ_wipe(environ, ENVIRON_KEY);
-        if (w.keep[4])
-                close(w.keep[4]);
+        if (key)
+                close(key);
         give_up_stdin();
-        *wait_status = t->session_status;
+        if (end == WATCH_EXITED && t->unseal.open)
+                return take_placeholders(t, placeholders);
+        if (end == WATCH_STOPPED)
+                return task_fail(t, STATUS_KILLED, "stopped from outside while the secrets were "
+                                 "opened");
+        if (end == WATCH_EXITED && status)
+                return verdict(t, status);
+        return task_fail(t, STATUS_AGAIN, "secrets: airlock-unseal did not open them");
+}
+
+enum status unseal_start(struct task *t)
+{
+        AUTO_CLOSE int placeholders = -1;
+        AUTO_CLOSE int channel = -1;
+        int ends[2];
+
+        if (!unseal_wanted(&t->spec))
+                return STATUS_OK;
+        placeholders = memfd_create("placeholders", MFD_CLOEXEC);
+        if (placeholders < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
+                return task_fail(t, STATUS_AGAIN, "airlock-unseal: %s", strerror(errno));
+        t->unseal.control = ends[0];
+        AUTO_CLOSE int theirs = ends[1];
+        if (egress_channel(t, CHANNEL_SECRETS, &channel) < 0)
+                return task_fail(t, STATUS_LOCK, "airlock-unseal: no channel to airlock-proxy");
+        return open_file(t, theirs, placeholders, channel);
+}
+
+void unseal_reaped(struct task *t, pid_t pid, int wait_status)
+{
+        if (!pid || pid != t->unseal.pid)
+                return;
+        t->unseal.pid = 0;
+        t->unseal.status = wait_status;
+}
+
+/* --- the session --------------------------------------------------------------------------- */
+
+static int lend(struct task *t, int fd, uint32_t number)
+{
+        struct msg m = { .type = MSG_LEND, .kind = number };
+
+        return msg_send(t->unseal.control, &m, fd);
+}
+
+/* The descriptors of a locked session, and their numbers in it as airlock-lock's words. */
+static int lend_lock(struct task *t, const struct watch *w, int told, struct lock_words *l,
+                     size_t *count)
+{
+        struct egress_way way;
+        int r = egress_way(t, w->lock, w->confine, &way);
+        AUTO_CLOSE int channel = way.channel;
+        AUTO_CLOSE int notify = way.notify;
+        struct spawn s = { .lock = w->lock, .confine = w->confine, .door = t->egress.door,
+                           .own_uid = way.own_uid,
+                           .channel = channel < 0 ? -1 : LEND_FIRST,
+                           .notify = notify < 0 ? -1 : LEND_FIRST + 1 };
+
+        *count = spawn_lock_words(&s, LEND_FIRST + 2, l);
+        if (!r)
+                r = lend(t, t->programs[PROGRAM_LOCK], LEND_PROGRAM);
+        if (!r && channel >= 0)
+                r = lend(t, channel, LEND_FIRST);
+        if (!r && notify >= 0)
+                r = lend(t, notify, LEND_FIRST + 1);
+        return r ? r : lend(t, told, LEND_FIRST + 2);
+}
+
+static int write_string(int fd, const char *s)
+{
+        return write_full(fd, s, strlen(s) + 1);
+}
+
+/* MSG_RUN, as base/msg.h has it. */
+static int order(struct task *t, const struct watch *w, int told)
+{
+        struct msg m = { .type = MSG_RUN, .kind = unseal_may_run_again(t) };
+        AUTO_CLOSE int fd = memfd_create("session", MFD_CLOEXEC);
+        struct lock_words l = { .v = { NULL } };
+        size_t n = 0;
+        int r = fd < 0 ? -errno : 0;
+
+        if (!r && w->lock != LOCKED_NOT)
+                r = lend_lock(t, w, told, &l, &n);
+        if (!r)
+                r = write_string(fd, w->cwd);
+        for (size_t i = 0; i < n && !r; i++)
+                r = write_string(fd, l.v[i]);
+        for (char *const *a = w->argv; *a && !r; a++)
+                r = write_string(fd, *a);
+        if (!r)
+                r = write_string(fd, "");
+        for (char *const *e = w->env->vars; *e && !r; e++)
+                r = write_string(fd, *e);
+        return r ? r : msg_send(t->unseal.control, &m, fd);
+}
+
+enum watch_end unseal_watch(struct task *t, const struct watch *session, int *wait_status,
+                            enum status *status)
+{
+        AUTO_CLOSE int told = memfd_create("told", MFD_CLOEXEC);
+        struct spawn_failure f = { 0 };
+        struct watch w = *session;
+        enum watch_end end;
+        int exit_status = 0;
+        /* Its death meanwhile shows here, too; watch() takes its last words. */
+        int r = order(t, session, told);
+
+        *status = STATUS_OK;
+        if (r < 0 && r != -EPIPE) {
+                *status = task_fail(t, STATUS_AGAIN, "secrets: tell airlock-unseal what to run: %s",
+                                    strerror(-r));
+                return WATCH_NO_START;
+        }
+        w.what = "airlock-unseal";
+        w.unseal = true;
+        end = watch(t, &w, &exit_status);
+        *wait_status = t->unseal.session_status;
         if (end != WATCH_EXITED)
                 return end;
-        *status = verdict(t, exit_status);
-        if (!*status)
-                *status = take_placeholders(t, placeholders);
+        if (pread(told, &f, sizeof(f), 0) == sizeof(f)) {
+                f.stage[sizeof(f.stage) - 1] = '\0';
+                *wait_status = watch_no_start(t, session, f.err, f.stage) << 8;
+                return WATCH_NO_START;
+        }
+        if (!t->unseal.pid)
+                *status = verdict(t, exit_status);
         return end;
+}
+
+bool unseal_may_run_again(const struct task *t)
+{
+        return t->cache.hit && (t->spec.setup.script || t->auto_found) &&
+               t->spec.setup.on_failure == FAILURE_FAIL;
+}
+
+enum status unseal_end(struct task *t)
+{
+        struct msg scan = { .type = MSG_SCAN };
+        struct watch w = { .what = "airlock-unseal", .unseal = true, .timeout_s = END_S };
+        int status = 0;
+
+        if (!unseal_wanted(&t->spec) || msg_send(t->unseal.control, &scan, -1) < 0 ||
+            (watch(t, &w, &status) == WATCH_EXITED && status))
+                return unseal_wanted(&t->spec) ? verdict(t, status ? status : t->unseal.status)
+                                               : STATUS_OK;
+        return STATUS_OK;
 }

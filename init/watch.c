@@ -33,7 +33,8 @@ struct watching {
         const struct watch *w;
         pid_t pid;
         int signals; /* signalfd */
-        int control; /* airlock-unseal's; -1: none */
+        bool deaf;   /* nothing more comes from airlock-unseal */
+        bool stays;  /* it has not exited: it waits for the next order */
         struct stream out, err;
         uint64_t warn_ms, deadline_ms, kill_ms; /* 0: none */
         enum watch_end end;
@@ -235,6 +236,7 @@ static void reap(struct watching *g)
 
         while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
                 egress_reaped(g->t, pid, status);
+                unseal_reaped(g->t, pid, status);
                 if (pid == g->pid) {
                         g->exited = true;
                         g->status = status;
@@ -326,17 +328,9 @@ static int keep_deadlines(struct watching *g)
 static void session_ended(struct watching *g)
 {
         struct task *t = g->t;
-        struct msg scan = { .type = MSG_SCAN }, m = { 0 };
-        int fd, r = msg_receive(g->control, &m, &fd);
+        struct msg scan = { .type = MSG_SCAN };
+        int r;
 
-        if (fd >= 0)
-                close(fd);
-        if (r < 0 || m.type != MSG_ENDED) {
-                g->control = -1; /* its exit says why */
-                return;
-        }
-        t->session_status = m.error;
-        memcpy(t->session_line, m.text, sizeof(t->session_line));
         g->deadline_ms = now_ms() + SCAN_MS;
         g->warn_ms = 0;
         stop_spare(g->pid);
@@ -345,9 +339,31 @@ static void session_ended(struct watching *g)
                 g->exited = true; /* and reaped there; its status is lost, as its word is */
         stop_spare_no_more(g->pid);
         if (g->exited)
-                g->status = STATUS_SETUP << 8;
-        else if (r < 0 || msg_send(g->control, &scan, -1) < 0)
+                unseal_reaped(t, g->pid, g->status = STATUS_SETUP << 8);
+        else if (t->unseal.session_status && unseal_may_run_again(t))
+                g->exited = g->stays = true;
+        else if (r < 0 || msg_send(t->unseal.control, &scan, -1) < 0)
                 end_child(g, WATCH_EXITED, SIGKILL);
+}
+
+static void hear_unseal(struct watching *g)
+{
+        struct unsealed *u = &g->t->unseal;
+        struct msg m = { 0 };
+        int fd, r = msg_receive(u->control, &m, &fd);
+
+        if (fd >= 0)
+                close(fd);
+        if (r == 0 && m.type == MSG_OPENED && !u->open) {
+                memcpy(u->hash, m.text, sizeof(u->hash) - 1);
+                u->open = g->exited = g->stays = true;
+        } else if (r == 0 && m.type == MSG_ENDED && u->open) {
+                u->session_status = m.error;
+                memcpy(u->session_line, m.text, sizeof(u->session_line));
+                session_ended(g);
+        } else {
+                g->deaf = true; /* its exit says why */
+        }
 }
 
 static void watch_loop(struct watching *g)
@@ -362,7 +378,8 @@ static void watch_loop(struct watching *g)
                         { .fd = g->out.fd, .events = POLLIN },
                         { .fd = g->err.fd, .events = POLLIN },
                         { .fd = -1, .events = POLLOUT },
-                        { .fd = g->control, .events = POLLIN },
+                        { .fd = g->w->unseal && !g->deaf ? g->t->unseal.control : -1,
+                          .events = POLLIN },
                 };
 
                 if (!shown_raw) {
@@ -381,7 +398,7 @@ static void watch_loop(struct watching *g)
                 if (shown && (p[2].revents || waits(&g->err)))
                         pump(g, &g->err);
                 if (p[4].revents && !g->exited)
-                        session_ended(g);
+                        hear_unseal(g);
                 drain_signals(g);
                 keep_deadlines(g);
                 if (g->t->egress.lost)
@@ -448,8 +465,7 @@ static int start(struct watching *g, struct spawn_failure *f)
         return spawn(&s, f);
 }
 
-/* Says what kept the child from starting; the status is what a shell would say. */
-static int no_start(struct task *t, const struct watch *w, int err, const char *stage)
+int watch_no_start(struct task *t, const struct watch *w, int err, const char *stage)
 {
         bool exec = !strcmp(stage, "exec");
         enum status status = exec || w->lock == LOCKED_NOT ? STATUS_PROVISION : STATUS_LOCK;
@@ -460,21 +476,33 @@ static int no_start(struct task *t, const struct watch *w, int err, const char *
         return err == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXEC;
 }
 
+/* Stays with airlock-unseal again, which is started or, meanwhile, was reaped. */
+static pid_t adopt(struct watching *g)
+{
+        struct unsealed *u = &g->t->unseal;
+        pid_t pid = u->pid;
+
+        g->err.fd = u->output;
+        u->output = -1;
+        g->exited = !pid;
+        g->status = u->status;
+        return pid;
+}
+
 enum watch_end watch(struct task *t, const struct watch *w, int *wait_status)
 {
         struct watching g = {
                 .t = t, .w = w, .end = WATCH_EXITED, .signals = -1,
-                .control = w->control ? w->control : -1,
                 .out = { .fd = -1, .raw = w->answer }, .err = { .fd = -1 },
         };
         struct spawn_failure f = { 0, "listen for signals" };
         uint64_t start_ms = now_ms();
 
         g.signals = sig_fd(SIG_ALL);
-        g.pid = g.signals < 0 ? g.signals : start(&g, &f);
+        g.pid = g.signals < 0 ? g.signals : w->unseal && t->unseal.open ? adopt(&g) : start(&g, &f);
         t->tail.total = 0;
         if (g.pid < 0) {
-                *wait_status = no_start(t, w, -g.pid, f.stage) << 8;
+                *wait_status = watch_no_start(t, w, -g.pid, f.stage) << 8;
                 g.end = WATCH_NO_START;
         } else {
                 if (w->timeout_s) {
@@ -491,6 +519,11 @@ enum watch_end watch(struct task *t, const struct watch *w, int *wait_status)
                                   "airlock-proxy or airlock-notify ended by itself, and %s with it",
                                   w->what);
                 *wait_status = g.status;
+        }
+        if (g.stays) {
+                t->unseal.pid = g.pid;
+                t->unseal.output = g.err.fd;
+                g.err.fd = -1;
         }
         if (g.out.fd >= 0)
                 close(g.out.fd);

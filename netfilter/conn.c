@@ -350,9 +350,14 @@ void conn_linger(struct proxy *p, struct conn *c)
         exchange_drop(c);
         resolve_cancel(&c->waiter);
         conn_drop_server(c);
-        buf_give(&c->up_in);
         buf_give(&c->up_out);
         conn_wait(p, c, WAIT_LINGER);
+        conn_linger_event(p, c);
+}
+
+void conn_linger_event(struct proxy *p, struct conn *c)
+{
+        buf_give(&c->up_in);
         if (conn_flush(&c->client, &c->down_out) < 0) {
                 conn_close(p, c);
                 return;

@@ -230,6 +230,8 @@ void conn_report(struct proxy *p, struct conn *c, enum policy_reason reason,
                  const char *detail);
 /* down_out's bytes are the last; then the end. */
 void conn_linger(struct proxy *p, struct conn *c);
+/* The client took some of them, or said more that nobody reads. */
+void conn_linger_event(struct proxy *p, struct conn *c);
 
 /* --- dial.c: to the server ------------------------------------------------------------- */
 
@@ -288,7 +290,8 @@ void listen_accepting(struct proxy *p, bool on);
 bool listen_is_own(const struct proxy *p, const struct endpoint *e);
 /* The connection from that loopback port is meant for @m->to. */
 void listen_expect(struct proxy *p, const struct msg *m);
-void listen_forget(void);
+/* Resets what waits to be accepted, drops queries that wait, forgets who was expected. */
+void listen_drop_waiting(struct proxy *p);
 
 /* --- control.c ------------------------------------------------------------------------- */
 

@@ -68,12 +68,15 @@ int control_policy(struct proxy *p, const char *text, size_t len, const char *ph
         struct policy next;
         enum policy_status s = policy_parse(&next, p->arenas[other], POLICY_ARENA, text, len, e);
 
-        /* What is under way ends under the old policy and is written in its phase. */
+        /*
+         * What is under way ends under the old policy and is written in its phase. What waits
+         * to be accepted was sent in that phase too, maybe by somebody who is dead by now.
+         */
         conn_reset_all(p);
         journal_flush();
         resolve_forget();
         names_forget();
-        listen_forget();
+        listen_drop_waiting(p);
         look_forget();
         p->policy = next;
         p->arena = other;
@@ -209,6 +212,9 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
                 return 0;
         case MSG_ENDED:
         case MSG_SCAN:
+        case MSG_OPENED:
+        case MSG_LEND:
+        case MSG_RUN:
         case MSG_DONE:
                 return -EPROTO;
         }

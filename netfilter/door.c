@@ -242,10 +242,6 @@ static bool sni_agrees(struct proxy *p, struct conn *c, const struct sni *s,
 {
         struct host h;
 
-        if (s->ech) {
-                *reason = POLICY_DENY_ECH;
-                return false;
-        }
         if (!s->name_len) {
                 *reason = POLICY_DENY_NO_SNI;
                 return c->verdict.host.literal;
@@ -303,7 +299,15 @@ void door_peek(struct proxy *p, struct conn *c)
                 return;
         }
         c->peeked = true;
-        if (c->verdict.needs_inspection) {
+        /*
+         * A browser's made-up ECH can't be told from a true one, which hides the name that
+         * counts. Our own TLS reads neither: the first client goes on without, the other ends.
+         */
+        if (s.ech && !look_is_known()) {
+                conn_refuse(p, c, POLICY_DENY_ECH, NULL);
+                return;
+        }
+        if (c->verdict.needs_inspection || s.ech) {
                 look_begin(p, c);
                 return;
         }

@@ -10,6 +10,8 @@
 #define PATH_SHOWN 1000 /* bytes of a path; six times that as JSON at the worst */
 #define PORTS 8
 #define METHODS 96
+#define COMMANDS 4 /* of those that asked for a host … */
+#define COMMAND 80 /* … bytes each, with a NUL */
 
 struct total {
         char host[NAME_LEN + 1];
@@ -18,6 +20,7 @@ struct total {
         enum policy_reason reason; /* of the last refusal */
         uint16_t ports[PORTS];     /* allowed ones; 0 ends */
         char methods[METHODS];     /* allowed ones, with commas */
+        char commands[COMMANDS][COMMAND];
 };
 
 static int the_fd = -1;
@@ -138,10 +141,30 @@ static void add_method(struct total *t, const char *method, size_t len)
         t->methods[used + len] = '\0';
 }
 
+/* Who asked, once each, where the lock knows it. */
+static void add_command(struct total *t, const char *command)
+{
+        char text[COMMAND];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+
+        wr_bytes(&w, command, strnlen(command, COMMAND - 1));
+        wr_cstr(&w);
+        for (size_t i = 0; i < COMMANDS; i++) {
+                if (!strcmp(t->commands[i], text))
+                        return;
+                if (!*t->commands[i]) {
+                        memcpy(t->commands[i], text, w.len + 1);
+                        return;
+                }
+        }
+}
+
 static void count(const struct net_event *e, const char *host)
 {
         struct total *t = total_of(host);
 
+        if (e->command && *e->command && t != &others)
+                add_command(t, e->command);
         t->up += e->up;
         t->down += e->down;
         if (e->reason == POLICY_ALLOWED) {
@@ -261,10 +284,15 @@ static void put_total(struct wr *w, const struct total *t, const char *host)
         wr_fmt(w, ",\"allowed\":%u,\"refused\":%u", t->allowed, t->refused);
         if (t->refused)
                 wr_fmt(w, ",\"reason\":\"%s\"", policy_reason_str(t->reason));
+        for (size_t i = 0; i < COMMANDS && *t->commands[i]; i++) {
+                wr_str(w, i ? "," : ",\"commands\":[");
+                wr_json(w, t->commands[i], strlen(t->commands[i]));
+        }
+        wr_str(w, *t->commands[0] ? "]" : "");
         wr_fmt(w, ",\"up\":%lu,\"down\":%lu}", (unsigned long)t->up, (unsigned long)t->down);
 }
 
-#define TOTAL_LEN 600 /* the most that one host needs */
+#define TOTAL_LEN (600 + COMMANDS * (6 * COMMAND)) /* the most that one host needs */
 
 void journal_totals(uint64_t now)
 {

@@ -53,7 +53,11 @@ void journal_flush(void);
 /* Writes what is due; the milliseconds until more will be, or @at_most. */
 int journal_tick(uint64_t now_ms, int at_most);
 
-/* Writes the totals as events "net_totals", as many lines as they need. */
+/*
+ * Writes the totals as events "net_totals", as many lines as they need: for each host what was
+ * allowed and refused, how many bytes went, and the first few commands that asked, where a
+ * lock knows them.
+ */
 void journal_totals(uint64_t now_ms);
 
 /* `airlock proxy --learn`: the "network" part of a spec that would allow what was asked. */

@@ -25,9 +25,6 @@ struct landlock {
         bool scope; /* no signals, no abstract sockets, no ptrace to outside */
 };
 
-/* The kernel's ABI, 1 or more; 0 when it has no Landlock or does not allow it. */
-int landlock_abi(void);
-
 /* "read-only" -> FS_READ_ONLY, …; false for another word. */
 bool landlock_parse(const char *word, enum fs_policy *fs);
 

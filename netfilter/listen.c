@@ -12,6 +12,7 @@
 #define ACCEPTS 32       /* of one listener in one turn */
 #define EXPECTED 1024    /* CONNECT messages whose connection has not come yet */
 #define EXPECT_MS 5000
+#define BACKLOG_MAX 4096 /* what our listeners ask for; net.core.somaxconn may be less */
 
 struct expected {
         uint64_t until_ms; /* 0: free */
@@ -138,9 +139,40 @@ void listen_expect(struct proxy *p, const struct msg *m)
         wr_cstr(&w);
 }
 
-void listen_forget(void)
+/* Those that wait, and none that comes while we look: as many as a backlog holds. */
+static void reset_waiting(const struct listener_slot *l)
+{
+        for (unsigned n = 0; n <= BACKLOG_MAX; n++) {
+                int fd = accept4(l->fd, NULL, NULL, SOCK_CLOEXEC);
+
+                if (fd >= 0)
+                        sock_reset(fd);
+                else if (errno == EAGAIN)
+                        return;
+        }
+}
+
+static void drop_queries(const struct listener_slot *l)
+{
+        char byte;
+
+        for (unsigned n = 0; n <= BACKLOG_MAX; n++) {
+                if (recv(l->fd, &byte, 1, MSG_DONTWAIT) < 0)
+                        return;
+        }
+}
+
+void listen_drop_waiting(struct proxy *p)
 {
         memset(expected, 0, sizeof(expected));
+        for (uint32_t i = 0; i < p->listener_fresh; i++) {
+                const struct listener_slot *l = &p->listeners[i];
+
+                if (l->fd >= 0 && is_stream(l->kind))
+                        reset_waiting(l);
+                else if (l->fd >= 0)
+                        drop_queries(l);
+        }
 }
 
 static bool take_expected(struct proxy *p, struct conn *c, struct endpoint *to)

@@ -22,6 +22,7 @@ static struct tls_cache cache LARGE_BUFFER;
 static struct inject inject LARGE_BUFFER;
 static struct inspect_world world LARGE_BUFFER;
 static struct tls_random rng;
+static bool known;
 
 /* Each slot begins on a page of its own. */
 #define SLOT ((sizeof(struct inspect) + 4095) & ~(size_t)4095)
@@ -38,8 +39,8 @@ static uint64_t unix_s(void)
         return (uint64_t)t.tv_sec;
 }
 
-/* Its absence is worth a word only where clients are told of our authority: @wanted. */
-static void read_bundle(const char *path, bool wanted)
+/* Its absence is worth a word only where clients are told of our authority. */
+static void read_bundle(const char *path)
 {
         AUTO_CLOSE int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : anchors_open_image();
         int r = fd < 0 ? (path ? -errno : fd) : anchors_load(&anchors, fd);
@@ -47,7 +48,7 @@ static void read_bundle(const char *path, bool wanted)
         if (r < 0 && path)
                 die_errno(STATUS_PROVISION, -r, "--ca-bundle %s", path);
         if (r < 0)
-                log_line(wanted ? LOG_WARN : LOG_DEBUG,
+                log_line(known ? LOG_WARN : LOG_DEBUG,
                          "no bundle of authorities in this image: "
                          "no host can be looked into without --ca-bundle");
 }
@@ -82,9 +83,10 @@ void look_open(const struct proxy_options *o)
         if (!ca_open(&ca, &rng, unix_s()))
                 die(STATUS_PROVISION, "no authority could be made");
         /* The image's own unless others are named: naming them adds to it. */
-        read_bundle(NULL, o->ca_out_fd >= 0 || o->ca_out);
+        known = o->ca_out_fd >= 0 || o->ca_out;
+        read_bundle(NULL);
         for (size_t i = 0; i < o->bundle_count; i++)
-                read_bundle(o->bundles[i], o->ca_out_fd >= 0 || o->ca_out);
+                read_bundle(o->bundles[i]);
         tls_random_bytes(&rng, key, sizeof(key));
         inject_init(&inject, key);
         explicit_bzero(key, sizeof(key));
@@ -102,6 +104,11 @@ void look_open(const struct proxy_options *o)
         world.trust = anchors_trust(&anchors);
         look_forget();
         hand_out(o);
+}
+
+bool look_is_known(void)
+{
+        return known;
 }
 
 void look_forget(void)

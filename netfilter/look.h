@@ -20,6 +20,9 @@
  */
 void look_open(const struct proxy_options *o);
 
+/* Was our certificate handed to anybody who tells the clients of it? */
+bool look_is_known(void);
+
 /* The client's hello is in up_in, and its name is the host's. */
 void look_begin(struct proxy *p, struct conn *c);
 void look_event(struct proxy *p, struct conn *c, bool client, uint32_t events);

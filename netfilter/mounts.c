@@ -2,6 +2,7 @@
 #include "netfilter/mounts.h"
 
 #include "base/io.h"
+#include "base/wr.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -21,7 +22,10 @@
 #define UNIX_TYPE 4
 #define MOUNT_POINT 4 /* of /proc/self/mountinfo, from 0 */
 #define WALK_DEPTH 3      /* of folders below a mount: /run/user/1000/docker.sock has two */
-#define WALK_ENTRIES 1024 /* of one mount: a work tree has more, and few folders with sockets */
+#define WALK_FOLDERS 256  /* of one mount, the nearest first: a work tree has more, without */
+#define WALK_BYTES 131072 /* of their lists: some 4,000 names */
+#define WALK_QUEUE 65536  /* bytes of paths */
+#define LIST_MAX 16384    /* bytes of one getdents64(2): most folders in one call */
 
 /* Sockets that may come from another machine's, by a mount, and so be in no list of ours. */
 static const char known[] =
@@ -88,10 +92,11 @@ static void unescape(char *s)
         *to = '\0';
 }
 
-static int add_unix(struct mounts *m, char *line)
+static int add_unix(struct mounts *m, char *line, const char *rest)
 {
         const char *path = mounts_unix_path(line);
 
+        (void)rest;
         return path ? add(m, path) : 0;
 }
 
@@ -117,57 +122,100 @@ struct entry {
         char name[];
 };
 
+/*
+ * Breadth first, so that what the limits cut off is the deepest. Each folder is opened once:
+ * its sockets are looked at as they come, and its folders wait in a queue.
+ */
 struct walk {
         struct mounts *m;
-        char path[PATH_MAX];
-        unsigned left; /* entries that it may look at */
+        size_t from, to; /* of the queue */
+        unsigned folders; /* of this mount that may still be opened, */
+        long bytes;       /* and what their lists may be long */
+        char queue[WALK_QUEUE]; /* depth left, "path" NUL, … */
 };
 
-static int walk_folder(struct walk *w, size_t len, unsigned depth, bool folders);
-
-static int walk_entry(struct walk *w, size_t len, const struct entry *e, unsigned depth,
-                      bool folders)
+/* Does a folder's entry of this type say what it is? Some file systems leave that open. */
+static uint8_t type_of(const char *path, uint8_t type)
 {
-        size_t name = strlen(e->name);
-        int r;
+        struct stat st;
 
-        if (e->name[0] == '.' && (name == 1 || (name == 2 && e->name[1] == '.')))
-                return 0;
-        if (folders ? e->type != DT_DIR : e->type != DT_SOCK && e->type != DT_UNKNOWN)
-                return 0;
-        if (len + 1 + name >= sizeof(w->path))
-                return 0;
-        w->path[len] = '/';
-        memcpy(w->path + len + 1, e->name, name + 1);
-        len += 1 + name;
-        if (!folders)
-                return answers(w->path) ? add(w->m, w->path) : 0;
-        r = walk_folder(w, len, depth, false);
-        return r || depth == 1 ? r : walk_folder(w, len, depth - 1, true);
+        if (type != DT_UNKNOWN || lstat(path, &st) < 0)
+                return type;
+        return S_ISSOCK(st.st_mode) ? DT_SOCK : S_ISDIR(st.st_mode) ? DT_DIR : DT_REG;
 }
 
-/* The sockets in the folder that the first @len bytes of the path name, or what is below. */
-static int walk_folder(struct walk *w, size_t len, unsigned depth, bool folders)
+static void walk_queue(struct walk *w, const char *path, unsigned depth)
 {
-        union {
+        size_t len = strlen(path) + 1;
+
+        if (len + 1 > sizeof(w->queue) - w->to)
+                return;
+        w->queue[w->to++] = (char)depth;
+        memcpy(w->queue + w->to, path, len);
+        w->to += len;
+}
+
+static int walk_entry(struct walk *w, const char *folder, const struct entry *e, unsigned depth)
+{
+        char path[PATH_MAX];
+        struct wr p = wr_of(path, sizeof(path));
+        uint8_t type = e->type;
+
+        if (type != DT_SOCK && type != DT_UNKNOWN && (type != DT_DIR || !depth))
+                return 0;
+        if (!strcmp(e->name, ".") || !strcmp(e->name, ".."))
+                return 0;
+        wr_fmt(&p, "%s/%s", folder, e->name);
+        wr_cstr(&p);
+        if (p.full)
+                return 0;
+        type = type_of(path, type);
+        if (type == DT_DIR && depth)
+                walk_queue(w, path, depth - 1);
+        return type == DT_SOCK && answers(path) ? add(w->m, path) : 0;
+}
+
+static int walk_folder(struct walk *w, const char *path, unsigned depth)
+{
+        static LARGE_BUFFER union {
                 struct entry align;
-                char bytes[2048];
+                char bytes[LIST_MAX];
         } list;
+        AUTO_CLOSE int dir = openat(AT_FDCWD, path,
+                                    O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         long n;
         int r = 0;
 
-        w->path[len] = '\0';
-        AUTO_CLOSE int dir = open(w->path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        while (dir >= 0 && !r &&
+        while (dir >= 0 && !r && w->bytes > 0 &&
                (n = syscall(SYS_getdents64, dir, list.bytes, sizeof(list.bytes))) > 0) {
-                for (long at = 0; at < n && !r && w->left; w->left--) {
+                w->bytes -= n;
+                for (long at = 0; at < n && !r;) {
                         const struct entry *e = (const struct entry *)(list.bytes + at);
 
-                        r = walk_entry(w, len, e, depth, folders);
+                        r = walk_entry(w, path, e, depth);
                         at += e->len;
                 }
-                if (!w->left)
-                        break;
+        }
+        return r;
+}
+
+/* The sockets in the folder @path and below. */
+static int walk(struct mounts *m, const char *path)
+{
+        static LARGE_BUFFER struct walk w;
+        int r = 0;
+
+        w.m = m;
+        w.folders = WALK_FOLDERS;
+        w.bytes = WALK_BYTES;
+        w.from = w.to = 0;
+        walk_queue(&w, path, WALK_DEPTH);
+        while (!r && w.from < w.to && w.folders--) {
+                unsigned depth = (unsigned char)w.queue[w.from++];
+
+                path = w.queue + w.from;
+                w.from += strlen(path) + 1;
+                r = walk_folder(&w, path, depth);
         }
         return r;
 }
@@ -186,36 +234,44 @@ static bool is_kernels(const char *type)
         return false;
 }
 
+/* Is a later one mounted at the same point? Each line of @rest ends with a newline. */
+static bool is_hidden(const char *point, const char *rest)
+{
+        size_t len = strcspn(point, " ") + 1;
+
+        if (!strncmp(point, "/sys/", 5) || !strncmp(point, "/proc/", 6))
+                return true; /* the kernel's, whatever it is */
+        for (; *rest; rest += strcspn(rest, "\n") + 1) {
+                const char *other = field(rest, MOUNT_POINT);
+
+                if (other && !strncmp(other, point, len))
+                        return true;
+        }
+        return false;
+}
+
 /*
  * A mounted socket, or the sockets below a mounted folder: /proc/net/unix has neither those of
  * another network namespace, as the engine's is, nor the path of one that was bound by a
  * relative name.
  */
-static int add_mounted(struct mounts *m, char *line)
+static int add_mounted(struct mounts *m, char *line, const char *rest)
 {
-        static LARGE_BUFFER struct walk w;
         const char *point = field(line, MOUNT_POINT), *type = strstr(line, " - ");
         char *path = point ? line + (point - line) : NULL;
-        size_t len;
         int r;
 
-        if (!path || (type && is_kernels(type + 3)))
+        if (!path || (type && is_kernels(type + 3)) || is_hidden(point, rest))
                 return 0;
         path[strcspn(path, " ")] = '\0';
         unescape(path);
-        len = strlen(path);
         r = add(m, path);
-        if (r || len < 2 || len >= sizeof(w.path))
-                return r;
-        memcpy(w.path, path, len);
-        w.m = m;
-        w.left = WALK_ENTRIES;
-        r = walk_folder(&w, len, WALK_DEPTH, false);
-        return r ? r : walk_folder(&w, len, WALK_DEPTH, true);
+        return r || !path[1] ? r : walk(m, path);
 }
 
-/* Every line of the file @path; one that can't be read has none. */
-static int each_line(struct mounts *m, const char *path, int (*take)(struct mounts *, char *))
+/* Every line of the file @path, and what follows it; one that can't be read has none. */
+static int each_line(struct mounts *m, const char *path,
+                     int (*take)(struct mounts *, char *, const char *))
 {
         ssize_t n = read_file(AT_FDCWD, path, listing, sizeof(listing));
         int r = 0;
@@ -226,7 +282,7 @@ static int each_line(struct mounts *m, const char *path, int (*take)(struct moun
                 end = line + strcspn(line, "\n");
                 if (*end)
                         *end++ = '\0';
-                r = take(m, line);
+                r = take(m, line, end);
         }
         return r;
 }

@@ -7,8 +7,8 @@
  *
  * So every socket that somebody outside listens on is covered by a device that refuses
  * connections, and those trees become read-only. Folders that are mounted here may hold
- * sockets of another network's, which no list of ours has: they are looked through, three
- * deep and a thousand entries each, and what answers is covered. A socket made later,
+ * sockets of another network's, which no list of ours has: they are looked through, nearest
+ * first, three deep and 256 folders each, and what answers is covered. A socket made later,
  * outside, or deeper is not seen to, unless it has a well-known name.
  */
 #ifndef NETFILTER_MOUNTS_H

@@ -562,12 +562,13 @@ static const char *plain_sentence(enum policy_reason reason)
         case POLICY_DENY_SNI:
                 return "the name inside TLS or the Host header is another one than was asked for.";
         case POLICY_DENY_NO_SNI:
-                return "TLS without a server name; a rule for the host with a port of its own "
-                       "would let it through.";
+                return "TLS without a server name; a rule for the host with \"raw\": true would "
+                       "let it through.";
         case POLICY_DENY_ECH:
-                return "the server name is encrypted (ECH), so it cannot be checked.";
+                return "the server name is encrypted (ECH), so it cannot be checked; a rule for "
+                       "the host with \"raw\": true would let it through.";
         case POLICY_DENY_NOT_TLS:
-                return "port 443 is for TLS; a rule for the host with another port lets other "
+                return "port 443 is for TLS; a rule for the host with \"raw\": true lets other "
                        "protocols through there.";
         case POLICY_DENY_REQUEST:
                 return "this is not one clear HTTP/1.1 request.";

@@ -47,23 +47,6 @@ static void settle(struct proxy *p, struct conn *c, uint32_t gen)
                 exchange_pump(p, c);
 }
 
-static void linger_event(struct proxy *p, struct conn *c)
-{
-        buf_give(&c->up_in); /* whatever else it says */
-        if (conn_flush(&c->client, &c->down_out) < 0) {
-                conn_close(p, c);
-                return;
-        }
-        if (!c->down_out && !c->client.shut) {
-                shutdown(c->client.fd, SHUT_WR);
-                c->client.shut = true;
-        }
-        if (c->client.eof && c->client.shut)
-                conn_close(p, c);
-        else
-                conn_arm_buffers(p, c);
-}
-
 static void client_turn(struct proxy *p, struct conn *c)
 {
         switch (c->state) {
@@ -86,7 +69,7 @@ static void client_turn(struct proxy *p, struct conn *c)
                 conn_arm_client(p, c);
                 break;
         case CONN_LINGER:
-                linger_event(p, c);
+                conn_linger_event(p, c);
                 break;
         case CONN_DNS:
                 answer_tcp(p, c);

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/msg.h"
+#include "base/ruleset.h"
 #include "base/wr.h"
 #include "netfilter/enter.h"
 #include "netfilter/idmap.h"

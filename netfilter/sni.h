@@ -7,8 +7,8 @@
  * message, and the only one up to its last record's end.
  *
  * Browsers send a made-up encrypted_client_hello (GREASE) that nobody can tell from a real
- * one. A hello with ech may be answered by a TLS server of our own, which ignores
- * it; passed through, its name proves nothing.
+ * one. A hello with ech is answered by a TLS server of our own, which ignores it; passed
+ * through, its name would prove nothing.
  */
 #ifndef NETFILTER_SNI_H
 #define NETFILTER_SNI_H

@@ -8,7 +8,7 @@ _airlock()
 
         if ((COMP_CWORD == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W \
-                        'run init check doctor sandbox proxy secret cache exec-server --help --version' -- "$current")
+                        'run init check doctor sandbox proxy secret cache exec-server report --help --version' -- "$current")
                 return
         fi
         case $previous in
@@ -47,6 +47,7 @@ _airlock()
                 return
         fi
         case $command in
+        report) options='-o -h --help' ;;
         run) options='--box --out -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
         sandbox)

@@ -2,6 +2,7 @@
 #include "secrets/age.h"
 
 #include "base/base64.h"
+#include "base/same.h"
 #include "base/rd.h"
 
 #include <bearssl.h>
@@ -40,16 +41,6 @@ const char *age_status_str(enum age_status s)
 
 /* --- primitives ------------------------------------------------------------------------ */
 
-/* In time that does not tell where they differ. */
-static bool same(const uint8_t *a, const uint8_t *b, size_t len)
-{
-        uint8_t differ = 0;
-
-        for (size_t i = 0; i < len; i++)
-                differ |= a[i] ^ b[i];
-        return !differ;
-}
-
 /* @salt NULL: none. */
 static void hkdf(uint8_t out[static 32], const uint8_t *key, size_t key_len, const uint8_t *salt,
                  size_t salt_len, const char *info)
@@ -72,7 +63,7 @@ static bool x25519(uint8_t out[static AGE_KEY_LEN], const uint8_t scalar[static 
         memcpy(out, point, AGE_KEY_LEN);
         /* Its result says nothing: it is 1 for points of low order too. */
         br_ec_c25519_m31.mul(out, AGE_KEY_LEN, scalar, AGE_KEY_LEN, BR_EC_curve25519);
-        return !same(out, zero, AGE_KEY_LEN);
+        return !same_secret(out, zero, AGE_KEY_LEN);
 }
 
 void age_recipient(const uint8_t identity[static AGE_KEY_LEN], uint8_t out[static AGE_KEY_LEN])
@@ -88,7 +79,7 @@ static bool aead_open(const uint8_t key[static 32], const uint8_t nonce[static 1
         bool right;
 
         br_poly1305_ctmul_run(key, nonce, data, len, NULL, 0, computed, br_chacha20_ct_run, 0);
-        right = same(computed, tag, sizeof(computed));
+        right = same_secret(computed, tag, sizeof(computed));
         if (!right)
                 explicit_bzero(data, len);
         return right;
@@ -382,7 +373,7 @@ enum age_status age_begin(struct age *a, const struct age_header *h,
         uint8_t mac[32];
 
         header_mac(mac, h->start, h->mac_text, file_key);
-        if (!same(mac, h->mac, sizeof(mac))) {
+        if (!same_secret(mac, h->mac, sizeof(mac))) {
                 age_wipe(a);
                 return AGE_FORGED;
         }

@@ -116,6 +116,7 @@ static void judge(struct walk *w, int dir, const char *name, const struct stat *
                 h.fate = h.error ? LEAK_IN_THE_WAY : LEAK_REMOVED;
         }
         l->hits += h.fate != LEAK_ALLOWED;
+        l->allowed += h.fate == LEAK_ALLOWED;
         l->stay += h.fate == LEAK_STAYS || h.fate == LEAK_IN_THE_WAY;
         l->hit(l, &h);
 }

@@ -59,6 +59,7 @@ struct leak {
         uint64_t seen, searched; /* files */
         unsigned hits;           /* files in which something was found and is not allowed */
         unsigned stay;           /* of these, still there */
+        unsigned allowed;        /* others, that are */
         unsigned skips;
 };
 

@@ -56,6 +56,12 @@ static int exec_by_path(char *const *argv, char *const *envp)
         return -err;
 }
 
+static int exec_opened(const struct session *s)
+{
+        syscall(SYS_execveat, s->program, "", s->argv, s->envp, AT_EMPTY_PATH);
+        return -errno;
+}
+
 static int arrange(const struct session *s, int out)
 {
         int null = open("/dev/null", O_RDONLY | O_NONBLOCK | O_CLOEXEC);
@@ -84,7 +90,10 @@ static NORETURN void child(const struct session *s, int out)
         if (!r) {
                 signal(SIGPIPE, SIG_DFL);
                 sigprocmask(SIG_SETMASK, s->signals, NULL);
-                r = exec_by_path(s->argv, s->envp);
+                if (chdir(s->cwd) < 0)
+                        r = -errno;
+                else
+                        r = s->program >= 0 ? exec_opened(s) : exec_by_path(s->argv, s->envp);
         }
         log_errno(LOG_ERROR, -r, "setup: %s", s->argv[0]);
         _exit(r == -ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_EXEC);
@@ -227,6 +236,8 @@ int session_watch(struct session *s, int signals)
         struct pump *p = &the_pump;
 
         p->s = s;
+        p->ended = false; /* it may be the second session */
+        p->kill_ms = p->at = p->len = 0;
         fcntl(s->to, F_SETFL, O_NONBLOCK);
         while (!p->ended) {
                 struct pollfd fds[] = {

@@ -8,6 +8,7 @@
 #ifndef SECRETS_SESSION_H
 #define SECRETS_SESSION_H
 
+#include "base/msg.h"
 #include "secrets/mask.h"
 
 #include <signal.h>
@@ -17,8 +18,10 @@
 
 struct session {
         /* In: */
+        const char *cwd;
         char *const *argv, *const *envp; /* argv[0] is searched in envp's PATH */
-        const int *pass;                 /* descriptors to inherit */
+        int program;                     /* opened, in place of that search; -1 */
+        int pass[LEND_COUNT];            /* descriptors to inherit */
         size_t pass_count;
         const sigset_t *signals;         /* its signal mask */
         struct masker *mask;

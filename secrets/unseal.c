@@ -9,6 +9,7 @@
  *           through but the end of the process
  *   check   names against the spec's list
  *   hand    what rules inject to the proxy; placeholders for it to --env
+ *   wait    for PID 1: all of the above is done before a repository is cloned
  *   start   the session: forked from the ordinary stack, its environment in the arena
  *   watch   with few rights and no way to a network or a program: output through the masker
  *   scan    when PID 1 says that nobody else is left: what did setup write?
@@ -16,25 +17,28 @@
  *
  * What PID 1 must do.
  *   1. Before it touches stdin: fork, give the child the rights of the setup session (its
- *      user and capabilities, no other), its environment and working directory, the lock of
- *      setup as part of COMMAND (`airlock-lock --enter … -- bash …`; descriptors that this
- *      needs: --pass), and exec airlock-unseal. Then open /dev/null as its own stdin, and
- *      wipe the key's variable from its own environment (base/environ.h).
- *   2. fd 2 of it is PID 1's stderr: lines of the log. --output is the pipe that PID 1 shows
- *      and keeps as the setup log; everything in it is masked. --control is a
+ *      user and capabilities, no other; all of its own where airlock-lock will need them for
+ *      a locked session, and then they are given up once that has started), and exec
+ *      airlock-unseal. Then open /dev/null as its own stdin, and wipe the key's variable from
+ *      its own environment (base/environ.h).
+ *   2. stdout and stderr are a pipe that PID 1 shows and keeps as the setup log: lines of our
+ *      log, and all that the session prints, masked (--output). --control is a
  *      SOCK_SEQPACKET end, --journal the journal's descriptor (O_APPEND).
- *   3. A time limit or a stop: TERM to airlock-unseal, which passes it on and ends the session
+ *   3. On OPENED: go on with the task. When the session is due: LEND what a lock needs, RUN.
+ *      Where none is due: SCAN, which then only ends us.
+ *   4. A time limit or a stop: TERM to airlock-unseal, which passes it on and ends the session
  *      after SESSION_GRACE_MS. KILL only after that: then there is no scan, and the task fails.
- *   4. On ENDED: end or freeze everyone but airlock-unseal (and the proxy, and whoever is
- *      airlock's), close the output pipe when it has been read, send SCAN.
- *   5. Wait for the exit: 0 nothing found, or it was removed, allowed, or only warned about;
- *      72 a leak; 75 and 78 as in base/log.h, after one line of log. Anything else, and a
- *      signal: 71, the task ends. Without ENDED before it there was no session.
- *   6. Only then read $AIRLOCK_ENV and save a cache; the line file was read and removed.
+ *   5. On ENDED: end or freeze everyone but airlock-unseal (and the proxy, and whoever is
+ *      airlock's), send SCAN; or another RUN, where the first said that it might follow.
+ *   6. Wait for the exit: 0 nothing was found; UNSEAL_FOUND something was, and it was removed,
+ *      allowed, or only warned about: nothing may be cached; 72 a leak; 75 and 78 as in
+ *      base/log.h, after one line of log. Anything else, and a signal: 75, the task ends.
+ *   7. Only then read $AIRLOCK_ENV and save a cache; the line file was read and removed.
  *
- * --names A,B: all that the file may hold. --inject A,B: these go to --proxy in MSG_SECRETS;
- * --withhold A,B: these do not reach the session, which gets the proxy's placeholders
- * instead (so they are in both lists). --env gets NAME=PLACEHOLDER lines for what is injected,
+ * --name A: all that the file may hold, one by one. --template TEXT: what a rule injects; the
+ * names in it go to --proxy in MSG_SECRETS and do not reach the session, which gets the
+ * proxy's placeholders instead (--inject A,B and --withhold A,B do one without the other).
+ * --env gets NAME=PLACEHOLDER lines for what is injected,
  * as $AIRLOCK_ENV has them: programs that refuse to start without a token start, and the
  * proxy writes the real one into their requests.
  *
@@ -47,33 +51,25 @@
  * file by file, in the log and the journal; it does not fail for that.
  *
  * Masking in the agent's phase: nobody but the proxy holds a value then, so only an answer
- * that repeats an injected one could bring it in; that is the proxy's to refuse. Setup's
- * leftovers are what the scan is for.
+ * that repeats an injected one could bring it in, and there the proxy masks it. Setup's
+ * leftovers are what the scan is for; what allow_leak or a warning leaves, the agent can read
+ * and so can print, and nobody is left who would know it.
  */
 #include "base/clock.h"
 #include "base/confine.h"
-#include "base/environ.h"
 #include "base/io.h"
 #include "base/msg.h"
-#include "secrets/filter.h"
-#include "secrets/leak.h"
 #include "secrets/unseal.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/capability.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/signalfd.h>
-#include <sys/syscall.h>
-#include <time.h>
 
-#define PLACEHOLDERS_MAX (64 * 1024)
+#define PLACEHOLDERS_MAX (64UL * 1024)
 #define PROXY_MS 10000
-#define CAP(n) (UINT64_C(1) << (n))
 
 static LARGE_BUFFER struct unseal unseal;
 
@@ -183,8 +179,7 @@ static void hand_to_proxy(struct unseal *u)
         u->o.proxy = -1;
 }
 
-/* The `NAME=PLACEHOLDER` that the proxy gave for @name. */
-static char *placeholder(struct unseal *u, const char *name, size_t len)
+char *unseal_placeholder(struct unseal *u, const char *name, size_t len)
 {
         for (char *p = placeholders; *p; p += strlen(p) + 1) {
                 if (!strncmp(p, name, len) && p[len] == '=')
@@ -201,7 +196,7 @@ static void write_placeholders(struct unseal *u)
         if (u->o.env < 0)
                 return;
         for (size_t len; (len = unseal_next(&list, &name));) {
-                const char *line = placeholder(u, name, len);
+                const char *line = unseal_placeholder(u, name, len);
 
                 if (write_full(u->o.env, line, strlen(line)) < 0 ||
                     write_full(u->o.env, "\n", 1) < 0)
@@ -211,43 +206,7 @@ static void write_placeholders(struct unseal *u)
         u->o.env = -1;
 }
 
-/* A variable that held a key, or says where one was. */
-static bool is_about_the_key(const struct unseal *u, const char *var)
-{
-        const char *const names[] = {
-                KEY_FD_ENV, ENVIRON_KEY, u->o.key.from == KEY_FROM_ENV ? u->o.key.name : "",
-        };
-
-        for (size_t i = 0; i < COUNT(names); i++) {
-                size_t len = strlen(names[i]);
-
-                if (len && !strncmp(var, names[i], len) && var[len] == '=')
-                        return true;
-        }
-        return false;
-}
-
-/* Our own environment, and the secrets over it. */
-static void make_environment(struct unseal *u)
-{
-        const struct vars *v = u->vars;
-        size_t n = 0;
-
-        for (char **e = environ; *e; e++) {
-                if (!vars_find(v, *e, strcspn(*e, "=")) && !is_about_the_key(u, *e))
-                        u->envp[n++] = *e;
-        }
-        for (size_t i = 0; i < v->count; i++) {
-                const struct var *e = &v->list[i];
-                bool withheld = unseal_lists(u->o.withhold, vars_name(v, e), e->name_len);
-
-                u->envp[n++] = withheld ? placeholder(u, vars_name(v, e), e->name_len)
-                                        : v->text + e->at;
-        }
-        u->envp[n] = NULL;
-}
-
-/* --- start and watch ---------------------------------------------------------------------- */
+/* --- main ----------------------------------------------------------------------------------- */
 
 static void journal_opened(struct unseal *u)
 {
@@ -267,110 +226,20 @@ static void journal_opened(struct unseal *u)
         journal(u, "secrets", &w);
 }
 
-static int catch_signals(sigset_t *before)
+static void tell_opened(struct unseal *u)
 {
-        sigset_t ours;
-
-        sigemptyset(&ours);
-        sigaddset(&ours, SIGCHLD);
-        sigaddset(&ours, SIGTERM);
-        sigaddset(&ours, SIGINT);
-        sigaddset(&ours, SIGQUIT);
-        sigaddset(&ours, SIGHUP);
-        signal(SIGPIPE, SIG_IGN);
-        if (sigprocmask(SIG_BLOCK, &ours, before) < 0)
-                return -errno;
-        return signalfd(-1, &ours, SFD_CLOEXEC | SFD_NONBLOCK);
-}
-
-/*
- * What is left to do reads files of everyone, removes some, and passes bytes on. A
- * descriptor limit for the walk: not before the session has its own.
- */
-static void keep_few_rights(struct unseal *u)
-{
-        static const uint16_t calls[] = {
-                SYS_read, SYS_write, SYS_pread64, SYS_close, SYS_openat, SYS_fcntl, SYS_lseek,
-                SYS_fstat, SYS_newfstatat, SYS_statx, SYS_fstatfs, SYS_getdents64,
-                SYS_readlinkat, SYS_flistxattr, SYS_fgetxattr, SYS_unlinkat, SYS_ftruncate,
-                SYS_ppoll, SYS_wait4, SYS_kill, SYS_sendmsg, SYS_recvmsg, SYS_clock_gettime,
-                SYS_shmctl, SYS_shmat, SYS_shmdt, SYS_msgctl, SYS_msgrcv, SYS_munmap,
-                SYS_exit_group, SYS_exit, SYS_rt_sigreturn, SYS_rt_sigprocmask,
-                SYS_restart_syscall, /* poll goes on with it after a stop */
-#ifdef SYS_open
-                SYS_open, SYS_poll, SYS_unlink, SYS_readlink, SYS_stat, SYS_lstat,
-#endif
-        };
-        struct confine few = {
-                .keep_caps = CAP(CAP_DAC_OVERRIDE) | CAP(CAP_DAC_READ_SEARCH) | CAP(CAP_FOWNER) |
-                             CAP(CAP_KILL) | CAP(CAP_IPC_OWNER),
-                .no_new_privs = true,
-        };
-        struct rlimit files;
-        const char *stage = "raise the number of descriptors";
-        int r = 0;
-
-        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur < LEAK_DEPTH + 32 &&
-            files.rlim_cur < files.rlim_max) {
-                files.rlim_cur = files.rlim_max;
-                setrlimit(RLIMIT_NOFILE, &files); /* if not, deep directories are told of */
-        }
-        r = confine_apply(&few, &stage);
-        if (!r) {
-                stage = "filter system calls";
-                r = filter_allow(calls, COUNT(calls));
-        }
-        if (r < 0) {
-                kill(-u->session.pid, SIGKILL);
-                kill(u->session.pid, SIGKILL);
-                fail(u, STATUS_AGAIN, "%s: %s", stage, strerror(-r));
-        }
-}
-
-static int64_t seconds_now(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_REALTIME, &t);
-        return t.tv_sec;
-}
-
-static void run_session(struct unseal *u)
-{
-        struct session *s = &u->session;
-        const char *stage;
-        sigset_t before;
-        int signals = catch_signals(&before);
+        struct msg m = { .type = MSG_OPENED };
         int r;
 
-        s->argv = u->o.command;
-        s->envp = u->envp;
-        s->pass = u->o.pass;
-        s->pass_count = u->o.pass_count;
-        s->signals = &before;
-        s->mask = u->mask;
-        s->control = u->o.control;
-        s->to = u->o.output;
-        r = signals < 0 ? signals : session_start(s, &stage);
+        memcpy(m.text, u->hash, sizeof(u->hash));
+        r = msg_send(u->o.control, &m, -1);
         if (r < 0)
-                fail(u, STATUS_AGAIN, "start the setup session: %s", strerror(-r));
-        for (size_t i = 0; i < u->o.pass_count; i++)
-                close(u->o.pass[i]);
-        keep_few_rights(u);
-        r = session_watch(s, signals);
-        if (r < 0) {
-                kill(-s->pid, SIGKILL);
-                fail(u, STATUS_AGAIN, "watch the setup session: %s",
-                     r == -EPIPE ? "PID 1 is gone" : strerror(-r));
-        }
-        close(u->o.output);
+                fail(u, STATUS_AGAIN, "tell PID 1 that the secrets are open: %s", strerror(-r));
 }
 
 int main(int argc, char **argv)
 {
         struct unseal *u = &unseal;
-        int64_t since_s;
-        bool leaked;
         int r;
 
         (void)argc;
@@ -379,7 +248,7 @@ int main(int argc, char **argv)
         setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
         log_role("unseal");
         log_patience(100);
-        u->phase = "setup";
+        u->phase = "provision";
         r = unseal_options_parse(&u->o, argv);
         if (r)
                 return r;
@@ -388,12 +257,10 @@ int main(int argc, char **argv)
         write_placeholders(u);
         if (u->o.unlink_sealed && u->o.sealed && unlink(u->o.sealed) < 0)
                 log_errno(LOG_WARN, errno, "%s stays", u->o.sealed);
-        make_environment(u);
         journal_opened(u);
-        since_s = seconds_now();
-        run_session(u);
-        unseal_wait_for_scan(u);
-        leaked = unseal_scan(u, since_s);
+        tell_opened(u);
+        unseal_serve(u);
+        r = u->ran ? unseal_scan(u) : STATUS_OK;
         unseal_close(u);
-        return leaked ? STATUS_LEAK : STATUS_OK;
+        return r;
 }

@@ -26,8 +26,11 @@ struct unseal {
         struct needles needles;
         struct search *search;
         struct masker *mask;
-        char **envp;
+        char **envp;               /* room for SESSION_VARS and every secret */
+        char hash[65];             /* of the values, hex; "": not asked for */
         struct session session;
+        bool ran;                  /* a session did */
+        int64_t since_s;           /* CLOCK_REALTIME when the first one began */
         const char *phase;         /* for the journal */
 };
 
@@ -50,10 +53,17 @@ void put_string(struct wr *w, const char *key, const char *text, size_t len);
 /* unseal_open.c: read, open and check; then vars, search and mask are ready. */
 void unseal_open(struct unseal *u);
 
-/* unseal_scan.c: tells PID 1 that the session ended, and waits until everybody is dead. */
-void unseal_wait_for_scan(struct unseal *u);
+/* The `NAME=PLACEHOLDER` that the proxy gave for @name. */
+char *unseal_placeholder(struct unseal *u, const char *name, size_t len);
 
-/* Whether a secret stays where the agent could read it. @since_s: when setup began. */
-bool unseal_scan(struct unseal *u, int64_t since_s);
+/* unseal_run.c: runs the session that PID 1 asks for; comes back for the scan. */
+#define SESSION_VARS 1100 /* of its environment, without ours */
+void unseal_serve(struct unseal *u);
+
+/* unseal_scan.c: the first line of the line file, masked, into @text; the file goes. */
+void unseal_take_line(struct unseal *u, char *text, size_t cap);
+
+/* What the process ends with: STATUS_OK, UNSEAL_FOUND, or STATUS_LEAK. */
+int unseal_scan(struct unseal *u);
 
 #endif

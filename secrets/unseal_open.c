@@ -13,6 +13,7 @@
 
 #define KEY_ROOM ((size_t)KEY_MAX)
 #define SEALED_MAX (1600UL * 1024) /* armored, for many recipients, of 256 KiB */
+#define HASH_ROUNDS 65536U         /* some 40 ms */
 #define EXEC_STRING (128UL * 1024) /* execve(2)'s bound for one variable */
 
 static LARGE_BUFFER uint8_t sealed_bytes[SEALED_MAX + 1]; /* ciphertext */
@@ -123,16 +124,14 @@ static void read_key(struct unseal *u, uint8_t *buf)
 static void read_all(struct unseal *u)
 {
         size_t len = read_sealed(u);
-        size_t vars = 0;
+        const size_t vars = SESSION_VARS + VARS_MAX + 1;
         uint8_t *key;
 
-        while (environ[vars])
-                vars++;
         u->text_cap = len + 1 < VARS_TEXT + 1 ? len + 1 : VARS_TEXT + 1;
         /* The sum of what is taken below; each may be rounded up by 16. */
         open_arena(u, &u->arena, len + KEY_ROOM + u->text_cap + sizeof(*u->vars) +
                    sizeof(*u->search) + sizeof(*u->mask) + SESSION_CHUNK +
-                   (vars + VARS_MAX + 1) * sizeof(char *) + 16UL * 16);
+                   vars * sizeof(char *) + 16UL * 16);
         u->sealed.buf = take(u, &u->arena, len);
         u->sealed.len = len;
         memcpy(u->sealed.buf, sealed_bytes, len);
@@ -142,11 +141,65 @@ static void read_all(struct unseal *u)
         u->search = take(u, &u->arena, sizeof(*u->search));
         u->mask = take(u, &u->arena, sizeof(*u->mask));
         u->session.chunk = take(u, &u->arena, SESSION_CHUNK);
-        u->envp = take(u, &u->arena, (vars + VARS_MAX + 1) * sizeof(char *));
+        u->envp = take(u, &u->arena, vars * sizeof(char *));
         read_key(u, key);
 }
 
 /* --- open --------------------------------------------------------------------------------- */
+
+/* Of those that the session sees, the first name after @last in the order of bytes. */
+static const struct var *next_seen(const struct unseal *u, const struct var *last)
+{
+        const struct vars *v = u->vars;
+        const struct var *best = NULL;
+
+        for (size_t i = 0; i < v->count; i++) {
+                const struct var *e = &v->list[i];
+
+                if ((last && strcmp(v->text + e->at, v->text + last->at) <= 0) ||
+                    (best && strcmp(v->text + e->at, v->text + best->at) >= 0) ||
+                    unseal_lists(u->o.withhold, vars_name(v, e), e->name_len))
+                        continue;
+                best = e;
+        }
+        return best;
+}
+
+/*
+ * PBKDF2 over SHA-256 of `NAME=VALUE` NUL …, sorted. Whoever finds it in a cache can only
+ * guess all values together, and each guess takes HASH_ROUNDS. What only the proxy gets is
+ * left out: setup can't have made anything of it, and such tokens change by the hour.
+ */
+static void hash_values(struct unseal *u)
+{
+        static const char salt[] = "airlock cached state\0\0\0\1";
+        struct wr hex = wr_of(u->hash, sizeof(u->hash));
+        const struct var *e = NULL;
+        br_sha256_context c;
+        br_hmac_key_context key;
+        br_hmac_context mac;
+        uint8_t all[32], step[32];
+
+        br_sha256_init(&c);
+        while ((e = next_seen(u, e)))
+                br_sha256_update(&c, u->text + e->at, e->name_len + 1UL + e->value_len + 1);
+        br_sha256_out(&c, all);
+        br_hmac_key_init(&key, &br_sha256_vtable, all, sizeof(all));
+        br_hmac_init(&mac, &key, 0);
+        br_hmac_update(&mac, salt, sizeof(salt) - 1);
+        br_hmac_out(&mac, step);
+        memcpy(all, step, sizeof(all));
+        for (unsigned n = 1; n < HASH_ROUNDS; n++) {
+                br_hmac_init(&mac, &key, 0);
+                br_hmac_update(&mac, step, sizeof(step));
+                br_hmac_out(&mac, step);
+                for (size_t i = 0; i < sizeof(all); i++)
+                        all[i] ^= step[i];
+        }
+        for (size_t i = 0; i < sizeof(all); i++)
+                wr_fmt(&hex, "%x%x", all[i] >> 4, all[i] & 15);
+        wr_cstr(&hex);
+}
 
 /* On the arena's stack. Hostile bytes are parsed here, with no system call but the last. */
 static void open_in_arena(void *arg)
@@ -166,6 +219,8 @@ static void open_in_arena(void *arg)
         if (u->vars_status != VARS_OK)
                 u->error_line = vars_line(s->plain, u->vars->error_at);
         explicit_bzero(s->plain, s->plain_len);
+        if (u->o.hash && u->vars_status == VARS_OK)
+                hash_values(u);
 }
 
 static void open_all(struct unseal *u)

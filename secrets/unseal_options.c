@@ -8,7 +8,7 @@
 /* One option: where its value goes, and as what. */
 struct option {
         const char *name;
-        enum { TEXT, FD, NUMBER, FLAG, KEY, LEAK, ALLOW, PASS, START } kind;
+        enum { TEXT, NAME, TEMPLATE, FD, NUMBER, FLAG, KEY, LEAK, ALLOW, START } kind;
         size_t at;
 };
 
@@ -21,8 +21,9 @@ static const struct option options[] = {
         { "--key-from", KEY, 0 },
         { "--key-timeout-ms", NUMBER, AT(key_ms) },
         { "--key-leftover-ok", FLAG, AT(leftover_ok) },
-        { "--names", TEXT, AT(names) },
+        { "--name", NAME, 0 },
         { "--sha256", TEXT, AT(sha256) },
+        { "--template", TEMPLATE, 0 },
         { "--inject", TEXT, AT(inject) },
         { "--withhold", TEXT, AT(withhold) },
         { "--proxy", FD, AT(proxy) },
@@ -31,7 +32,7 @@ static const struct option options[] = {
         { "--output", FD, AT(output) },
         { "--journal", FD, AT(journal) },
         { "--journal-start-ms", START, 0 },
-        { "--pass", PASS, 0 },
+        { "--hash", FLAG, AT(hash) },
         { "--line-file", TEXT, AT(line_file) },
         { "--on-leak", LEAK, 0 },
         { "--allow-leak", ALLOW, 0 },
@@ -71,8 +72,54 @@ static bool on_leak(const char *word, enum unseal_on_leak *out)
         return false;
 }
 
+/* What the lists below are made of. */
+struct list {
+        char text[64 * 1024 + 1];
+        size_t len;
+};
+
+/* Appends @name, unless it is there. False: it does not fit. */
+static bool add_name(struct list *l, const char **list, const char *name, size_t len)
+{
+        *list = l->text;
+        if (!len || unseal_lists(l->text, name, len))
+                return true;
+        if (len + 2 > sizeof(l->text) - l->len)
+                return false;
+        if (l->len)
+                l->text[l->len++] = ',';
+        memcpy(l->text + l->len, name, len);
+        l->len += len;
+        l->text[l->len] = '\0';
+        return true;
+}
+
+/* The names in ${NAME} and ${base64:TEXT:NAME} of what a rule injects: the proxy's alone. */
+static bool add_template(struct unseal_options *o, const char *value)
+{
+        static LARGE_BUFFER struct list injected;
+
+        for (const char *at = value; (at = strstr(at, "${"));) {
+                const char *end = strchr(at, '}');
+                const char *name = at + 2;
+
+                if (!end)
+                        return false;
+                for (const char *c = name; c < end; c++) {
+                        if (*c == ':')
+                                name = c + 1;
+                }
+                if (!add_name(&injected, &o->inject, name, (size_t)(end - name)))
+                        return false;
+                at = end;
+        }
+        o->withhold = o->inject;
+        return true;
+}
+
 static bool set(struct unseal_options *o, const struct option *d, const char *value)
 {
+        static LARGE_BUFFER struct list names;
         char *at = (char *)o + d->at;
         uint64_t n = 0;
 
@@ -80,6 +127,10 @@ static bool set(struct unseal_options *o, const struct option *d, const char *va
         case TEXT:
                 memcpy(at, &value, sizeof(value));
                 return *value;
+        case NAME:
+                return add_name(&names, &o->names, value, strlen(value));
+        case TEMPLATE:
+                return add_template(o, value);
         case FD:
         case NUMBER:
                 if (!number(value, 1000000000, &n))
@@ -88,11 +139,6 @@ static bool set(struct unseal_options *o, const struct option *d, const char *va
                 return true;
         case START:
                 return number(value, UINT64_MAX / 20, &o->journal_start_ms);
-        case PASS:
-                if (o->pass_count == UNSEAL_LIST || !number(value, 65535, &n))
-                        return false;
-                o->pass[o->pass_count++] = (int)n;
-                return true;
         case KEY:
                 o->key_given = true;
                 return key_source_parse(value, &o->key);
@@ -129,7 +175,7 @@ static int check(const struct unseal_options *o)
         if (o->sha256 && (strlen(o->sha256) != 64 ||
                           strspn(o->sha256, "0123456789abcdefABCDEF") != 64))
                 return usage("--sha256: 64 hexadecimal digits, not", o->sha256);
-        return *o->command ? 0 : usage("missing:", "-- COMMAND");
+        return 0;
 }
 
 int unseal_options_parse(struct unseal_options *o, char **argv)
@@ -137,7 +183,7 @@ int unseal_options_parse(struct unseal_options *o, char **argv)
         *o = (struct unseal_options){ .sealed_fd = -1, .proxy = -1, .env = -1, .control = -1,
                                       .output = STDOUT_FILENO, .journal = -1, .key_ms = 60000,
                                       .scan_s = 600, .root = "/" };
-        for (argv++; *argv && strcmp(*argv, "--") != 0; argv++) {
+        for (argv++; *argv; argv++) {
                 const struct option *d = find(*argv);
 
                 if (!d)
@@ -151,9 +197,6 @@ int unseal_options_parse(struct unseal_options *o, char **argv)
                         return usage("missing or wrong value of", d->name);
                 argv++;
         }
-        if (!*argv)
-                return usage("missing:", "-- COMMAND");
-        o->command = argv + 1;
         return check(o);
 }
 

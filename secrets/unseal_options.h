@@ -30,8 +30,7 @@ struct unseal_options {
         const char *withhold;    /* of all, those that setup does not get; NULL: none */
         int proxy, env, control, output, journal; /* descriptors; -1: none */
         uint64_t journal_start_ms;
-        int pass[UNSEAL_LIST];   /* descriptors that the session inherits */
-        size_t pass_count;
+        bool hash;               /* PID 1 wants a keyed hash of the values */
         const char *line_file;
         enum unseal_on_leak on_leak;
         const char *allow[UNSEAL_LIST];
@@ -39,7 +38,6 @@ struct unseal_options {
         unsigned scan_s;         /* the scan's time limit */
         const char *root;        /* where it starts */
         bool visible;            /* tests: no memory that a scanner can't see */
-        char **command;
 };
 
 /* 0, or STATUS_USAGE after a line. */

@@ -7,17 +7,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <string.h>
 
-#define SCAN_MS 120000 /* from ENDED to SCAN */
 #define LINE_MAX_BYTES 400
 
 static LARGE_BUFFER struct look look;
 static struct unseal *the_unseal; /* for the walk's reports */
 
-/* The first line of the line file, masked, into @text; the file goes. */
-static void take_line(struct unseal *u, char *text, size_t cap)
+void unseal_take_line(struct unseal *u, char *text, size_t cap)
 {
         static LARGE_BUFFER uint8_t masked[LINE_MAX_BYTES + MASK_OUT_EXTRA];
         AUTO_CLOSE int fd = u->o.line_file ? open(u->o.line_file, O_RDONLY | O_NOFOLLOW |
@@ -41,23 +38,6 @@ static void take_line(struct unseal *u, char *text, size_t cap)
                 len = cap - 1;
         memcpy(text, masked, len);
         text[len] = '\0';
-}
-
-void unseal_wait_for_scan(struct unseal *u)
-{
-        struct msg m = { .type = MSG_ENDED, .error = u->session.wait_status };
-        struct pollfd p = { .fd = u->o.control, .events = POLLIN };
-        int fd, r;
-
-        take_line(u, m.text, sizeof(m.text));
-        r = msg_send(u->o.control, &m, -1);
-        if (!r)
-                r = poll(&p, 1, SCAN_MS) > 0 ? msg_receive(u->o.control, &m, &fd) : -ETIMEDOUT;
-        if (!r && m.type != MSG_SCAN)
-                r = -EPROTO;
-        if (r < 0)
-                fail(u, STATUS_AGAIN, "PID 1 does not say that setup's processes are dead: %s",
-                     strerror(-r));
 }
 
 static void on_hit(struct leak *l, const struct leak_hit *h)
@@ -102,10 +82,10 @@ static void on_skip(struct leak *l, const char *path, const char *why, int error
         journal(the_unseal, "leak_skipped", &w);
 }
 
-bool unseal_scan(struct unseal *u, int64_t since_s)
+int unseal_scan(struct unseal *u)
 {
         struct leak l = {
-                .look = &look, .since_s = since_s, .hit = on_hit, .skipped = on_skip,
+                .look = &look, .since_s = u->since_s, .hit = on_hit, .skipped = on_skip,
                 .act = u->o.on_leak == ON_LEAK_REMOVE ? LEAK_REMOVE : LEAK_REPORT,
                 .allow = u->o.allow, .allow_count = u->o.allow_count,
         };
@@ -128,5 +108,7 @@ bool unseal_scan(struct unseal *u, int64_t since_s)
                (unsigned long)(now_ms() - start));
         journal(u, "leak_scan", &w);
         explicit_bzero(&look, sizeof(look));
-        return l.stay && u->o.on_leak != ON_LEAK_WARN;
+        if (l.stay && u->o.on_leak != ON_LEAK_WARN)
+                return STATUS_LEAK;
+        return l.hits || l.allowed ? UNSEAL_FOUND : STATUS_OK;
 }

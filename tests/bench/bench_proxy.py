@@ -2,9 +2,11 @@
 
     python3 tests/bench/bench_proxy.py [ROUNDS]
 
-Every round runs each proxy once, in shuffled order; medians and ratios are printed. The
-clients and nginx share CPU 0, the proxy has CPU 1. airlock writes its journal, the others
-no log. Needs wrk, nginx, gcc and any of squid, tinyproxy, privoxy.
+Every round runs each proxy once, in shuffled order; medians and ratios are printed, and
+beside them what airlock aims at. The clients and nginx share CPU 0, the proxy has CPU 1.
+airlock writes its journal, the others no log. "TLS" rows: airlock and squid's ssl-bump look
+inside of requests to a host of nginx's that speaks TLS. Needs wrk, nginx, openssl, gcc with
+libssl and any of squid, tinyproxy, privoxy.
 """
 import os
 import random
@@ -21,7 +23,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE + "/../e2e")
 from lib import ROOT, until  # noqa: E402
 
-WEB, FIRST = 18080, 18100
+WEB, SECURE, FIRST = 18080, 18443, 18100
+BUMPED = 50  # squid looks inside on a port that is so much higher
+NAME = "bench.example"
 SECONDS = 2
 HELD = 500
 BIG = 512 << 20
@@ -48,20 +52,61 @@ def nginx(d):
         http { access_log off; sendfile on; tcp_nodelay on; keepalive_requests 100000000;
                client_body_temp_path %s; proxy_temp_path %s; fastcgi_temp_path %s;
                uwsgi_temp_path %s; scgi_temp_path %s;
-               server { listen 127.0.0.1:%d backlog=4096; root %s/www; } }"""
-                 % (d, d, d, d, d, d, WEB, d))
+               server { listen 127.0.0.1:%d backlog=4096; root %s/www; }
+               server { listen 127.0.0.1:%d ssl backlog=4096; root %s/www;
+                        ssl_certificate %s/tls.pem; ssl_certificate_key %s/tls.key; } }"""
+                 % (d, d, d, d, d, d, WEB, d, SECURE, d, d, d))
     return ["taskset", "-c", "0", find("nginx"), "-c", conf, "-e", "/dev/null", "-g",
             "user root;"]
 
 
+def certificates(d):
+    """tls.pem is nginx's, and its own authority; bump.pem squid's, key and all."""
+    for name, subject in (("tls", NAME), ("bump", "bump")):
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                        "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj",
+                        "/CN=" + subject, "-addext", "subjectAltName=DNS:" + subject,
+                        "-keyout", d + "/%s.key" % name, "-out", d + "/%s.pem" % name],
+                       check=True, capture_output=True)
+    with open(d + "/bump.pem", "a") as to, open(d + "/bump.key") as key:
+        to.write(key.read())
+    write(d + "/hosts", "127.0.0.1 localhost %s\n" % NAME)
+
+
 def airlock(d, port):
-    rules = write(d + "/rules", "rule host=127.0.0.1 ports=%d raw=1\n" % WEB)
+    rules = write(d + "/rules", "rule host=127.0.0.1 ports=%d,%d raw=1\n"
+                                "rule host=%s ports=%d methods=GET\n"
+                  % (WEB, SECURE, NAME, SECURE))
     return [ROOT + "/build/release/airlock-proxy", "--listen", "127.0.0.1:%d" % port, "--rules",
-            rules, "--journal", d + "/journal"]
+            rules, "--journal", d + "/journal", "--hosts", d + "/hosts", "--ca-bundle",
+            d + "/tls.pem", "--ca-out", d + "/ca.pem"]
+
+
+CERTGEN = "/usr/lib/squid/security_file_certgen"
+
+
+def bumping(d, port):
+    """A second port that looks inside, where squid is Debian's squid-openssl."""
+    if not os.path.exists(CERTGEN):
+        return ""
+    if not os.path.exists(d + "/certs"):
+        subprocess.run([CERTGEN, "-c", "-s", d + "/certs", "-M", "4MB"], check=True,
+                       capture_output=True)
+        subprocess.run(["chown", "-R", "proxy", d + "/certs", d + "/bump.pem"], check=False)
+    return """
+        http_port 127.0.0.1:%d ssl-bump tls-cert=%s/bump.pem generate-host-certificates=on
+        sslcrtd_program %s -s %s/certs -M 4MB
+        sslcrtd_children 1
+        acl first at_step SslBump1
+        ssl_bump peek first
+        ssl_bump bump all
+        tls_outgoing_options cafile=%s/tls.pem
+        hosts_file %s/hosts
+        """ % (port + BUMPED, d, CERTGEN, d, d, d)
 
 
 def squid(d, port):
-    return [find("squid"), "-N", "-f", write(d + "/squid.conf", """
+    return [find("squid"), "-N", "-f", write(d + "/squid.conf", bumping(d, port) + """
         http_port 127.0.0.1:%d
         http_access allow all
         cache deny all
@@ -111,6 +156,26 @@ templdir /etc/privoxy/templates
 
 PEERS = {"airlock": airlock, "squid": squid, "tinyproxy": tinyproxy, "privoxy": privoxy}
 BINARIES = {"airlock": ROOT + "/build/release/airlock-proxy"}
+PLAIN = ("direct", "tinyproxy", "privoxy") + (() if os.path.exists(CERTGEN) else ("squid",))
+
+
+def best(others, more):
+    return (max if more else min)(v for n, v in others.items() if n != "direct")
+
+
+# What each row aims at, and whether a value met it; others: name -> value.
+AIMS = {
+    "wrk c=1 req/s": (">= 1.1 x squid", lambda v, o: v >= 1.1 * o["squid"]),
+    "wrk c=32 req/s": (">= 1.1 x squid", lambda v, o: v >= 1.1 * o["squid"]),
+    "CONNECT p50 us": ("<= 120, and below all",
+                       lambda v, o: v <= 120 and v < best(o, False)),
+    "tunnels/s c=16": (">= 8000 or 1.2 x the best",
+                       lambda v, o: v >= 8000 or v >= 1.2 * best(o, True)),
+    "tunnel MB/s": (">= 1.1 x squid", lambda v, o: v >= 1.1 * o["squid"]),
+    "TLS GET/s c=1": (">= 6000 or 1.2 x squid", lambda v, o: v >= 6000 or v >= 1.2 * o["squid"]),
+    "idle private kB": ("< 1500", lambda v, o: v < 1500),
+    "bytes/tunnel": ("<= 20000", lambda v, o: v <= 20000),
+}
 
 
 def listens(port):
@@ -186,6 +251,20 @@ def measure(name, port, tunnels, d, pid):
     before = cpu_us(pid)
     out["tunnel MB/s"] = float(client(tunnels, "move", at, target, "/big"))
     out["CPU us/tunnel MB"] = (cpu_us(pid) - before) / (BIG / 1e6)
+    if name in PLAIN and name != "direct":
+        return out
+    target = str(SECURE)
+    if name == "squid":
+        at = str(port + BUMPED)
+    for c in (1, 4):
+        before = cpu_us(pid)
+        out["TLS GET/s c=%d" % c] = float(client(tunnels, "get", at, target, str(c),
+                                                 str(SECONDS * 1000)) or 0)
+        if pid:
+            out["CPU us/TLS GET c=%d" % c] = \
+                (cpu_us(pid) - before) / (out["TLS GET/s c=%d" % c] * SECONDS or 1)
+    shook = client(tunnels, "shake", at, target, "300") or "0 0"
+    out["CONNECT+TLS p50 us"], out["CONNECT+TLS p99 us"] = map(float, shook.split())
     return out
 
 
@@ -210,7 +289,15 @@ def show(label, values, more_is_better):
         if name != "airlock" and value and ours:
             ratio = " (%.2fx)" % (ours / value if more_is_better else value / ours)
         words.append("%s %.0f%s" % (name, value, ratio))
-    print("%-16s %s" % (label, "  ".join(words)), flush=True)
+    aim, met = AIMS.get(label, (None, None))
+    if aim:
+        others = {n: v for n, v in values.items() if n != "airlock"}
+        try:
+            verdict = "met" if met(ours, others) else "MISSED"
+        except (KeyError, ValueError):
+            verdict = "?"  # nobody here to compare with
+        words.append("[aim %s: %s]" % (aim, verdict))
+    print("%-19s %s" % (label, "  ".join(words)), flush=True)
 
 
 def main():
@@ -219,7 +306,9 @@ def main():
     with tempfile.TemporaryDirectory() as d:
         os.chmod(d, 0o777)  # squid becomes another user
         tunnels = d + "/tunnels"
-        subprocess.run(["gcc", "-O2", HERE + "/tunnels.c", "-o", tunnels], check=True)
+        subprocess.run(["gcc", "-O2", "-D_GNU_SOURCE", HERE + "/tunnels.c", "-lssl", "-lcrypto",
+                        "-o", tunnels], check=True)
+        certificates(d)
         write(d + "/direct.lua", 'request = function() return wrk.format("GET", "/") end\n')
         write(d + "/proxy.lua", 'local r = "GET http://127.0.0.1:%d/ HTTP/1.1\\r\\n'
               'Host: 127.0.0.1:%d\\r\\n\\r\\n"\nrequest = function() return r end\n' % (WEB, WEB))

@@ -5,13 +5,18 @@
  *     tunnels rate  PROXY TARGET C MS     tunnels a second by C clients at once
  *     tunnels move  PROXY TARGET PATH     MB/s of one GET through a tunnel
  *     tunnels hold  PROXY TARGET N        holds N open, says "held", waits for stdin
+ *     tunnels get   PROXY TARGET C MS     GETs a second by C clients over TLS, kept alive
+ *     tunnels shake PROXY TARGET N        p50 and p99 in microseconds of connect to the first
+ *                                         answer over TLS
  *
- * PROXY and TARGET are ports of 127.0.0.1; PROXY 0 is the target itself.
+ * PROXY and TARGET are ports of 127.0.0.1; PROXY 0 is the target itself. TLS is for
+ * "bench.example" and believes every certificate.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,7 +27,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#define NAME "bench.example"
+
 static int proxy, target;
+static const char *host = "127.0.0.1";
 
 static double now_us(void)
 {
@@ -57,8 +65,8 @@ static void ask(int fd)
 {
         char text[128];
         int n = snprintf(text, sizeof(text),
-                         "CONNECT 127.0.0.1:%d HTTP/1.1\r\nHost: 127.0.0.1:%d\r\n\r\n", target,
-                         target);
+                         "CONNECT %s:%d HTTP/1.1\r\nHost: %s:%d\r\n\r\n", host, target,
+                         host, target);
 
         if (write(fd, text, (size_t)n) != n)
                 fail("write");
@@ -111,6 +119,12 @@ static int by_value(const void *a, const void *b)
         return (x > y) - (x < y);
 }
 
+static void show(double *took, int n)
+{
+        qsort(took, (size_t)n, sizeof(*took), by_value);
+        printf("%.1f %.1f\n", took[n / 2], took[n * 99 / 100]);
+}
+
 static void setup(int n)
 {
         double *took = calloc((size_t)n, sizeof(*took));
@@ -122,8 +136,7 @@ static void setup(int n)
                 took[i] = now_us() - start;
                 end(fd);
         }
-        qsort(took, (size_t)n, sizeof(*took), by_value);
-        printf("%.1f %.1f\n", took[n / 2], took[n * 99 / 100]);
+        show(took, n);
         free(took);
 }
 
@@ -188,8 +201,94 @@ static void hold(int n)
                 fail("stdin");
 }
 
+/* ---- TLS ---- */
+
+static SSL *open_tls(SSL_CTX *context)
+{
+        SSL *tls = SSL_new(context);
+
+        SSL_set_tlsext_host_name(tls, NAME);
+        SSL_set_fd(tls, tunnel());
+        if (SSL_connect(tls) != 1)
+                fail("TLS");
+        return tls;
+}
+
+static void close_tls(SSL *tls)
+{
+        end(SSL_get_fd(tls));
+        SSL_free(tls);
+}
+
+static void tls_ask(SSL *tls)
+{
+        char text[128];
+        int n = snprintf(text, sizeof(text), "GET / HTTP/1.1\r\nHost: " NAME ":%d\r\n\r\n",
+                         target);
+
+        if (SSL_write(tls, text, n) != n)
+                fail("TLS write");
+}
+
+static void tls_answer(SSL *tls)
+{
+        char buf[4096], *body = NULL, *length;
+        int len = 0;
+
+        while (!body || buf + len < body + 4 + atoi(length + 16)) {
+                int n = SSL_read(tls, buf + len, (int)sizeof(buf) - 1 - len);
+
+                if (n <= 0)
+                        fail("no answer over TLS");
+                len += n;
+                buf[len] = '\0';
+                body = strstr(buf, "\r\n\r\n");
+                length = strcasestr(buf, "\r\ncontent-length:");
+                if (body && (!length || strncmp(buf, "HTTP/1.1 200", 12) != 0))
+                        fail("another answer");
+        }
+}
+
+/* Every client has one request under way. */
+static void get(SSL_CTX *context, int clients, int ms)
+{
+        SSL **all = calloc((size_t)clients, sizeof(SSL *));
+        double start;
+        long done = 0;
+
+        for (int i = 0; i < clients; i++) {
+                all[i] = open_tls(context);
+                tls_ask(all[i]);
+        }
+        start = now_us();
+        while (now_us() < start + ms * 1000.0)
+                for (int i = 0; i < clients; i++, done++) {
+                        tls_answer(all[i]);
+                        tls_ask(all[i]);
+                }
+        printf("%.0f\n", (double)done / ((now_us() - start) / 1e6));
+}
+
+static void shake(SSL_CTX *context, int n)
+{
+        double *took = calloc((size_t)n, sizeof(*took));
+
+        for (int i = 0; i < n; i++) {
+                double start = now_us();
+                SSL *tls = open_tls(context);
+
+                tls_ask(tls);
+                tls_answer(tls);
+                took[i] = now_us() - start;
+                close_tls(tls);
+        }
+        show(took, n);
+        free(took);
+}
+
 int main(int argc, char **argv)
 {
+        SSL_CTX *context = SSL_CTX_new(TLS_client_method());
         struct rlimit files;
 
         if (argc < 5)
@@ -207,6 +306,10 @@ int main(int argc, char **argv)
                 move(argv[4]);
         else if (!strcmp(argv[1], "hold"))
                 hold(atoi(argv[4]));
+        else if (!strcmp(argv[1], "get") && argc > 5)
+                host = NAME, get(context, atoi(argv[4]), atoi(argv[5]));
+        else if (!strcmp(argv[1], "shake"))
+                host = NAME, shake(context, atoi(argv[4]));
         else
                 return 2;
         return 0;

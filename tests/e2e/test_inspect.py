@@ -72,11 +72,12 @@ def pki():
     for kind, name, key, dates in (("good", "a.example", EC, ""),
                                    ("rsa", "a.example", "-newkey rsa:2048 -nodes", ""),
                                    ("name", "b.example", EC, ""),
+                                   ("address", "127.0.0.1", EC, ""),
                                    ("old", "a.example", EC,
                                     "-not_before 20200101000000Z -not_after 20200201000000Z")):
         sh("openssl req -new %s -keyout %s.key -out %s.csr -subj /CN=%s" % (key, kind, kind, name))
         with open(D + "/ext", "w") as f:
-            f.write("subjectAltName=DNS:%s\n" % name)
+            f.write("subjectAltName=%s:%s\n" % ("IP" if kind == "address" else "DNS", name))
         if not dates:
             sh("openssl x509 -req -in %s.csr -CA root.pem -CAkey root.key -CAcreateserial "
                "-days 2 -extfile ext -out %s.pem" % (kind, kind))
@@ -391,6 +392,19 @@ def an_address_has_its_leaf_too():
                         "-CAfile", p.ca, "-verify_return_error", "-verify_ip", "127.0.0.1"],
                        input=b"", stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
     assert b"Verify return code: 0 (ok)" in s, s
+
+
+@case
+def a_host_that_is_an_address_is_looked_into_and_has_to_prove_it():
+    origin = Origin("address")
+    p = Probe(origin, "methods=GET", name="127.0.0.1")
+    code, text = p.curl(path="/by-address")
+    assert code == 200 and [r.path for r in origin.requests] == ["/by-address"], text
+    code, text = p.curl("-d", "x")
+    assert code == 403 and "x-airlock-denied: method" in text and len(origin.requests) == 1, text
+    origin = Origin("good")
+    code, text = Probe(origin, "methods=GET", name="127.0.0.1").curl()
+    assert code == 502 and "another name" in text and not origin.requests, text
 
 
 @case

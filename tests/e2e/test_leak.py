@@ -350,9 +350,9 @@ def on_leak_fail_is_72_and_names_all():
 @case
 def on_leak_remove_and_warn_go_on():
     u = Unsealed({"TOKEN": TOKEN}, LEAKS, ["--on-leak", "remove"]).wait()
-    assert u.code == 0 and os.listdir(u.root) == ["clean"], (u.code, u.err)
+    assert u.code == 1 and os.listdir(u.root) == ["clean"], (u.code, u.err)
     u = Unsealed({"TOKEN": TOKEN}, LEAKS, ["--on-leak", "warn"]).wait()
-    assert u.code == 0 and len(os.listdir(u.root)) == 4 and "b64 holds" in u.err, u.err
+    assert u.code == 1 and len(os.listdir(u.root)) == 4 and "b64 holds" in u.err, u.err
 
 
 @case
@@ -368,7 +368,7 @@ def a_deliberate_case_is_allowed():
     _directories.append(directory)
     u = Unsealed({"TOKEN": TOKEN}, "mkdir keep; echo $TOKEN > keep/.npmrc", root=directory,
                  options=["--allow-leak", directory + "/keep/.npmrc"]).wait()
-    assert u.code == 0 and u.event("leak")[0]["fate"] == "allowed", u.err
+    assert u.code == 1 and u.event("leak")[0]["fate"] == "allowed", u.err
 
 
 @case

@@ -440,6 +440,30 @@ def an_engines_socket_that_came_by_a_mount_is_covered():
 
 
 @case
+def sockets_below_a_mounted_folder_are_covered_the_nearest_first():
+    """A crowd deep down takes nothing from what is near; a hidden mount costs nothing."""
+    need_root()
+    listen = ("import socket,sys,os\nkept = []\nfor path in sys.argv[1:]:\n"
+              " s = socket.socket(socket.AF_UNIX); s.bind(path); s.listen(); kept.append(s)\n"
+              "print(flush=True)\nsys.stdin.read()")
+    with tempfile.TemporaryDirectory() as d:
+        os.makedirs(d + "/deep/a/b/c")
+        for n in range(20):
+            for m in range(30):
+                os.makedirs("%s/crowd%d/x/%d" % (d, n, m))
+        outside = start([PYTHON, "-c", listen] + [d + p for p in (
+            "/s", "/crowd1/s", "/crowd19/x/s", "/deep/a/b/c/s")])
+        outside.stdout.readline()
+        wrap = ["unshare", "-mn", "sh", "-ec", "mount -t tmpfs t /mnt; mkdir /mnt/x; "
+                "mount -t tmpfs t /mnt/x; mount --bind %s /mnt/x; mkdir /mnt/deep; "
+                "mount --bind %s/deep /mnt/deep; exec \"$@\"" % (d, d), "sh"]
+        for p in ("/x/s", "/x/crowd1/s", "/x/crowd19/x/s", "/deep/a/b/c/s"):
+            good(wrap + connect_to("/mnt" + p))
+            r = run(wrap + ENTER + ["netns", "--"] + connect_to("/mnt" + p))
+            assert r.returncode == errno.ECONNREFUSED, (p, r.returncode, r.stderr)
+
+
+@case
 def closed_does_not_hold_beside_a_socket_that_it_cannot_cover():
     nobody = dict(users())["nobody"]
     with tempfile.TemporaryDirectory() as d:

@@ -7,6 +7,7 @@ import base64  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import re  # noqa: E402
+import signal  # noqa: E402
 import socket  # noqa: E402
 import struct  # noqa: E402
 import subprocess  # noqa: E402
@@ -405,6 +406,10 @@ def notified_connections_go_where_the_message_says():
     assert ours.recv(1024) == b""
     assert c.process.poll() is None
     assert c.policy(POLICY) == 0
+    assert c.end() == 0
+    totals = {h["host"]: h for e in c.journal() if e["event"] == "net_totals" for h in e["hosts"]}
+    assert totals["allowed.example"]["commands"] == ["curl http://allowed.example/"], totals
+    assert totals[EVIL]["refused"] == 1 and totals[EVIL]["commands"], totals
 
 
 @case
@@ -566,6 +571,30 @@ def a_new_policy_resets_everything_at_once():
     assert ask_dns(dns, back, 12) == (3, [])
     assert ask_dns(dns, "other.example")[1][0] != address
     assert port == c.port
+
+
+@case
+def what_waits_at_the_door_is_not_judged_by_the_next_policy():
+    """Setup's last request, still in the backlog when setup is dead, may carry its secrets."""
+    c = child("mode full\n")
+    c.listen(netlab.LISTEN_PROXY)
+    os.kill(c.pid, signal.SIGSTOP)
+    waiting = [c.connect() for _ in range(5)]
+    for n, s in enumerate(waiting):
+        s.sendall(get("http://allowed.example/of-setup-%d" % n))
+    answer = []
+    switch = threading.Thread(target=lambda: answer.append(
+        c.policy("mode limited\nallow allowed.example\n", phase=b"agent")))
+    switch.start()
+    time.sleep(0.2)
+    os.kill(c.pid, signal.SIGCONT)
+    switch.join()
+    assert answer == [0]
+    for s in waiting:
+        s.settimeout(5)
+        assert drain(s) == b"<RESET>"
+    assert b"200 OK" in ask(c, get("http://allowed.example/b", b"Connection: close\r\n"))
+    assert not any(b"/of-setup" in r[0] for r in web.seen.requests), web.seen.requests
 
 
 @case

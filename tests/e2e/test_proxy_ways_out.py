@@ -6,6 +6,7 @@ metadata servers, and no name but the allowed ones may have been asked for.
 import netlab
 netlab.enter()
 
+import ctypes  # noqa: E402
 import socket  # noqa: E402
 import ssl  # noqa: E402
 import struct  # noqa: E402
@@ -367,6 +368,49 @@ def another_sni_no_sni_and_ech_never_arrive():
             drain(s)
         proxy.event(reason=reason, name="allowed.example")
     assert not servers[(ALLOWED, 443)].seen.names
+    nothing_arrived()
+
+
+def openssl_with_ech(sock, name, request, authority):
+    """What comes back for @request; an empty ECH extension (GREASE, to us) is in the hello."""
+    lib = ctypes.CDLL("libssl.so.3")
+    for function in ("TLS_client_method", "SSL_CTX_new", "SSL_new"):
+        getattr(lib, function).restype = ctypes.c_void_p
+    context = ctypes.c_void_p(lib.SSL_CTX_new(ctypes.c_void_p(lib.TLS_client_method())))
+    lib.SSL_CTX_set_verify(context, 1, None)
+    assert lib.SSL_CTX_load_verify_file(context, authority.encode()) == 1
+    assert lib.SSL_CTX_add_client_custom_ext(context, 0xfe0d, *[None] * 5) == 1
+    tls = ctypes.c_void_p(lib.SSL_new(context))
+    lib.SSL_ctrl(tls, 55, 0, name.encode())  # SSL_CTRL_SET_TLSEXT_HOSTNAME
+    assert lib.SSL_set1_host(tls, name.encode()) == 1
+    sock.setblocking(True)
+    lib.SSL_set_fd(tls, sock.fileno())
+    if lib.SSL_connect(tls) != 1:
+        return None
+    assert lib.SSL_write(tls, request, len(request)) == len(request)
+    out, buffer = b"", ctypes.create_string_buffer(4096)
+    while (n := lib.SSL_read(tls, buffer, len(buffer))) > 0:
+        out += buffer.raw[:n]
+    return out
+
+
+@case
+def a_browsers_made_up_ech_is_looked_into_where_clients_know_us():
+    ca = netlab.TMP + "/ech-ca.pem"
+    proxy = allowing("--ca-out", ca, "--ca-bundle", netlab.certificate()[0])
+    request = b"GET /ech HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n"
+    with tunnel(proxy, "allowed.example:443") as s:
+        got = openssl_with_ech(s, "allowed.example", request % b"allowed.example", ca)
+    assert got and got.endswith(b"GET /ech 0\n"), got
+    assert proxy.event(method="GET", name="allowed.example", verdict="allow")["path"] == "/ech"
+    # What true ECH would be for: another host behind the same server.
+    with tunnel(proxy, "allowed.example:443") as s:
+        got = openssl_with_ech(s, "allowed.example", request % b"evil.example", ca)
+    assert b"x-airlock-denied: sni" in got, got
+    with tunnel(proxy, "allowed.example:443") as s:
+        assert openssl_with_ech(s, "evil.example", request % b"evil.example", ca) is None
+    seen = servers[(ALLOWED, 443)].seen
+    assert len(seen.requests) == 1 and set(seen.names) == {"allowed.example"}, seen.requests
     nothing_arrived()
 
 

@@ -3,6 +3,7 @@
 
 In a box over build/rootfs, a small Debian: the scan for leaks looks at every file."""
 import base64
+import ctypes
 import hashlib
 import json
 import os
@@ -29,7 +30,12 @@ def sealed(t, values, recipient=None):
     return path, key.stdout
 
 
-def run(setup, agent="true", values=None, key=None, secrets=None, env=None, **more):
+def own_network():
+    """Runs in the child: a network that is shared with nobody, for the netfilter lock."""
+    assert ctypes.CDLL(None).unshare(0x40000000) == 0 and os.system("ip link set lo up") == 0
+
+
+def run(setup, agent="true", values=None, key=None, secrets=None, env=None, popen=None, **more):
     if os.geteuid():
         skip("needs root to show the sealed file in a box")
     t = Task()
@@ -41,7 +47,8 @@ def run(setup, agent="true", values=None, key=None, secrets=None, env=None, **mo
     spec["repo"] = {"dir": "/workspace/app"}
     t.spec = lambda *a, **k: spec
     p = t.start(options=["--box", make_rootfs()],
-                popen={"stdin": subprocess.PIPE, "env": dict(os.environ, **(env or {}))})
+                popen={"stdin": subprocess.PIPE, "env": dict(os.environ, **(env or {})),
+                       **(popen or {})})
     out, err = p.communicate(identity if key is None else key, timeout=60)
     r = Result(t.out, p.returncode, out, err)
     for text in (r.err, r.stdout, r.file("setup.log"), r.file("events.ndjson"),
@@ -131,6 +138,31 @@ def a_wrong_or_missing_key_is_one_clear_line():
     assert r.code == 78 and "secrets:" in r.reason(), (r.code, r.reason())
     r = run("touch /ran", secrets={"names": ["ANOTHER"]})
     assert r.code == 78 and "secrets:" in r.reason(), (r.code, r.reason())
+
+
+@case
+def a_locked_setup_has_them_too():
+    for mode, lock in (("off", "closed"), ("off", "netns"), ("off", "notify"), ("off", "netfilter"),
+                       ("limited", "netns"), ("limited", "notify"), ("limited", "netfilter")):
+        r = run('echo "have $TOKEN"; curl -sS -m 3 http://192.0.2.1/ 2>&1 | head -c 300; '
+                'curl -sf -m 3 -o /dev/null http://192.0.2.1/ && echo OUT; '
+                'echo "$OTHER" > /dev/shm/x; rm /dev/shm/x; echo A=b >> $AIRLOCK_ENV',
+                "echo $A${TOKEN-none}", network={"setup": mode, "agent": "off", "lock": lock},
+                popen={"preexec_fn": own_network})
+        r.expect(0)
+        log = r.file("setup.log")
+        assert log.startswith("have ***\n") and "OUT" not in log, (mode, lock, log)
+        assert r.answer == "bnone\n", r.answer
+        assert r.event("lock")[0]["setup_lock"] == lock, r.event("lock")
+        assert r.event("leak_scan")[0]["leaks"] == 0
+
+
+@case
+def a_locked_setup_that_leaks_or_fails_says_so():
+    locked = {"setup": "off", "agent": "off"}
+    r = run('echo "$TOKEN" > /root/x', network=locked).expect(72)
+    r = run('true\nls "/$TOKEN"\nexit 73', network=locked).expect(71)
+    assert "ended with exit 73" in r.reason(), r.reason()
 
 
 @case

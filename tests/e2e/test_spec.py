@@ -158,7 +158,8 @@ def a_longer_file_than_1_MiB_is_refused():
 @case
 def an_error_stands_where_its_second_key_is():
     rows = (("command-and-exec-server", "exec_server"), ("ref-without-url", '"ref"'),
-            ("title-without-branch", '"title"'), ("branch-with-git-read", '"branch"'))
+            ("title-without-branch", '"title"'), ("branch-with-git-read", '"branch"'),
+            ("raw-with-methods", '"raw"'))
     for name, token in rows:
         path = CORPUS + "bad/" + name + ".json"
         line = int(run("check", path).stderr.decode()[len(path) + 1:].split(":")[0])
@@ -200,7 +201,7 @@ def run_refuses_the_same_before_anything_starts():
 def what_this_build_lacks_is_named():
     path = CORPUS + "good/everything.json"
     last = run("check", path).stdout.decode().splitlines()[-1]
-    for key in ("cache.dir", "model", "output.pull_request"):
+    for key in ("setup.auto", "model", "output.pull_request"):
         assert key in last, last
     done = run("run", CORPUS + "good/only-a-version.json")
     assert done.returncode == 78

@@ -198,8 +198,8 @@ def names_that_run_something_are_refused_by_name():
 
 @case
 def names_outside_of_the_list_are_refused():
-    Unsealed({"A": TOKEN, "B": "2"}, options=["--names", "A"]).refused(78, "B is not in")
-    u = Unsealed({"A": TOKEN}, "true", options=["--names", "B,A"]).wait()
+    Unsealed({"A": TOKEN, "B": "2"}, options=["--name", "A"]).refused(78, "B is not in")
+    u = Unsealed({"A": TOKEN}, "true", options=["--name", "B", "--name", "A"]).wait()
     assert u.code == 0, u.err
 
 
@@ -345,7 +345,7 @@ def a_file_that_is_not_there_is_78():
     u = Unsealed({}, options=["--unlink-sealed"])
     u.wait()
     assert u.code == 0 and not os.path.exists(u.sealed)
-    process = subprocess.run([UNSEAL, "--sealed", u.sealed, "--control", "0", "--", "true"],
+    process = subprocess.run([UNSEAL, "--sealed", u.sealed, "--control", "0"],
                              stdin=subprocess.DEVNULL, capture_output=True)
     assert process.returncode == 78 and process.stderr.count(b"\n") == 1, process.stderr
 

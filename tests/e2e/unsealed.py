@@ -24,7 +24,8 @@ from lib import AIRLOCK, ROOT, start
 UNSEAL = os.path.abspath(os.environ.get("AIRLOCK_UNSEAL", ROOT + "/build/release/airlock-unseal"))
 SECRET = os.path.dirname(UNSEAL) + "/airlock-secret"
 MESSAGE = struct.Struct("=IIiI HH16s H3H 200s")  # base/msg.h
-SECRETS, DONE, ENDED, SCAN = 3, 6, 7, 8
+SECRETS, DONE, ENDED, SCAN, OPENED, LEND, RUN = 3, 6, 7, 8, 9, 10, 11
+LEND_FIRST = 64
 
 _directories = []
 
@@ -60,14 +61,29 @@ def receive(sock):
     return fields[0], fields[2], fields[-1].split(b"\0")[0].decode(), list(fds)
 
 
-def message(kind, error=0):
-    return MESSAGE.pack(kind, 0, error, 0, 0, 0, b"", 0, 0, 0, 0, b"")
+def message(kind, error=0, number=0):
+    return MESSAGE.pack(kind, number, error, 0, 0, 0, b"", 0, 0, 0, 0, b"")
+
+
+def send_fd(sock, data, fd):
+    sock.sendmsg([data], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))])
+
+
+def order(sock, cwd, words, env, again=0):
+    """RUN, with its memfd."""
+    fd = os.memfd_create("session")
+    strings = [cwd, *words, "", *("%s=%s" % pair for pair in env.items())]
+    with os.fdopen(fd, "wb") as f:
+        f.write(b"".join(os.fsencode(s) + b"\0" for s in strings))
+        f.flush()
+        send_fd(sock, message(RUN, number=again), fd)
 
 
 class Unsealed:
     def __init__(self, secrets, script="true", options=(), key=None, sealed=None, env=None,
-                 wrap=(), proxy=False, root=None, journal=None, popen=None, pass_fds=()):
-        """secrets: a dict (as JSON) or bytes. key: other bytes for stdin; False: none at all."""
+                 wrap=(), proxy=False, root=None, journal=None, popen=None, hold=False):
+        """secrets: a dict (as JSON) or bytes. key: other bytes for stdin; False: none at all.
+        hold: nothing is ordered yet; see run()."""
         self.dir = tempfile.mkdtemp(prefix="airlock-unseal-")
         _directories.append(self.dir)
         self.root = root or self.dir + "/root"
@@ -81,7 +97,7 @@ class Unsealed:
         self.read, write = os.pipe()
         self.env_read, env_write = os.pipe()
         journal = os.open(journal or self.dir + "/events", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        fds = [control.fileno(), write, env_write, journal, *pass_fds]
+        fds = [control.fileno(), write, env_write, journal]
         argv = [UNSEAL, "--sealed", self.sealed, "--control", str(fds[0]), "--output",
                 str(write), "--env", str(env_write), "--journal", str(journal),
                 "--scan-root", self.root]
@@ -90,10 +106,11 @@ class Unsealed:
             self.proxy, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             fds.append(other.fileno())
             argv += ["--proxy", str(other.fileno())]
-        command = ["bash", "-c", script] if isinstance(script, str) else script
-        environment = dict(os.environ, **(env or {}))
-        self.process = start([*wrap, *argv, *options, "--", *command], pass_fds=fds,
-                             cwd=self.root, env=environment, stdout=subprocess.DEVNULL,
+        self.command = ["bash", "-c", script] if isinstance(script, str) else script
+        self.env = dict(os.environ, **(env or {}))
+        self.session_env = {k: v for k, v in self.env.items() if "env:" + k not in options}
+        self.process = start([*wrap, *argv, *options], pass_fds=fds,
+                             cwd=self.root, env=self.env, stdout=subprocess.DEVNULL,
                              **(popen or {}))
         for fd in fds[:1]:
             control.close()
@@ -112,10 +129,38 @@ class Unsealed:
             except BrokenPipeError:
                 pass
         self.output, self.chunks, self.err = "", [], b""
-        self.ended = self.line = None
+        self.ended = self.line = self.hash = None
         self._raw = b""
         self._thread = threading.Thread(target=self._collect, daemon=True)
         self._thread.start()
+        if (key is not False or "--key-from" in options) and not proxy and not hold:
+            self.run()
+
+    def opened(self, seconds=15):
+        """Waits for OPENED; False: it ended without."""
+        if self.proxy:
+            ready, _, _ = select.select([self.proxy], [], [], seconds)
+            if ready:
+                try:
+                    self.serve_proxy()
+                except (TypeError, BrokenPipeError):
+                    pass
+        ready, _, _ = select.select([self.control], [], [], seconds)
+        assert ready, "neither open nor ended"
+        got = receive(self.control)
+        if got:
+            assert got[0] == OPENED, got
+            self.hash = got[2]
+        return bool(got)
+
+    def run(self, again=0):
+        """Once it has opened the file: the session."""
+        if self.hash is None and not self.opened():
+            return
+        try:
+            order(self.control, self.root, self.command, self.session_env, again)
+        except BrokenPipeError:
+            pass
 
     def _collect(self):
         while True:
@@ -141,13 +186,8 @@ class Unsealed:
 
     def until_ended(self, seconds=15):
         """The session's end; None when airlock-unseal ended without one."""
-        if self.proxy:
-            ready, _, _ = select.select([self.proxy], [], [], seconds)
-            if ready:
-                try:
-                    self.serve_proxy()
-                except (TypeError, BrokenPipeError):
-                    pass
+        if self.hash is None:
+            self.run()
         ready, _, _ = select.select([self.control], [], [], seconds)
         assert ready, "no end of the session"
         got = receive(self.control)

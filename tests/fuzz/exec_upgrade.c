@@ -2,8 +2,8 @@
  * tests/fuzz/exec_upgrade.c - nobody gets in without the token; an answer is a head with a
  * status of ours; a JWT that nobody signed is never good; base64 that is accepted is canonical.
  */
-#include "agent/base64.h"
 #include "agent/upgrade.h"
+#include "base/base64.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +40,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         }
         if (jwt_check(&rules[2].jwt, (const char *)data, len, 1000) == JWT_OK)
                 abort();
-        if (exec_base64_parse(out, &n, (const char *)data, len, &at)) {
-                if (exec_base64_put(back, out, n) != len || memcmp(back, data, len) != 0)
+        if (base64_decode_padded((const char *)data, len, out, &n, &at)) {
+                if (base64_encode(back, out, n) != len || memcmp(back, data, len) != 0)
                         abort();
         } else if (at > len) {
                 abort();

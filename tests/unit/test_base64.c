@@ -92,3 +92,39 @@ TEST(bare_base64_is_canonical_or_refused)
                           !memcmp(again, rows[i].text, len), rows[i].why);
         }
 }
+
+TEST(padded_base64_goes_there_and_back_for_every_length)
+{
+        char bytes[64], text[BASE64_PADDED(64)];
+        size_t len, wrong;
+
+        for (size_t n = 0; n <= 20; n++) {
+                char *back;
+
+                for (size_t i = 0; i < n; i++)
+                        bytes[i] = (char)(i * 37 + n);
+                CHECK(base64_encode(text, bytes, n) == BASE64_PADDED(n));
+                back = at_page_end(text, BASE64_PADDED(n));
+                CHECK(base64_decode_padded(back, BASE64_PADDED(n), back, &len, &wrong));
+                CHECK(len == n && !memcmp(bytes, back, n));
+        }
+}
+
+TEST(padded_base64_is_strict_and_says_where)
+{
+        static const struct {
+                const char *text;
+                size_t wrong;
+        } rows[] = {
+                { "A", 1 },    { "AA", 2 },       { "AAA", 3 },  { "A===", 1 },
+                { "AA=A", 2 }, { "AAA=AAAA", 3 }, { "AB==", 2 }, { "AAB=", 3 },
+                { "A A=", 1 }, { "AA-_", 2 },     { "====", 0 }, { "AAAA=", 4 },
+        };
+        char out[16];
+        size_t len, wrong;
+
+        for (size_t i = 0; i < COUNT(rows); i++)
+                CHECK_ROW(!base64_decode_padded(rows[i].text, strlen(rows[i].text), out, &len,
+                                                &wrong) &&
+                          wrong == rows[i].wrong, rows[i].text);
+}

@@ -143,6 +143,30 @@ TEST(a_certificate_is_refused_for_its_name_its_dates_and_its_issuer)
         CHECK(tls_error(&client) == TLS_ERR_UNTRUSTED);
 }
 
+TEST(an_address_is_compared_with_the_certificates_addresses_and_is_no_sni)
+{
+        static const char *const pairs[][2] = {
+                { "10.1.2.4", "10.1.2.3" },       { "10.1.2.3", "::ffff:10.1.2.3" },
+                { "fd00::1", "fd00::2" },         { "www.example.org", "10.1.2.3" },
+                { "10.1.2.3", "www.example.org" },
+        };
+
+        setup();
+        shake("10.1.2.3", "10.1.2.3", NOW);
+        CHECK(tls_state(&client) == TLS_OPEN && !*tls_sni(&server));
+        shake("fd00::1", "fd00::1", NOW);
+        CHECK(tls_state(&client) == TLS_OPEN && !*tls_sni(&server));
+        for (size_t i = 0; i < COUNT(pairs); i++) {
+                shake(pairs[i][0], pairs[i][1], NOW);
+                CHECK(tls_state(&client) == TLS_CLOSED && tls_error(&client) == TLS_ERR_NAME);
+        }
+        /* The right address, and nobody who vouches for it. */
+        if (!ca_open(&ca, &rng, NOW))
+                abort();
+        shake("10.1.2.3", "10.1.2.3", NOW);
+        CHECK(tls_error(&client) == TLS_ERR_UNTRUSTED);
+}
+
 TEST(a_session_is_resumed_without_a_certificate_and_forgotten_in_time)
 {
         size_t full = 0, resumed = 0, len;

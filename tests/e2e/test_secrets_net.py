@@ -1,0 +1,165 @@
+#!/usr/bin/python3
+"""What a rule injects, in a whole task: a private repository is cloned with a token that only
+the proxy has, the agent uses it as well, and nobody can read it anywhere."""
+import netlab
+netlab.enter()
+
+import atexit  # noqa: E402
+import base64  # noqa: E402
+import http.server  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
+import shutil  # noqa: E402
+import ssl  # noqa: E402
+import subprocess  # noqa: E402
+import tempfile  # noqa: E402
+import threading  # noqa: E402
+
+from engines import make_rootfs  # noqa: E402
+from lib import ROOT, case, main, skip  # noqa: E402
+from netlab import ALLOWED, certificate  # noqa: E402
+from task import Result, Task  # noqa: E402
+from unsealed import keys, seal  # noqa: E402
+
+TOKEN = "ghp_Zz91aXc77QpLmN0oRsTuVwXyZ23456789AbC"
+OTHER = "npm_6bN1mK9jH3gF5dS2aP0oI8uY"
+BASIC = "Basic " + base64.b64encode(("x-access-token:" + TOKEN).encode()).decode()
+RULE = {"host": "git.example", "methods": ["GET", "POST"],
+        "inject": {"header": "Authorization", "value": "Basic ${base64:x-access-token:GIT_TOKEN}"}}
+
+
+class Private(http.server.BaseHTTPRequestHandler):
+    """git's smart protocol for who has the token; /echo tells everybody what he sent."""
+    protocol_version = "HTTP/1.1"
+    folder, seen = None, []
+
+    def log_message(self, *_):
+        pass
+
+    def reply(self, code, body, *headers):
+        self.send_response(code)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def body(self):
+        if "chunked" not in self.headers.get("transfer-encoding", ""):
+            return self.rfile.read(int(self.headers.get("content-length", 0)))
+        out = b""
+        while True:
+            n = int(self.rfile.readline().split(b";")[0], 16)
+            out += self.rfile.read(n)
+            self.rfile.readline()
+            if not n:
+                return out
+
+    def do_GET(self):
+        got = self.body()
+        self.seen.append((self.path, self.headers.get("authorization")))
+        if self.path == "/echo":
+            return self.reply(200, ("you sent %s\n" % self.headers["authorization"]).encode())
+        if self.headers.get("authorization") != BASIC:
+            return self.reply(401, b"who are you?\n", ("WWW-Authenticate", "Basic realm=x"))
+        path, _, query = self.path.partition("?")
+        done = subprocess.run(["git", "http-backend"], input=got, stdout=subprocess.PIPE, env={
+            **os.environ, "GIT_PROJECT_ROOT": self.folder, "GIT_HTTP_EXPORT_ALL": "1",
+            "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command,
+            "CONTENT_TYPE": self.headers.get("content-type", ""), "REMOTE_USER": "me",
+            "REMOTE_ADDR": "127.0.0.1", "CONTENT_LENGTH": str(len(got)),
+            "HTTP_CONTENT_ENCODING": self.headers.get("content-encoding", ""),
+            "GIT_PROTOCOL": self.headers.get("git-protocol", "")})
+        head, _, out = done.stdout.partition(b"\r\n\r\n")
+        headers = [line.split(": ", 1) for line in head.decode().split("\r\n")]
+        self.reply(200, out, *[h for h in headers if h[0].lower() != "status"])
+
+    do_POST = do_GET
+
+
+def serve(folder):
+    Private.folder = folder
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(*certificate())
+    server = http.server.ThreadingHTTPServer((ALLOWED, 443), Private)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+def make_root():
+    """The small Debian again, where git.example is known and believed."""
+    root = tempfile.mkdtemp(prefix="rootfs-net-", dir=ROOT + "/build")
+    atexit.register(shutil.rmtree, root, True)
+    subprocess.run(["cp", "-al", make_rootfs() + "/.", root], check=True)
+    os.makedirs(root + "/etc/ssl/certs", exist_ok=True)
+    for path, text in (("/etc/hosts", "127.0.0.1 localhost\n%s git.example\n" % ALLOWED),
+                       ("/etc/ssl/certs/ca-certificates.crt", open(certificate()[0]).read())):
+        if os.path.lexists(root + path):
+            os.unlink(root + path)
+        with open(root + path, "w") as f:
+            f.write(text)
+    return root
+
+
+if os.geteuid():
+    print("skip - needs root for a box over another root\n0 passed, 0 failed, 1 skipped")
+    raise SystemExit
+HOME = Task()
+HOME.repo({"a.txt": "private\n"})
+serve(HOME.dir)
+BOX = make_root()
+
+
+def run(agent="true", setup=None, network=None, **more):
+    t = Task()
+    identity, recipient = keys()
+    values = {"GIT_TOKEN": TOKEN, "NPM_TOKEN": OTHER}
+    with open(t.out + "/secrets.age", "wb") as f:
+        f.write(seal(json.dumps(values).encode(), recipient))
+    spec = t.spec(agent, setup, repo={"url": "https://git.example/repo/.git"},
+                  secrets={"sealed": t.out + "/secrets.age", "names": list(values)},
+                  network=dict({"agent": "limited", "rules": [RULE]}, **(network or {})), **more)
+    t.spec = lambda *a, **k: spec
+    del Private.seen[:]
+    p = t.start(options=["--box", BOX], popen={"stdin": subprocess.PIPE})
+    out, err = p.communicate(identity, timeout=60)
+    r = Result(t.out, p.returncode, out, err)
+    for name in os.listdir(t.out):
+        text = r.file(name)
+        for bad in (TOKEN, OTHER, BASIC[6:], BASIC[20:-6]):
+            assert bad not in text, "%s holds %s: %s" % (name, bad, text[-600:])
+    assert TOKEN.encode() not in out + err and BASIC[6:].encode() not in out + err
+    return r
+
+
+@case
+def a_private_repository_is_cloned_with_a_token_that_only_the_proxy_has():
+    for network in ({}, {"setup": "limited"}):
+        r = run("cat a.txt .git/config; git status --porcelain", network=network)
+        assert r.code == 0, (network, r.reason(), r.err[-900:])
+        assert r.answer.startswith("private\n") and "git.example" in r.answer, r.answer
+        assert BASIC in [a for _, a in Private.seen], Private.seen
+
+
+@case
+def without_the_rule_it_is_not_cloned():
+    r = run(network={"rules": [{"host": "git.example", "git": "read"}]}).expect(70)
+    assert "can't clone" in r.reason(), r.reason()
+    assert not [a for _, a in Private.seen if a], Private.seen
+
+
+@case
+def setup_and_agent_use_it_and_an_echo_of_it_is_masked():
+    ask = "curl -sS https://git.example/echo; git fetch -q origin && echo fetched; " \
+          "env | grep _TOKEN | sort"
+    r = run(ask, ask).expect(0)
+    sent = [a for p, a in Private.seen if p == "/echo"]
+    assert sent == [BASIC, BASIC], sent
+    for log in (r.file("setup.log"), r.answer):
+        lines = log.splitlines()
+        assert lines[0].startswith("you sent ") and "fetched" in lines, log
+        assert [l for l in lines if l.startswith("GIT_TOKEN=")], log
+    assert "NPM_TOKEN=***" in r.file("setup.log") and "NPM_TOKEN" not in r.answer, r.answer
+
+
+main()
