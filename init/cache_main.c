@@ -222,9 +222,9 @@ static int make_key(struct job *job)
 }
 
 /* The byte of the key: two keys in one are two that wait for each other, and no harm. */
-static bool lock_key(const struct job *job, const char *key)
+static bool lock_key(const struct job *job, const char *key, short type)
 {
-        struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+        struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_len = 1 };
 
         for (unsigned i = 0; i < 15; i++)
                 l.l_start = l.l_start << 4 |
@@ -412,12 +412,15 @@ static bool wait_for_entry(struct job *job, bool *builder)
 
         memcpy(first, job->report.reason, sizeof(first));
         for (;;) {
-                bool got = lock_key(job, parts.key);
+                bool got = lock_key(job, parts.key, F_WRLCK);
 
                 entry_close(&entry);
                 /* With the lock just given back, its holder may have published. */
-                if (try_entry(job))
+                if (try_entry(job)) {
+                        if (got) /* PID 1 keeps the file open, and nobody builds */
+                                (void)!lock_key(job, parts.key, F_UNLCK);
                         return true;
+                }
                 memcpy(job->report.reason, first, sizeof(first));
                 *builder = got;
                 if (got || job->o.lock_fd < 0 || now_ms() >= deadline)

@@ -18,7 +18,7 @@
 #define ENV_NAME "airlock.env" /* what setup put into $AIRLOCK_ENV: a part of the state */
 #define ENV_FILE ENV_DIR "/" ENV_NAME
 #define ENV_MAX (64 * 1024)
-#define WORDS 24
+#define WORDS 32
 
 struct words {
         const char *v[WORDS + 1];
@@ -29,10 +29,12 @@ struct words {
 
 static void word(struct words *a, const char *name, const char *value)
 {
-        if (a->n + 2 <= WORDS && value) {
-                a->v[a->n++] = name;
-                a->v[a->n++] = value;
-        }
+        if (!value)
+                return;
+        if (a->n + 2 > WORDS)
+                die(STATUS_PROVISION, "airlock-cache: over %u words", WORDS);
+        a->v[a->n++] = name;
+        a->v[a->n++] = value;
 }
 
 static void number(struct words *a, const char *name, uint64_t value)
@@ -169,6 +171,7 @@ enum status cache_restore(struct task *t)
         word(&a, "--work", t->dir);
         word(&a, "--state", t->state);
         number(&a, "--ttl", t->spec.cache.ttl_s);
+        number(&a, "--wait", t->spec.setup.timeout_s); /* the other builder has no longer */
         exclude(&a, t, git, sizeof(git));
         if (!run(t, &a, parts, &status, &report) && WIFEXITED(status) &&
             WEXITSTATUS(status) == CACHE_MISS)
