@@ -132,7 +132,8 @@ SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/auto_find.c 
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
         agent/client_main.c agent/client_options.c
-SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
+SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/journal.c init/cache_show.c \
+        init/cache_main.c
 
 # Tiny programs with the release flags and link line, for what tests/e2e proves.
 PROBES := relro bearssl filter inspect leak netfilter notify
@@ -460,6 +461,7 @@ install: all
 	install -m 644 rootfs/airlock.1 $(TO)/share/man/man1/airlock.1
 	install -m 644 rootfs/airlock.bash $(TO)/share/bash-completion/completions/airlock
 	install -m 644 rootfs/task.schema.json $(TO)/share/airlock/task.schema.json
+	install -m 755 rootfs/commit-state $(TO)/share/airlock/commit-state
 
 -include $(shell find build/release build/asan build/cov build/fuzz build/lint -name '*.d' 2>/dev/null)
 

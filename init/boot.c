@@ -178,6 +178,8 @@ static enum status check_out(struct task *t)
         if (r < 0)
                 return task_fail(t, STATUS_PROVISION, "%s: %s (mount a writable directory there)",
                                  parent, strerror(-r));
+        if (!is_empty(t->dir) && !access(CACHE_STAMP, F_OK))
+                return checkout_again(t);
         if (!is_empty(t->dir))
                 return task_fail(t, STATUS_PROVISION,
                                  "repo.dir %s is not empty: leave repo.url out to work in it",

@@ -14,11 +14,8 @@
 #include <sys/wait.h>
 
 #define RESTORE_S 3600
-#define ENV_DIR "/var/lib"
-#define ENV_NAME "airlock.env" /* what setup put into $AIRLOCK_ENV: a part of the state */
-#define ENV_FILE ENV_DIR "/" ENV_NAME
 #define ENV_MAX (64 * 1024)
-#define WORDS 32
+#define WORDS 40
 
 struct words {
         const char *v[WORDS + 1];
@@ -58,48 +55,30 @@ static void exclude(struct words *a, const struct task *t, char *git, size_t cap
         word(a, "--exclude", wr_cstr(&w));
 }
 
-static void journal_report(struct task *t, const struct cache_report *r)
+static void stamp(struct words *a, const struct task *t)
 {
-        static const char *const words[] = {
-                [CACHE_NOTHING] = "failed",     [CACHE_RESTORED] = "restored",
-                [CACHE_BUILD] = "miss",         [CACHE_BUILD_OWN] = "miss",
-                [CACHE_SAVED] = "saved",        [CACHE_UNSAVED] = "not saved",
-                [CACHE_BROKEN] = "broken",      [CACHE_STAMPED] = "stamped",
-        };
-        const char *word = r->outcome < COUNT(words) ? words[r->outcome] : "failed";
-        char fields[2048];
-        struct wr w = wr_of(fields, sizeof(fields));
-
-        wr_fmt(&w, ",\"outcome\":\"%s\",\"key\":", word);
-        wr_json(&w, r->key, strnlen(r->key, sizeof(r->key)));
-        wr_str(&w, ",\"reason\":");
-        wr_json(&w, r->reason, strnlen(r->reason, sizeof(r->reason)));
-        wr_str(&w, ",\"locks\":");
-        wr_json(&w, r->locks, strnlen(r->locks, sizeof(r->locks)));
-        wr_fmt(&w, ",\"age_s\":%lu,\"bytes\":%lu,\"entries\":%lu,\"took_ms\":%lu",
-               (unsigned long)r->age_s, (unsigned long)r->bytes, (unsigned long)r->entries,
-               (unsigned long)r->ms);
-        journal_event(&t->journal, "cache", fields, w.len);
-        if (!t->quiet)
-                log_line(LOG_INFO, "cache: %s%s%.*s", word, r->reason[0] ? ": " : "",
-                         (int)strnlen(r->reason, sizeof(r->reason)), r->reason);
+        if (t->spec.cache.stamp)
+                a->v[a->n++] = "--stamp"; /* first of many: there is room */
 }
 
-/* Runs airlock-cache; false when it told nothing. */
-static bool run(struct task *t, struct words *a, int parts, int *wait_status,
+/* Runs airlock-cache; @report is zero when it told nothing. */
+static void run(struct task *t, struct words *a, int parts, int *wait_status,
                 struct cache_report *report)
 {
         struct watch w = { .what = "airlock-cache", .in = -1, .out = -1, .new_session = true,
                            .program = t->programs[PROGRAM_CACHE], .timeout_s = RESTORE_S,
-                           .keep = { t->cache.index, t->cache.lock, parts }, .env = &t->env };
+                           .keep = { t->cache.index, t->cache.lock, parts, t->journal.fd },
+                           .env = &t->env };
 
+        word(a, "--state", t->state);
+        number(a, "--journal", (uint64_t)t->journal.fd);
+        number(a, "--journal-start-ms", t->journal.start_ms);
         a->v[a->n] = NULL;
         w.argv = (char *const *)(uintptr_t)a->v;
-        *report = (struct cache_report){ .outcome = CACHE_NOTHING };
-        if (watch(t, &w, wait_status) != WATCH_EXITED)
-                return false;
-        return pread(t->cache.index, report, sizeof(*report), 0) == sizeof(*report) &&
-               !memcmp(report->magic, CACHE_MAGIC, sizeof(report->magic));
+        if (watch(t, &w, wait_status) != WATCH_EXITED ||
+            pread(t->cache.index, report, sizeof(*report), 0) != sizeof(*report) ||
+            memcmp(report->magic, CACHE_MAGIC, sizeof(report->magic)) != 0)
+                *report = (struct cache_report){ .outcome = CACHE_NOTHING };
 }
 
 static int open_lock(const struct task *t)
@@ -133,15 +112,14 @@ static int write_parts(const struct task *t)
         return fd;
 }
 
+/* What setup put into $AIRLOCK_ENV is a part of the state: airlock-cache has put it there again. */
 static enum status take_variables(struct task *t)
 {
         static LARGE_BUFFER char text[ENV_MAX];
-        ssize_t n = read_file(AT_FDCWD, ENV_FILE, text, sizeof(text));
+        ssize_t n = read_file(t->state_fd, "env", text, sizeof(text));
 
-        if (n < 0 && n != -ENOENT)
-                return task_fail(t, STATUS_AGAIN, ENV_FILE ": %s", strerror((int)-n));
-        if (n > 0 && env_add_lines(&t->env, text, (size_t)n))
-                return task_fail(t, STATUS_AGAIN, ENV_FILE ": expected NAME=value");
+        if ((n < 0 && n != -ENOENT) || (n > 0 && env_add_lines(&t->env, text, (size_t)n)))
+                return task_fail(t, STATUS_AGAIN, "the variables of the cached state");
         return STATUS_OK;
 }
 
@@ -168,15 +146,12 @@ enum status cache_restore(struct task *t)
         number(&a, "--index-fd", (uint64_t)t->cache.index);
         number(&a, "--lock-fd", (uint64_t)t->cache.lock);
         word(&a, "--root", "/");
+        stamp(&a, t);
         word(&a, "--work", t->dir);
-        word(&a, "--state", t->state);
         number(&a, "--ttl", t->spec.cache.ttl_s);
         number(&a, "--wait", t->spec.setup.timeout_s); /* the other builder has no longer */
         exclude(&a, t, git, sizeof(git));
-        if (!run(t, &a, parts, &status, &report) && WIFEXITED(status) &&
-            WEXITSTATUS(status) == CACHE_MISS)
-                report.outcome = CACHE_BUILD_OWN;
-        journal_report(t, &report);
+        run(t, &a, parts, &status, &report);
         if (WIFEXITED(status) && WEXITSTATUS(status) == CACHE_MISS)
                 return STATUS_OK;
         if (!WIFEXITED(status) || WEXITSTATUS(status))
@@ -205,27 +180,12 @@ enum status cache_reset_tree(struct task *t)
                          t->start);
 }
 
-/* A state without its variables would be another one. */
-static int keep_variables(const struct task *t)
-{
-        static LARGE_BUFFER char text[ENV_MAX];
-        AUTO_CLOSE int fd = -1;
-        ssize_t n = read_file(t->state_fd, "env", text, sizeof(text));
-
-        if (n <= 0)
-                return unlink(ENV_FILE) < 0 && errno != ENOENT ? -errno : 0;
-        if (make_dirs(ENV_DIR, 0755) < 0)
-                return -EACCES;
-        fd = open(ENV_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return fd < 0 ? -errno : write_file(fd, ENV_NAME, text, (size_t)n);
-}
-
 enum status cache_save(struct task *t)
 {
         static LARGE_BUFFER char git[PATH_MAX + 8];
         struct words a = { .v = { "airlock-cache", "save" }, .n = 2 };
         struct cache_report report;
-        int r, status = 0;
+        int status = 0;
 
         if (!t->spec.cache.dir || t->cache.hit || t->cache.unusable)
                 return STATUS_OK;
@@ -233,17 +193,12 @@ enum status cache_save(struct task *t)
                 log_line(LOG_WARN, "cache: not saved: the leak scan found a secret");
                 return STATUS_OK;
         }
-        r = keep_variables(t);
-        if (r < 0) {
-                log_line(LOG_WARN, "cache: not saved: " ENV_FILE ": %s", strerror(-r));
-                return STATUS_OK;
-        }
         word(&a, "--dir", t->spec.cache.dir);
         number(&a, "--index-fd", (uint64_t)t->cache.index);
         word(&a, "--root", "/");
+        stamp(&a, t);
         exclude(&a, t, git, sizeof(git));
         run(t, &a, 0, &status, &report);
-        journal_report(t, &report);
         close(t->cache.lock);
         close(t->cache.index);
         t->cache.lock = t->cache.index = 0;

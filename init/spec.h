@@ -97,6 +97,7 @@ struct spec {
         struct {
                 const char *dir;
                 unsigned ttl_s; /* default 43200 */
+                bool stamp;     /* leave one in the root, for an image made of the container */
         } cache;
         struct {
                 enum spec_net setup; /* default full */
