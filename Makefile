@@ -86,7 +86,9 @@ CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client
         agent/rpc.c agent/buf.c agent/environments.c
 
 # The tools of the agent's loop: pure.
-TOOLS := agent/buf.c agent/truncate.c agent/shells.c
+TOOLS := agent/buf.c agent/truncate.c agent/shells.c agent/patch.c agent/patch_parse.c \
+        agent/patch_seek.c agent/patch_edit.c agent/patch_call.c agent/toolset.c \
+        agent/guide.c agent/quote.c agent/assess.c agent/assess_flags.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
@@ -425,16 +427,18 @@ $(BEARSSL_HOST): | build/bearssl/src
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.
 DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-dev \
         musl-tools readelf:binutils
-DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap curl:curl \
-        dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs ip:iproute2 iptables:iptables \
-        mandoc:mandoc nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl \
+DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap cargo \
+        chromium:chromium curl:curl dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs go:golang-go \
+        ip:iproute2 iptables:iptables javac:default-jdk-headless mandoc:mandoc \
+        nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl \
         pip3:python3-pip pipenv:pipenv poetry:python3-poetry procps python3-venv \
         python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
         util-linux wget:wget xz:xz-utils
 DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \
         cppcheck:cppcheck libclang-rt-14-dev
 DEPS_RUN   := node:nodejs npm:npm
-DEPS_BENCH := catatonit dumb-init iptables:iptables nft:nftables python3:python3 tini
+DEPS_BENCH := bwrap:bubblewrap catatonit dumb-init firejail:firejail iptables:iptables \
+        nft:nftables node:nodejs npm:npm python3:python3 rg:ripgrep tini
 DEPS_BENCH_PROXY := libssl-dev nginx:nginx-light openssl:openssl privoxy:privoxy \
         python3:python3 squid-openssl tinyproxy:tinyproxy wrk:wrk
 DEPS_ENGINES := crun:crun ctr:containerd docker:docker.io iptables:iptables \

@@ -9,7 +9,6 @@
 #include "base/log.h"
 #include "base/utf8.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -283,7 +282,7 @@ void conn_stream(struct conn *c, const char *id, size_t id_len, int fd)
         struct buf *b = &c->out;
         size_t at;
 
-        assert(!conn_busy(c));
+        must_hold(!conn_busy(c));
         /* The first frame ends with the opening quote; the rest follows as there is room. */
         if (!c->stdio) {
                 size_t len = 6 + id_len + 10 + 15;
@@ -294,7 +293,7 @@ void conn_stream(struct conn *c, const char *id, size_t id_len, int fd)
         buf_str(b, "{\"id\":");
         buf_put(b, id, id_len);
         buf_str(b, ",\"result\":{\"dataBase64\":\"");
-        assert(c->stdio || b->len - at == 6 + id_len + 25);
+        must_hold(c->stdio || b->len - at == 6 + id_len + 25);
         c->stream_fd = fd;
         conn_mark(c);
 }

@@ -10,7 +10,6 @@
 #include "agent/rpc.h"
 #include "base/log.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>

@@ -46,7 +46,8 @@ struct patch_place {
 
 /*
  * The files. Each returns 0 or -errno (-EIO where nothing better is known); paths are
- * absolute. After resolve, paths have no links in them.
+ * absolute. Only resolve follows links: what it gave has none, and the others follow none
+ * (fs/writeFile does when it isn't told).
  */
 struct patch_files {
         void *ctx;
@@ -54,8 +55,12 @@ struct patch_files {
         int (*resolve)(void *ctx, const char *path, struct buf *real);
         /* All of a regular file, added to @out. -EFBIG above PATCH_FILE_MAX. */
         int (*read)(void *ctx, const char *path, struct buf *out);
-        /* The file becomes @bytes, with its directories if need be. */
-        int (*write)(void *ctx, const char *path, const char *bytes, size_t len);
+        /*
+         * The file becomes @bytes, with its directories if need be; it keeps its mode. A new
+         * one gets that of @like, a file that exists, unless that is NULL.
+         */
+        int (*write)(void *ctx, const char *path, const char *bytes, size_t len,
+                     const char *like);
         /* A file; a directory is -EISDIR. */
         int (*remove)(void *ctx, const char *path);
 };

@@ -73,7 +73,6 @@ struct tool_call {
         uint64_t timeout_ms;     /* shell */
         uint64_t yield_ms;       /* exec_command, write_stdin: clamped as section 6 says */
         struct truncate_budget budget;
-        const char *justification; /* exec_command, shell: why more rights are asked for; NULL */
         const char *patch;       /* apply_patch: bytes */
         size_t patch_len;
         const char *explanation; /* update_plan; NULL */

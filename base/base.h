@@ -15,6 +15,13 @@
 #define NORETURN __attribute__((noreturn))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
+/* Ends the program at once where going on would be worse. assert(3) brings printf along. */
+static inline void must_hold(bool condition)
+{
+        if (!condition)
+                __builtin_trap();
+}
+
 /*
  * A static buffer so large that most programs never touch all of it. It goes behind every
  * small variable, so that an idle init dirties no page for its sake.

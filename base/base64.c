@@ -58,15 +58,21 @@ void base64_put(struct wr *w, const void *bytes, size_t len)
         wr_bytes(w, "==", (3 - len % 3) % 3);
 }
 
+static uint8_t values[256]; /* NO_LETTER, or the letter's six bits */
+#define NO_LETTER 64
+
+static void fill_values(void)
+{
+        memset(values, NO_LETTER, sizeof(values));
+        for (unsigned i = 0; i < 64; i++)
+                values[(uint8_t)alphabet[i]] = (uint8_t)i;
+}
+
 static int value_of(char c)
 {
-        if (c >= 'A' && c <= 'Z')
-                return c - 'A';
-        if (c >= 'a' && c <= 'z')
-                return c - 'a' + 26;
-        if (c >= '0' && c <= '9')
-                return c - '0' + 52;
-        return c == '+' ? 62 : c == '/' ? 63 : -1;
+        if (!values[0])
+                fill_values();
+        return values[(uint8_t)c] == NO_LETTER ? -1 : values[(uint8_t)c];
 }
 
 size_t base64_take(struct base64 *b, char c, uint8_t out[static 3])
@@ -102,17 +108,15 @@ bool base64_whole(const struct base64 *b)
 /* Whole groups of four letters, as far as they go. Returns the number of letters. */
 FAST static size_t take_groups(const uint8_t *text, size_t len, uint8_t *out)
 {
-        static uint8_t values[256]; /* 64: no letter */
         size_t i = 0;
 
         if (!values[0])
-                for (unsigned c = 0; c < 256; c++)
-                        values[c] = (uint8_t)(value_of((char)c) < 0 ? 64 : value_of((char)c));
+                fill_values();
         for (; i + 4 <= len; i += 4) {
                 unsigned a = values[text[i]], b = values[text[i + 1]];
                 unsigned c = values[text[i + 2]], d = values[text[i + 3]];
 
-                if ((a | b | c | d) & 64)
+                if ((a | b | c | d) & NO_LETTER)
                         break;
                 *out++ = (uint8_t)(a << 2 | b >> 4);
                 *out++ = (uint8_t)(b << 4 | c >> 2);

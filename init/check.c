@@ -140,6 +140,11 @@ static void put_setup(struct wr *w, const struct spec *s, const char *given)
                 put_all(w, " ", s->env.items[i].name);
         put_head(w, "setup      network ");
         put_all(w, spec_net_name(s->network.setup));
+        /* It is locked only where a policy was asked for; netfilter's rules bind all phases. */
+        if (s->network.setup == NET_FULL)
+                put_all(w, " (but under netfilter unlocked: programs that ignore http_proxy go "
+                           "straight out, DNS and UDP too",
+                        s->network.deny.items ? ", and \"deny\" does not bind them)" : ")");
         put_seconds(w, s->setup.timeout_s);
         put_all(w, s->setup.script ? ": " : ", no script");
         if (s->setup.script)

@@ -62,12 +62,18 @@ void answer_open(const char *resolv_conf)
                         add_search(at + 6);
 }
 
-static bool by_search_list(const struct proxy *p, const struct name *name)
+/* Is it allowed because the policy has its name? */
+static bool is_named(const struct proxy *p, const struct name *name)
 {
         struct host h = { .name = *name };
         struct policy_verdict v = policy_host(&p->policy, &h, 443);
 
-        if (v.reason != POLICY_ALLOWED || v.named)
+        return v.reason == POLICY_ALLOWED && v.named;
+}
+
+static bool by_search_list(const struct proxy *p, const struct name *name)
+{
+        if (is_named(p, name))
                 return false;
         if (!memchr(name->text, '.', name->len))
                 return true;
@@ -119,31 +125,49 @@ static void answer_ptr(struct wr *w, const struct dns_query *q)
         dns_put_empty(w, q, DNS_NXDOMAIN);
 }
 
+static void put_a(struct wr *w, const struct dns_query *q, uint32_t address)
+{
+        uint8_t bytes[4] = { (uint8_t)(address >> 24), (uint8_t)(address >> 16),
+                             (uint8_t)(address >> 8), (uint8_t)address };
+
+        if (q->type == DNS_TYPE_A)
+                dns_put_a(w, q, bytes, NAMES_TTL_S);
+        else
+                dns_put_empty(w, q, DNS_NOERROR);
+}
+
+/* RFC 6761 6.3: the asker itself, for images without /etc/hosts. */
+static bool is_localhost(const struct proxy *p, const struct name *name)
+{
+        static const struct name localhost = { .len = 9, .text = "localhost" };
+
+        return name_within(name, &localhost) && !is_named(p, name);
+}
+
 static void answer_name(struct proxy *p, struct wr *w, const struct dns_query *q)
 {
         enum policy_reason reason = policy_name(&p->policy, &q->name);
         uint32_t address;
 
+        if (is_localhost(p, &q->name)) {
+                put_a(w, q, INADDR_LOOPBACK);
+                return;
+        }
         if (reason != POLICY_ALLOWED || by_search_list(p, &q->name)) {
                 if (reason != POLICY_ALLOWED)
                         report(p, &q->name, reason, NULL);
                 dns_put_empty(w, q, DNS_NXDOMAIN);
                 return;
         }
-        if (q->type != DNS_TYPE_A) {
-                dns_put_empty(w, q, DNS_NOERROR);
-                return;
-        }
-        address = names_address(q->name.text, q->name.len, p->now_ms);
-        if (!address) {
+        address = q->type == DNS_TYPE_A
+                          ? names_address(q->name.text, q->name.len, p->now_ms)
+                          : INADDR_ANY;
+        if (!address && q->type == DNS_TYPE_A) {
                 report(p, &q->name, POLICY_DENY_LIMIT, "every virtual address is in use");
                 dns_put_empty(w, q, DNS_SERVFAIL);
                 return;
         }
-        uint8_t bytes[4] = { (uint8_t)(address >> 24), (uint8_t)(address >> 16),
-                             (uint8_t)(address >> 8), (uint8_t)address };
-
-        dns_put_a(w, q, bytes, NAMES_TTL_S);
+        put_a(w, q, address);
 }
 
 /* The answer to a packet; 0 bytes: none. */

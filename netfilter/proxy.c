@@ -501,7 +501,7 @@ int main(int argc, char **argv)
         open_journal(&o, o.start_ms ? o.start_ms : p->now_ms);
         read_text(o.resolv, resolv_text);
         read_text(o.hosts, hosts_text);
-        resolve_open(p->ev, EV_RESOLVER, resolv_text, hosts_text, resolver_done);
+        resolve_open(p->ev, EV_RESOLVER, resolv_text, hosts_text, o.mark != 0, resolver_done);
         answer_open(resolv_text);
         if (o.control >= 0) {
                 log_patience(100);

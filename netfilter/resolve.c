@@ -7,6 +7,7 @@
  */
 #include "netfilter/resolve.h"
 
+#include "base/log.h"
 #include "base/rd.h"
 #include "netfilter/dns.h"
 #include "netfilter/pool.h"
@@ -124,7 +125,36 @@ static void read_servers(const char *text)
         }
 }
 
+/* An address that can be bound to is one of this network namespace's. */
+static bool is_ours(const struct endpoint *server)
+{
+        static const uint8_t dockers[4] = { 127, 0, 0, 11 };
+        const struct address docker = address_of_v4(dockers);
+        const struct endpoint any_port = { .address = server->address };
+        struct sockaddr_storage at;
+        socklen_t len = endpoint_to(&any_port, &at);
+        AUTO_CLOSE int fd = socket(at.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+
+        return !address_equal(&server->address, &docker) &&
+               (fd < 0 || !bind(fd, (struct sockaddr *)&at, len));
+}
+
+static void forget_ours(void)
+{
+        size_t left = 0;
+
+        for (size_t i = 0; i < server_count; i++) {
+                if (!is_ours(&servers[i]))
+                        servers[left++] = servers[i];
+        }
+        server_count = left;
+        if (!left)
+                log_line(LOG_WARN, "the task could answer for every name server of "
+                                   "/etc/resolv.conf: no name will be found");
+}
+
 void resolve_open(int ev, uint8_t kind, const char *resolv_conf, const char *hosts,
+                  bool beside_task,
                   void (*done)(struct resolve_waiter *w, const struct resolved *r))
 {
         static const uint8_t loopback[4] = { 127, 0, 0, 1 };
@@ -141,6 +171,8 @@ void resolve_open(int ev, uint8_t kind, const char *resolv_conf, const char *hos
         if (!server_count)
                 servers[server_count++] =
                         (struct endpoint){ .address = address_of_v4(loopback), .port = 53 };
+        if (beside_task)
+                forget_ours();
 }
 
 /* Adds an address, IPv4 before IPv6, once. */
@@ -215,9 +247,12 @@ static int random_fill(struct question *q)
 
 static int begin_try(struct lookup *l, struct question *q, int type)
 {
-        const struct endpoint *server = &servers[q->tries % server_count];
+        const struct endpoint *server;
         int r;
 
+        if (!server_count)
+                return -ENONET;
+        server = &servers[q->tries % server_count];
         if (q->state != QUESTION_CLOSED)
                 close(q->fd);
         q->state = QUESTION_CLOSED;

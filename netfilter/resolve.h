@@ -42,8 +42,13 @@ struct resolve_waiter {
 /*
  * @resolv_conf and @hosts are texts (NULL: none); @hosts must outlive us, the other need
  * not. Without a name server in it we ask 127.0.0.1, as libc does.
+ *
+ * @beside_task: whoever we judge has our addresses too, and may bind to port 53 of one that
+ * nobody serves; with a name server like that an allowed name would lead wherever it likes.
+ * So none of ours is asked, but for Docker's, whose port is redirected before it gets there.
  */
 void resolve_open(int ev, uint8_t kind, const char *resolv_conf, const char *hosts,
+                  bool beside_task,
                   void (*done)(struct resolve_waiter *w, const struct resolved *r));
 
 /*

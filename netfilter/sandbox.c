@@ -479,7 +479,7 @@ static void end_proxy(struct sandbox *s)
 
 /* --- the ladder ----------------------------------------------------------------------- */
 
-/* Strongest first. netfilter's rules would bind everybody in this network, not one command. */
+/* Strongest first. */
 static const enum lock ladder[] = { LOCK_NETNS, LOCK_NOTIFY, LOCK_CLOSED };
 
 static bool wanted(const struct sandbox *s, enum lock lock)

@@ -87,6 +87,13 @@ static bool parse_net(const char *value, enum sandbox_net *net)
         return false;
 }
 
+/* netfilter's rules would bind everybody in this network, and stay if we were killed. */
+static bool parse_lock(const char *value, enum lock *lock)
+{
+        *lock = lock_parse(value);
+        return *lock == LOCK_NETNS || *lock == LOCK_NOTIFY || *lock == LOCK_CLOSED;
+}
+
 static enum sandbox_status add_root(struct sandbox_options *o, const char *path)
 {
         if (o->landlock.root_count == LANDLOCK_ROOTS_MAX - 8) /* the usual ones follow */
@@ -114,7 +121,7 @@ static enum sandbox_status set_value(struct sandbox_options *o, struct wr *polic
         else if (!strcmp(name, "--journal"))
                 o->journal = value;
         else if (!strcmp(name, "--lock"))
-                good = (o->lock = lock_parse(value)) != LOCK_COUNT && o->lock != LOCK_NONE;
+                good = parse_lock(value, &o->lock);
         else
                 return SANDBOX_UNKNOWN;
         return good ? SANDBOX_OK : SANDBOX_BAD_VALUE;

@@ -1,13 +1,14 @@
 """tests/bench/bench_locks.py - what the locks cost, beside other tools, in one run.
 
 Every round does each thing once, in shuffled order, in fresh network namespaces; medians
-are printed.
+are printed, each with its ratio or its aim.
 
-    python3 tests/bench/bench_locks.py [ROUNDS] [apply|connect|sandbox]
+    python3 tests/bench/bench_locks.py [ROUNDS] [apply|connect|seal|sandbox]
 
-Needs root, nft, iptables and gcc; `sandbox` none of them, and takes bwrap, firejail and
-srt (npm) along where they are in PATH.
+Needs root, nft, iptables and gcc; `sandbox` none of them, and takes along what of bwrap and
+firejail is in PATH, and codex and srt as npm has them.
 """
+import json
 import os
 import random
 import shutil
@@ -16,11 +17,12 @@ import subprocess
 import sys
 import tempfile
 import time
+from datetime import datetime
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, HERE + "/../e2e")
 import lib  # noqa: E402
-from lib import ROOT  # noqa: E402
+from lib import AIRLOCK, ROOT, npm_package  # noqa: E402
 from nets import FAR4, Space, pair  # noqa: E402
 
 PROBE = ROOT + "/build/release/probe_netfilter"
@@ -90,10 +92,11 @@ def bench_apply(n):
                 took[name].append(space.do(rows[name]))
                 lib._end_started()
     base = statistics.median(took["a static program that does nothing"])
-    print("time to apply, ms (median of %d, exec to exit)" % n)
+    nft = statistics.median(took["nft -f"])
+    print("time to apply, ms (median of %d, exec to exit); aim: airlock's at most 1.0 x nft -f" % n)
     for name, values in took.items():
         m = statistics.median(values)
-        print("  %-38s %7.2f   %+7.2f over nothing" % (name, m, m - base))
+        print("  %-38s %7.2f   %+7.2f over nothing   %5.2f x nft -f" % (name, m, m - base, m / nft))
 
 
 def accept(port, say):
@@ -113,38 +116,111 @@ def connects(space, program, address, port):
     return float(done.stdout)
 
 
+def under_rules(form, address):
+    def one(program):
+        box, _ = pair()
+        box.serve(accept, PROXY)
+        if form:
+            assert box.run(PROBE, form, "apply", *PLAN).returncode == 0
+        return connects(box, program, address, PROXY if address != FAR4 else 443)
+    return one
+
+
+def in_sandbox(lock, own):
+    """To a server beside it, or to a far address, which ends at the real proxy."""
+    def one(program):
+        space = Space()
+        shell = "exec %s %s 443 2000" % (program, FAR4)
+        if own:
+            shell = "python3 %s/bench_locks.py 0 accept & sleep 0.5; %s 127.0.0.1 %d 2000; " \
+                    "kill $!" % (HERE, program, PROXY)
+        done = space.run(AIRLOCK, "sandbox", "--net", "limited", "--allow", FAR4, "--lock", lock,
+                         "--", "sh", "-c", shell)
+        assert done.returncode == 0, (lock, done)
+        return float(done.stdout)
+    return one
+
+
 def bench_connect(n):
     """Own loopback, and a far address that ends at the proxy; without a lock, loopback."""
+    rows = {"no lock, loopback": (under_rules(None, "127.0.0.1"), None)}
+    for name, form, aim in (("netfilter, nf_tables", "inet", 12), ("netfilter, ip_tables", "xt", 12)):
+        rows[name + ", loopback"] = under_rules(form, "127.0.0.1"), aim
+        rows[name + ", redirected"] = under_rules(form, FAR4), aim
+    for lock, aim in (("netns", 12), ("notify", 45)):
+        rows[lock + ", loopback"] = in_sandbox(lock, True), aim
+        rows[lock + ", to the proxy"] = in_sandbox(lock, False), aim
+    took = {name: [] for name in rows}
     with tempfile.TemporaryDirectory() as directory:
         program = directory + "/connect"
         subprocess.run(["gcc", "-O2", HERE + "/connect.c", "-o", program], check=True)
-        took = {}
+        lib.TIMEOUT_S = 60
         for _ in range(n):
-            for name, form, address in random.sample(
-                    [("no lock, loopback", None, "127.0.0.1"),
-                     ("nf_tables, loopback", "inet", "127.0.0.1"),
-                     ("nf_tables, redirected", "inet", FAR4),
-                     ("ip_tables, loopback", "xt", "127.0.0.1"),
-                     ("ip_tables, redirected", "xt", FAR4)], 5):
-                lib.TIMEOUT_S = 60
-                box, world = pair()
-                box.serve(accept, PROXY)
-                if form:
-                    assert box.run(PROBE, form, "apply", *PLAN).returncode == 0
-                took.setdefault(name, []).append(
-                    connects(box, program, address, PROXY if address != FAR4 else 443))
+            for name in random.sample(list(rows), len(rows)):
+                took[name].append(rows[name][0](program))
                 lib._end_started()
     base = statistics.median(took["no lock, loopback"])
     print("connect(2), us (median of %d runs of 2000)" % n)
-    for name in sorted(took, key=lambda k: (k != "no lock, loopback", k)):
+    for name, (_, aim) in rows.items():
         m = statistics.median(took[name])
-        print("  %-38s %7.2f   %+7.2f over no lock" % (name, m, m - base))
+        print("  %-38s %7.2f   %+7.2f over no lock%s" % (
+            name, m, m - base, "   aim: at most +%d" % aim if aim else ""))
+
+
+NOW = """#include <stdio.h>
+#include <time.h>
+int main(int argc, char **argv)
+{
+        struct timespec t;
+        FILE *f = fopen(argv[1], "w");
+        clock_gettime(CLOCK_REALTIME, &t);
+        return argc != 2 || !f || fprintf(f, "%ld.%09ld", (long)t.tv_sec, t.tv_nsec) < 0;
+}
+"""
+
+
+def sealed(directory, lock):
+    """One task: (ms from the end of setup to the agent's first instruction, the proof's)."""
+    with tempfile.TemporaryDirectory(dir=directory) as d:
+        os.mkdir(d + "/out")
+        with open(d + "/task.json", "w") as f:
+            json.dump({"version": 1, "setup": {"auto": False, "script": "true"},
+                       "network": {"agent": "off", "lock": lock}, "output": {"dir": d + "/out"},
+                       "agent": {"command": [directory + "/now", d + "/out/now"]}}, f)
+        done = subprocess.run(["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh",
+                               AIRLOCK, "run", d + "/task.json"], stdin=subprocess.DEVNULL,
+                              capture_output=True)
+        assert done.returncode == 0, (lock, done)
+        with open(d + "/out/events.ndjson") as f:
+            steps = {e["name"]: e for e in map(json.loads, f) if e["event"] == "step"}
+        with open(d + "/out/now") as f:
+            began = float(f.read())
+    ended = datetime.fromisoformat(steps["run the setup script"]["time"].replace("Z", "+00:00"))
+    return ((began - ended.timestamp()) * 1000,
+            steps["prove that nothing gets out"]["took_ms"])
+
+
+def bench_seal(n):
+    locks = ("netns", "netfilter", "notify", "closed")
+    took = {lock: [] for lock in locks}
+    with tempfile.TemporaryDirectory(prefix="airlock-bench-", dir=ROOT + "/build") as directory:
+        subprocess.run(["gcc", "-O2", "-static", "-x", "c", "-", "-o", directory + "/now"],
+                       input=NOW.encode(), check=True)
+        for _ in range(n):
+            for lock in random.sample(locks, len(locks)):
+                took[lock].append(sealed(directory, lock))
+    print("seal, ms (median of %d): from the end of setup to the agent's first instruction" % n)
+    for lock in locks:
+        whole = statistics.median(t for t, _ in took[lock])
+        less = statistics.median(t - p for t, p in took[lock])
+        print("  %-38s %7.2f   aim: at most 15   without the proof %6.2f   aim: at most 5" %
+              (lock, whole, less))
 
 
 def sandboxes():
     """`true` without a network: a name and a command line each."""
-    airlock = [lib.AIRLOCK, "sandbox"]
-    lock = os.path.dirname(lib.AIRLOCK) + "/airlock-lock"
+    airlock = [AIRLOCK, "sandbox"]
+    lock = os.path.dirname(AIRLOCK) + "/airlock-lock"
     rows = {
         "no sandbox": ["/bin/true"],
         "airlock sandbox": airlock + ["--", "/bin/true"],
@@ -158,22 +234,34 @@ def sandboxes():
         "bwrap": ["--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev",
                   "/bin/true"],
         "firejail": ["--quiet", "--noprofile", "--net=none", "/bin/true"],
-        "srt": ["true"],
     }
     for name, words in peers.items():
         path = shutil.which(name)
         if path:
             rows[name] = [path] + words
+    modules = ROOT + "/build/npm/node_modules/"
+    for package, version, path, words in (
+            ("@anthropic-ai/sandbox-runtime", "0.0.78", modules + ".bin/srt", ["true"]),
+            ("@openai/codex", "0.169.0", modules + CODEX, ["sandbox", "--", "/bin/true"])):
+        why = npm_package(package, version, 300)
+        if why:
+            print("  %s: %s" % (package, why))
+        else:
+            rows[package] = [path] + words
     return rows
+
+
+CODEX = "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex"  # past its launcher
 
 
 def bench_sandbox(n):
     took = {}
     rows = sandboxes()
+    os.environ["HOME"] = ROOT + "/build/npm"  # codex wants one that is not in /tmp
     for name, argv in list(rows.items()):
         try:
             spawned(argv)
-        except AssertionError:
+        except (AssertionError, OSError):
             print("  %s does not run here" % name)
             del rows[name]
     for _ in range(n):
@@ -183,16 +271,21 @@ def bench_sandbox(n):
     print("a sandbox around true, ms (median of %d, exec to exit)" % n)
     for name in rows:
         m = statistics.median(took[name])
-        print("  %-38s %7.2f   %5.2f x bwrap" % (name, m, m / bwrap))
+        print("  %-38s %7.2f   %5.2f x bwrap%s" % (
+            name, m, m / bwrap, "   aim: at most 1.00" if name == "airlock sandbox" else ""))
 
 
 def main():
     n = int(sys.argv[1]) if len(sys.argv) > 1 else 20
     what = sys.argv[2] if len(sys.argv) > 2 else ""
+    if what == "accept":
+        accept(PROXY, lambda ready: None)
     if what in ("", "apply"):
         bench_apply(n)
     if what in ("", "connect"):
         bench_connect(max(n // 4, 3))
+    if what in ("", "seal"):
+        bench_seal(n)
     if what in ("", "sandbox"):
         bench_sandbox(n * 2)
 

@@ -1,6 +1,8 @@
 """tests/e2e/legit_agent.py - the agent of test_legit.py: everyday tools, each in its own folder.
 
-    python3 legit_agent.py OUT LOCK     writes OUT/legit.json: {tool: "" or why it does not work}
+    python3 legit_agent.py OUT LOCK BIN…    writes OUT/legit.json: {tool: "" or why not}
+
+BIN are folders of further programs.
 """
 import json
 import os
@@ -11,7 +13,7 @@ import tempfile
 import time
 
 OUT, LOCK = sys.argv[1:3]
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/root/.cargo/bin"
+PATH = ":".join(["/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", *sys.argv[3:]])
 INET = LOCK != "closed"
 os.environ.update(PATH=PATH, LANG="C.UTF-8")
 

@@ -12,6 +12,7 @@
 AIRLOCK names the program; build/release/airlock otherwise. Standard library only.
 """
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -31,6 +32,23 @@ _started = []
 
 class Skip(Exception):
     pass
+
+
+def npm_package(name, version, seconds=15):
+    """"" once build/npm holds that package, fetched once for each build tree, or why not."""
+    tree = ROOT + "/build/npm"
+    if not shutil.which("npm") or not shutil.which("node"):
+        return "no node and npm here"
+    if os.path.isdir(tree + "/node_modules/" + name):
+        return ""
+    os.makedirs(tree, exist_ok=True)
+    try:
+        done = subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund",
+                               "--prefix", tree, "%s@%s" % (name, version)], timeout=seconds,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:
+        return "npm did not fetch %s in time" % name
+    return "npm can't fetch %s" % name if done.returncode else ""
 
 
 def skip(reason):

@@ -316,14 +316,27 @@ class Nameserver:
     def __init__(self):
         self.asked, self.silent, self.truncate, self.tcp = [], False, False, 0
         self.zone = dict(ZONE)
-        self.udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.udp.bind((NAMESERVER, 53))
+        self.serving = set()
+        self.serve(NAMESERVER)
         self.stream = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         self.stream.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.stream.bind((NAMESERVER, 53))
         self.stream.listen(64)
-        threading.Thread(target=self._udp, daemon=True).start()
         threading.Thread(target=self._tcp, daemon=True).start()
+
+    def serve(self, address):
+        """The same over UDP from one more address; once for each."""
+        if address in self.serving:
+            return
+        self.serving.add(address)
+        s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        s.bind((address, 53))
+        threading.Thread(target=self._udp, args=(s,), daemon=True).start()
+
+    def docker(self):
+        """A resolv.conf whose server a marked proxy may ask in this one network."""
+        self.serve("127.0.0.11")
+        return text_file("resolv-docker", "nameserver 127.0.0.11\n")
 
     def answer(self, query, tcp):
         name, at = [], 12
@@ -352,12 +365,12 @@ class Nameserver:
             out += b"\xc0\x0c" + struct.pack("!HHIH", kind, 1, 30, len(data)) + data
         return out
 
-    def _udp(self):
+    def _udp(self, udp):
         while True:
-            query, peer = self.udp.recvfrom(4096)
+            query, peer = udp.recvfrom(4096)
             reply = self.answer(query, False)
             if reply:
-                self.udp.sendto(reply, peer)
+                udp.sendto(reply, peer)
 
     def _tcp(self):
         while True:

@@ -21,7 +21,7 @@ import tempfile
 import termios
 import zlib
 
-from lib import AIRLOCK, ROOT, case, main, skip, until
+from lib import AIRLOCK, ROOT, case, main, npm_package, skip, until
 
 CORPUS = ROOT + "/tests/corpus/age/"
 # X25519 with nothing in it: for the vectors that name no identity.
@@ -260,19 +260,9 @@ def npm(*arguments, stdin):
 
 
 def _fetch_npm():
-    if not shutil.which("npm") or not shutil.which("node"):
-        return "no node and npm here"
-    tree = ROOT + "/build/npm"
-    os.makedirs(tree, exist_ok=True)
-    if not os.path.isdir(tree + "/node_modules/age-encryption"):
-        try:
-            done = subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund",
-                                   "--prefix", tree, "age-encryption@0.3.1"], timeout=15,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
-            return "npm did not fetch age-encryption in time"
-        if done.returncode:
-            return "npm can't fetch age-encryption"
+    tree, why = ROOT + "/build/npm", npm_package("age-encryption", "0.3.1")
+    if why:
+        return why
     script = ROOT + "/tests/e2e/age_npm.mjs"
     if not os.path.exists(tree + "/age_npm.mjs") or \
             not filecmp.cmp(script, tree + "/age_npm.mjs", shallow=False):

@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 
 import lib
-from lib import AIRLOCK, case, main, skip
+from lib import AIRLOCK, ROOT, case, main, npm_package, skip
 
 lib.TIMEOUT_S = 240
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -28,13 +28,15 @@ def results(lock):
         return _results[lock]
     if os.getuid():
         skip("needs root")
+    no_bun = npm_package("bun", "1.4.5", 60)  # 100 MB
     with tempfile.TemporaryDirectory(prefix="airlock-legit-") as d:
         os.mkdir(d + "/out")
         with open(d + "/task.json", "w") as f:
             json.dump({"version": 1, "setup": {"auto": False},
                        "network": {"agent": "off", "lock": lock}, "output": {"dir": d + "/out"},
                        "agent": {"command": ["/usr/bin/python3", HERE + "/legit_agent.py",
-                                             d + "/out", lock]}}, f)
+                                             d + "/out", lock,
+                                             ROOT + "/build/npm/node_modules/.bin"]}}, f)
         done = subprocess.run(["unshare", "--net", "sh", "-c", 'ip link set lo up; exec "$@"', "sh",
                                AIRLOCK, "run", d + "/task.json"], stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=220)
@@ -43,6 +45,8 @@ def results(lock):
                 _results[lock] = json.load(f)
         except FileNotFoundError:
             _results[lock] = {}
+        if no_bun and "bun" in _results[lock]:
+            _results[lock]["bun"] = "skip: " + no_bun
         _results[lock]["the task"] = "" if done.returncode == 0 else done.stdout.decode()[-800:]
     return _results[lock]
 

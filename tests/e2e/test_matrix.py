@@ -467,6 +467,20 @@ def starved(row, lock, mode, limits):
     assert ran < len(limits), "nothing was short"
 
 
+def inherits(row, lock, mode):
+    """The container was started with a live connection to the world as descriptor 9."""
+    ready(row.engine)
+    cell = Cell(row, lock, mode, ["attack"], setup=False, wrap=[
+        "bash", "-c", 'exec 9<>/dev/tcp/%s/80 && exec "$@"' % PUBLIC4, "bash"])
+    try:
+        cell.run()
+        assert cell.begun() is not None and cell.code == 0, cell.why()
+        assert cell.reached_before(), "there was no connection to inherit"
+        cell.check_shut()
+    finally:
+        cell.close()
+
+
 def races(row, lock, mode):
     """Threads that swap what a call is given, while others exec."""
     ready(row.engine)
@@ -524,6 +538,26 @@ def sockets(row, lock, mode):
         cell.close()
 
 
+def faults(lock, mode):
+    """(what goes wrong, how it is done, with what) of each fault that @lock can meet."""
+    yield "others pass live sockets", sockets, ()
+    yield "a socket was inherited", inherits, ()
+    if mode != "off":
+        yield "the proxy is killed", broken, ("airlock-proxy",)
+    if lock == "notify":
+        yield "the notifier is killed", broken, ("airlock-notify",)
+    yield "memory is short", starved, (["--as=%d" % (n << 20) for n in (1, 2, 4, 8, 16)],)
+    yield "descriptors are short", starved, (["--nofile=%d" % n for n in (4, 7, 10, 13, 16)],)
+    yield "threads race", races, ()
+
+
+def fault(what, check, row, lock, mode, *more_arguments):
+    ready(row.engine)
+    table["fault", what, lock] = "FAIL"
+    check(row, lock, mode, *more_arguments)
+    table["fault", what, lock] = "ok"
+
+
 def more():
     """Sockets of others under every row's own lock; faults once per lock, in the box."""
     for row in rows():
@@ -531,18 +565,9 @@ def more():
     row = box()
     for lock in LOCKS:
         mode = "off" if lock == "closed" else "limited"
-        yield "%s: %s: sockets of others" % (row.name, lock), sockets, (row, lock, mode)
-        if mode != "off":
-            yield "%s: %s: the proxy is killed" % (row.name, lock), broken, (
-                row, lock, mode, "airlock-proxy")
-        if lock == "notify":
-            yield "%s: %s: the notifier is killed" % (row.name, lock), broken, (
-                row, lock, mode, "airlock-notify")
-        yield "%s: %s: memory is short" % (row.name, lock), starved, (
-            row, lock, mode, ["--as=%d" % (n << 20) for n in (1, 2, 4, 8, 16)])
-        yield "%s: %s: descriptors are short" % (row.name, lock), starved, (
-            row, lock, mode, ["--nofile=%d" % n for n in (4, 7, 10, 13, 16)])
-        yield "%s: %s: threads race" % (row.name, lock), races, (row, lock, mode)
+        for what, check, arguments in faults(lock, mode):
+            yield "%s: %s: %s" % (row.name, lock, what), fault, (
+                (what, check, row, lock, mode) + arguments)
 
 
 # --- running them, two at a time ------------------------------------------------------------------
@@ -564,6 +589,11 @@ def print_table():
         print("73  %s\n      %s" % (why, "; ".join(where)))
     for key, what in sorted((k, v) for k, v in table.items() if "sockets" in k):
         print("sockets of others: %s, %s: %s" % (key[0], key[2], what))
+    print("\n%-34s" % ("when, under (%s)" % box().name) + " ".join("%-14s" % c for c in LOCKS))
+    for what in [w for w, _, _ in faults("notify", "limited")]:
+        print("%-34s" % what + " ".join("%-14s" % table.get(("fault", what, c), "-") for c in LOCKS))
+    print("In every cell of the first table besides: setup leaves a daemon and a connection; the "
+          "image\nhas a setuid program; the agent is root where the row says so.")
 
 
 def run_all(cells):

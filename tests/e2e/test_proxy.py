@@ -478,6 +478,43 @@ def dns_answers_over_tcp_and_through_a_pair():
 
 
 @case
+def localhost_is_the_askers_own_unless_a_rule_means_another():
+    for policy in (POLICY, "mode full\n"):
+        c = child(policy)
+        dns = c.listen(netlab.LISTEN_DNS_UDP)
+        for name in ("localhost", "LocalHost", "app.localhost"):
+            assert ask_dns(dns, name) == (0, ["127.0.0.1"]), (policy, name)
+            assert ask_dns(dns, name, 28) == (0, []), (policy, name)
+        assert ask_dns(dns, "notlocalhost")[0] == 3
+    c = child("mode limited\nallow localhost\n")
+    dns = c.listen(netlab.LISTEN_DNS_UDP)
+    assert ask_dns(dns, "localhost")[1][0].startswith("198.1")
+
+
+@case
+def no_name_server_that_the_task_could_be_is_asked():
+    """Under netfilter the proxy and the task share their addresses: whoever binds to port 53 of
+    127.0.0.1 first would tell the proxy where an allowed name is."""
+    if os.getuid():
+        skip("a mark needs CAP_NET_ADMIN")
+    names.serve("127.0.0.1")
+    request = get("http://allowed.example/", b"Connection: close\r\n")
+    for text, docker in (("", False), ("nameserver 127.0.0.1\n", False),
+                         ("nameserver 0.0.0.0\n", False), ("nameserver ::ffff:127.0.0.1\n", False),
+                         ("nameserver %s\n" % netlab.NAMESERVER, False),  # it is ours here
+                         (open(names.docker()).read(), True)):
+        names.asked.clear()
+        resolv = text_file("resolv-own", text)
+        marked = allowing("--resolv", resolv, "--mark", "77")
+        reply = ask(marked, request)
+        if docker:
+            assert b"200 OK" in reply and names.asked, (text, reply)
+            continue
+        assert b"x-airlock-denied: resolve" in reply and not names.asked, (text, reply)
+        assert b"200 OK" in ask(allowing("--resolv", resolv), request), text
+
+
+@case
 def the_answer_comes_from_the_address_that_was_asked():
     c = child()
     subprocess.run(["ip", "route", "replace", "local", "8.8.0.0/16", "dev", "lo"], check=True)
@@ -771,7 +808,7 @@ def the_role_holds_nothing_it_does_not_need():
     with open("/proc/%d/limits" % proxy.pid) as f:
         assert re.search(r"Max core file size +0 +0", f.read())
     if os.getuid() == 0:
-        proxy = allowing("--uid", "65534", "--gid", "65534", "--mark", "77")
+        proxy = allowing("--uid", "65534", "--gid", "65534", "--mark", "77", "--resolv", names.docker())
         until(lambda: status(proxy.pid).get("Seccomp") == "2", "its filter")
         s = status(proxy.pid)
         assert s["Uid"].split() == ["65534"] * 4 and s["Gid"].split() == ["65534"] * 4
@@ -783,14 +820,14 @@ def the_role_holds_nothing_it_does_not_need():
 def marked_sockets_pass_a_filter_that_stops_all_others():
     rules = ("table inet m { chain o { type filter hook output priority 0; "
              "ip daddr %s tcp dport 80 meta mark != 77 reject with tcp reset; "
-             "ip daddr %s udp dport 53 meta mark != 77 drop ; }; }" % (ALLOWED, netlab.NAMESERVER))
+             "ip daddr 127.0.0.11 udp dport 53 meta mark != 77 drop ; }; }" % ALLOWED)
     if subprocess.run(["nft", rules], capture_output=True).returncode:
         skip("no nft here")
     try:
-        proxy = allowing()
+        proxy = allowing("--resolv", names.docker())
         assert b"200 OK" not in ask(proxy, get("http://both.example:80/", b"Connection: close\r\n"),
                                     timeout=8)
-        proxy = allowing("--mark", "77")
+        proxy = allowing("--mark", "77", "--resolv", names.docker())
         assert b"200 OK" in ask(proxy, get("http://allowed.example/", b"Connection: close\r\n"))
     finally:
         subprocess.run(["nft", "delete", "table", "inet", "m"], check=True)

@@ -218,7 +218,7 @@ def programs_that_know_no_proxy_find_their_way_by_name():
     for s in (web, tls):
         s.clear()
     names.asked.clear()
-    c = netlab.Child("--mark", "77")
+    c = netlab.Child("--mark", "77", "--resolv", names.docker())
     assert c.policy("mode limited\nallow allowed.example\n") == 0
     dns = c.listen(netlab.LISTEN_DNS_UDP)
     port = c.listen(netlab.LISTEN_REDIRECTED)

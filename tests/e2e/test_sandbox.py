@@ -90,7 +90,7 @@ def a_missing_or_unrunnable_command_is_127_or_126_and_named():
 @case
 def a_wrong_command_line_is_2_with_one_line():
     for argv in ([], ["--"], ["--net", "on", "true"], ["--net"], ["--fs", "x", "true"],
-                 ["--lock", "x", "true"], ["--no-such-option", "true"],
+                 ["--lock", "x", "true"], ["--lock", "netfilter", "true"], ["--no-such-option", "true"],
                  ["--allow", "a.example", "true"], ["--journal", "/tmp/x", "true"]):
         r = run(SANDBOX + argv)
         assert r.returncode == 2 and len(r.stderr.splitlines()) == 1, (argv, r.stderr)

@@ -223,5 +223,17 @@ def the_plan_is_never_cut():
     assert plan.endswith("report     /airlock/out\n"), plan[-80:]
 
 
+@case
+def the_plan_says_what_binds_setup():
+    for network, words in (({}, ["unlocked", "go straight out"]),
+                           ({"deny": ["a.example"]}, ["unlocked", "deny"]),
+                           ({"setup": "limited"}, []), ({"setup": "off"}, [])):
+        plan = run("check", "-", stdin=json.dumps({
+            "version": 1, "network": network, "agent": {"command": ["x"]}}).encode())
+        line = next(x for x in plan.stdout.decode().splitlines() if x.startswith("setup "))
+        assert all(w in line for w in words), line
+        assert words or "unlocked" not in line, line
+
+
 if __name__ == "__main__":
     main()
