@@ -442,8 +442,13 @@ static void save_dir(struct save *s, int dirfd, bool was, unsigned depth)
         struct tree_record old = { .kind = TREE_UP };
         struct tree_names n;
         size_t i = 0;
-        int r = depth > TREE_DEPTH ? -E2BIG : tree_list(s->t, dirfd, &n);
+        int r;
 
+        if (depth > TREE_DEPTH && was) { /* as deep before: the index has nothing of it */
+                tree_skip(&s->index);
+                return;
+        }
+        r = depth > TREE_DEPTH ? -E2BIG : tree_list(s->t, dirfd, &n);
         if (r < 0) {
                 fail(s, r);
                 return;
