@@ -201,7 +201,7 @@ def run_refuses_the_same_before_anything_starts():
 def what_this_build_lacks_is_named():
     path = CORPUS + "good/everything.json"
     last = run("check", path).stdout.decode().splitlines()[-1]
-    for key in ("setup.auto", "model", "output.pull_request"):
+    for key in ("model", "output.pull_request"):
         assert key in last, last
     done = run("run", CORPUS + "good/only-a-version.json")
     assert done.returncode == 78
