@@ -15,7 +15,8 @@
 #   make bench          beside tini, dumb-init and catatonit, in one run, as ratios
 #   make bench-locks    the locks beside nft and iptables, in one run
 #   make bench-proxy    the proxy beside squid, tinyproxy and privoxy, with its aims
-#   make bench-cache    save and restore of a state beside tar
+#   make bench-cache    save and restore of a state beside tar; the second start of a task
+#                       beside its first, and beside docker commit
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
 #   make bearssl        build/bearssl/libbearssl.a from Debian's source package
 #   make deps           install what a fresh Debian machine lacks (apt; asks for root);
@@ -318,9 +319,10 @@ bench-proxy: deps deps-bench-proxy
 bench-leak: deps deps-bench
 	+$(AGAIN) build/release/probe_leak
 	python3 tests/bench/bench_leak.py
-bench-cache: deps deps-bench
-	+$(AGAIN) build/release/airlock-cache
+bench-cache: deps deps-bench deps-engines
+	+$(AGAIN) all
 	python3 tests/bench/bench_cache.py
+	python3 tests/bench/bench_start.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)
