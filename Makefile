@@ -39,7 +39,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
-        airlock-auto airlock-exec airlock-exec-client airlock-report
+        airlock-auto airlock-exec airlock-exec-client airlock-agent airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -86,16 +86,16 @@ CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client
         base/base64.c agent/value.c agent/jwt.c agent/upgrade.c agent/ws.c agent/uri.c \
         agent/rpc.c agent/buf.c agent/environments.c
 
-# The tools of the agent's loop: pure.
-TOOLS := agent/buf.c agent/truncate.c agent/shells.c agent/patch.c agent/patch_parse.c \
-        agent/patch_seek.c agent/patch_edit.c agent/patch_call.c agent/toolset.c \
-        agent/guide.c agent/quote.c agent/assess.c agent/assess_flags.c
+# The tools of the agent's loop: pure. Patches have a program of their own too.
+PATCH := agent/patch.c agent/patch_parse.c agent/patch_seek.c agent/patch_edit.c agent/truncate.c
+TOOLS := $(PATCH) agent/buf.c agent/shells.c agent/patch_call.c agent/toolset.c agent/guide.c \
+        agent/quote.c agent/assess.c agent/assess_flags.c
 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
         init/program.c init/sig.c init/env.c \
-        init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+        init/policy_text.c init/spec_model.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c \
@@ -130,11 +130,20 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
-        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c
+        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c \
+        agent/patch_path.c
 SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/auto_find.c init/auto_main.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
         agent/client_main.c agent/client_options.c
+# The agent loop; what it reads of others is pure, and fuzzed.
+LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/request.c \
+        agent/transcript.c
+SRC_airlock-agent := $(BASE) base/environ.c base/http1.c base/ruleset.c $(CLIENT) \
+        $(TOOLS) $(LOOP_DECODERS) agent/model.c agent/events.c agent/loop_options.c \
+        agent/way.c agent/hands.c agent/guidance.c agent/judge.c agent/tools.c \
+        agent/patch_main.c \
+        agent/ask.c agent/turn.c agent/brief.c agent/loop.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/journal.c init/cache_show.c \
         init/cache_main.c
 
@@ -151,7 +160,7 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
-        $(EXEC_DECODERS) $(TOOLS) base/ev.c base/ruleset.c \
+        $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) base/ev.c base/ruleset.c \
         init/spec_image.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
@@ -163,7 +172,7 @@ FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests
 BEARSSL     ?= build/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 BEARSSL_HOST := build/bearssl/host/libbearssl.a
-USES_BEARSSL := base/tls.c secrets/age.c init/trust.c agent/upgrade.c \
+USES_BEARSSL := base/tls.c secrets/age.c init/trust.c agent/upgrade.c agent/guide.c \
         tests/probe/bearssl.c
 bearssl = $(if $(filter $(USES_BEARSSL),$(SRC_$(1))),$(BEARSSL))
 
@@ -200,7 +209,12 @@ LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
         -Wl,-T,base/link.ld,--gc-sections,--sort-section=name,--build-id=none,-e,$(2)
 
 .PHONY: all
-all: $(PROGRAMS:%=build/release/%)
+all: $(PROGRAMS:%=build/release/%) build/release/path/apply_patch
+
+# airlock-agent under another name; agent/patch_main.h says why.
+build/release/path/apply_patch:
+	@mkdir -p $(@D)
+	ln -sfn ../airlock-agent $@
 
 # The one recursion: targets that install what they need first start a second make,
 # because this one decided what exists before apt ran.
@@ -461,9 +475,11 @@ HELPERS := $(filter-out airlock,$(PROGRAMS))
 .PHONY: install
 install: all
 	install -d $(TO)/bin $(TO)/share/man/man1 $(TO)/share/airlock \
-	        $(TO)/share/bash-completion/completions $(if $(HELPERS),$(TO)/libexec/airlock)
+	        $(TO)/share/bash-completion/completions $(if $(HELPERS),$(TO)/libexec/airlock/path)
 	install -m 755 build/release/airlock $(TO)/bin/airlock
 	$(if $(HELPERS),install -m 755 $(HELPERS:%=build/release/%) $(TO)/libexec/airlock/)
+	$(if $(HELPERS),ln -sfn ../airlock-agent $(TO)/libexec/airlock/path/apply_patch)
+	$(if $(HELPERS),ln -sfn ../libexec/airlock/airlock-agent $(TO)/bin/apply_patch)
 	install -m 644 rootfs/airlock.1 $(TO)/share/man/man1/airlock.1
 	install -m 644 rootfs/airlock.bash $(TO)/share/bash-completion/completions/airlock
 	install -m 644 rootfs/task.schema.json $(TO)/share/airlock/task.schema.json

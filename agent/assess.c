@@ -142,7 +142,7 @@ static void put_roots(struct buf *out, const struct assess_question *q)
                 buf_str(&text, roots[i]);
         }
         buf_str(out, "Filesystem roots: ");
-        put_data(out, buf_at(&text), text.len);
+        put_data(out, text.len ? buf_at(&text) : "", text.len);
         buf_str(out, "\n");
         buf_free(&text);
         free(roots);
@@ -250,7 +250,8 @@ static bool take_description(struct assessment *a, const struct value *v)
         ok = len && len < sizeof(a->description) &&
              characters(text, len) <= ASSESS_DESCRIPTION_MAX;
         for (size_t i = 0; ok && i < len; i++) /* what moves a cursor stays out of journals */
-                a->description[i] = (unsigned char)text[i] < 0x20 || text[i] == 0x7f ? ' ' : text[i];
+                a->description[i] = ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) ? ' '
+                                                                                       : text[i];
         a->description[ok ? len : 0] = '\0';
         free(text);
         return ok;
@@ -341,7 +342,7 @@ void assess_put_fields(struct buf *out, const struct assessment *a)
         buf_u64(out, a->ms);
 }
 
-/* --- the counters ------------------------------------------------------------------------------- */
+/* --- the counters -------------------------------------------------------------------------- */
 
 void assess_count(struct assess_counts *c, const struct assessment *a)
 {

@@ -8,6 +8,7 @@
 #include "agent/exec_options.h"
 #include "agent/helper.h"
 #include "agent/job.h"
+#include "agent/patch_path.h"
 #include "agent/server.h"
 #include "agent/session.h"
 #include "base/clock.h"
@@ -304,6 +305,7 @@ int main(int argc, char **argv)
         r = exec_options(&the_options, argc, argv);
         if (r)
                 return r > 0 ? STATUS_OK : -r;
+        patch_add_path();
         s->environment = environ;
         s->auth = the_options.auth;
         s->now_ms = now_ms();

@@ -1,6 +1,7 @@
 /* agent/info.c - what the client is told about this place. */
 #include "agent/dispatch.h"
 
+#include "agent/patch_path.h"
 #include "agent/uri.h"
 
 #include <limits.h>
@@ -55,7 +56,10 @@ void info_put(struct conn *c, struct buf *b)
         put_path(b, getcwd(cwd, sizeof(cwd)) ? cwd : "/");
         buf_str(b, ",\"userHomeDir\":");
         put_path(b, home && home[0] == '/' ? home : passwd_field(5)[0] ? passwd_field(5) : "/");
-        buf_str(b, ",\"platformOs\":\"linux\",\"prependPathDirs\":[],\"temporaryDirectories\":[");
+        buf_str(b, ",\"platformOs\":\"linux\",\"prependPathDirs\":[");
+        if (patch_path())
+                put_path(b, patch_path());
+        buf_str(b, "],\"temporaryDirectories\":[");
         if (tmp && tmp[0] == '/' && strcmp(tmp, "/tmp") != 0)
                 put_path(b, tmp);
         buf_str(b, "],\"tempDir\":");

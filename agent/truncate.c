@@ -154,11 +154,12 @@ void put_shell_answer(struct buf *out, const struct shell_answer *a)
         buf_put(&text, a->output, a->len);
         buf_fmt(out, "Exit code: %d\nWall time: ", a->timeout_ms ? 124 : a->exit_code);
         put_seconds(out, a->wall_ms, 1);
-        if (truncate_text(&cut, buf_at(&text), text.len, a->budget))
+        buf_put(&text, "", 1);
+        if (truncate_text(&cut, buf_at(&text), --text.len, a->budget))
                 buf_fmt(out, "Total output lines: %zu\n",
                         text_lines(buf_at(&text), text.len));
         buf_str(out, "Output:\n");
-        buf_put(out, buf_at(&cut), cut.len);
+        buf_put(out, cut.len ? buf_at(&cut) : "", cut.len);
         buf_free(&text);
         buf_free(&cut);
 }

@@ -14,6 +14,7 @@
  *   PID 1          airlock-unseal LEND, RUN, SCAN                   RUN is answered by ENDED
  *   airlock-notify airlock-proxy  CONNECT                           answered by DONE
  *                                 LISTENER (LISTEN_DNS_PAIR)        not answered
+ *   airlock-agent  airlock-proxy  CLIENT                            not answered
  *
  * `airlock proxy` and `airlock sandbox` take PID 1's part where there is no task.
  */
@@ -27,11 +28,12 @@ enum msg_type {
          * A policy (the text of netfilter/policy.h) in the sealed memfd that comes with it:
          * from now on it decides, every connection is reset and every name forgotten.
          * text: the name of the phase, for the journal. An empty policy allows nothing.
+         * kind POLICY_MODEL: it decides for CLIENTs alone, and nothing is reset or forgotten.
          */
         MSG_POLICY = 1,
         /*
          * A new end. kind 0: the proxy takes LISTENER and CONNECT on it, and nothing else;
-         * CHANNEL_SECRETS: nothing but SECRETS, once.
+         * CHANNEL_SECRETS: nothing but SECRETS, once. CHANNEL_MODEL: nothing but CLIENT.
          */
         MSG_CHANNEL,
         /*
@@ -75,7 +77,15 @@ enum msg_type {
          * empty string, its environment; each with a NUL. kind 1: another may follow it.
          */
         MSG_RUN,
+        /*
+         * One end of a stream socket pair: a client of the agent loop's, who speaks HTTP to
+         * the proxy and is judged by POLICY_MODEL. What comes after CONNECT is plain HTTP/1.1:
+         * the proxy itself speaks TLS to the host.
+         */
+        MSG_CLIENT,
 };
+
+#define POLICY_MODEL 1
 
 #define LEND_PROGRAM 0
 #define LEND_FIRST 64
@@ -83,6 +93,7 @@ enum msg_type {
 #define UNSEAL_FOUND 1 /* values were found, and what on_leak and allow_leak say was done */
 
 #define CHANNEL_SECRETS 1
+#define CHANNEL_MODEL 2
 
 enum listener {
         LISTEN_PROXY,       /* HTTP and SOCKS5, TCP or unix; the first byte tells */

@@ -189,6 +189,22 @@ void wr_plain(struct wr *w, const char *bytes, size_t len)
         }
 }
 
+void wr_percent(struct wr *w, const char *bytes, size_t len, const char *plain)
+{
+        for (size_t i = 0; i < len; i++) {
+                unsigned char c = (unsigned char)bytes[i];
+
+                if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
+                    (c && strchr(plain, c))) {
+                        wr_char(w, (char)c);
+                } else {
+                        wr_char(w, '%');
+                        wr_char(w, "0123456789ABCDEF"[c >> 4]);
+                        wr_char(w, "0123456789ABCDEF"[c & 15]);
+                }
+        }
+}
+
 const char *wr_cstr(struct wr *w)
 {
         if (!w->cap)

@@ -40,6 +40,9 @@ void wr_vfmt(struct wr *w, const char *fmt, va_list ap) PRINTF_LIKE(2, 0);
  */
 void wr_json(struct wr *w, const char *bytes, size_t len);
 
+/* Letters, digits and the bytes of @plain as they are; every other one becomes %XX. */
+void wr_percent(struct wr *w, const char *bytes, size_t len, const char *plain);
+
 /*
  * The text as one printable line: control bytes and DEL become \xHH. What a child
  * or a file named must not move the operator's cursor.

@@ -63,7 +63,9 @@ static enum status open_output(struct task *t)
                 t->journal.fd = open_log(t->out, "events.ndjson");
                 t->log = open_log(t->out, "setup.log");
                 t->agent_log = open_log(t->out, "agent.log");
-                if (t->journal.fd < 0 || t->log < 0 || t->agent_log < 0)
+                if (t->spec.agent.builtin)
+                        t->agent_events = open_log(t->out, "agent.jsonl");
+                if (t->journal.fd < 0 || t->log < 0 || t->agent_log < 0 || t->agent_events < 0)
                         r = -errno;
         }
         if (r < 0)

@@ -184,7 +184,7 @@ static void put_work(struct wr *w, const struct spec *s)
         put_seconds(w, s->agent.timeout_s);
 }
 
-static void put_plan(struct wr *w, const struct spec *s, const char *given)
+static void put_plan(struct wr *w, const struct spec *s, const char *given, const char *wrong)
 {
         const char *missing = spec_unsupported_nth(s, 0);
 
@@ -196,6 +196,10 @@ static void put_plan(struct wr *w, const struct spec *s, const char *given)
         put_work(w, s);
         put_head(w, "report     ");
         put_all(w, s->output.dir);
+        if (wrong) {
+                put_head(w, "it can't be run: ");
+                put_all(w, wrong);
+        }
         if (missing)
                 put_head(w, "this build can't run it: ");
         for (size_t i = 1; missing; i++) {
@@ -213,6 +217,7 @@ int command_check(int argc, char **argv)
         char plan[8192];
         struct wr w = wr_of(plan, sizeof(plan));
         const char *given = NULL;
+        const char *wrong;
         struct spec spec;
         int r, at = 1;
 
@@ -229,7 +234,8 @@ int command_check(int argc, char **argv)
         r = spec_load(argv[at], &spec);
         if (r)
                 return r;
-        put_plan(&w, &spec, given);
+        wrong = spec_model(&spec);
+        put_plan(&w, &spec, given, wrong);
         spec_close(&spec);
         return w.full ? STATUS_OUTPUT : STATUS_OK;
 }

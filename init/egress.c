@@ -215,7 +215,8 @@ static int give_policy(struct task *t, enum policy_text_for what, enum phase p)
 {
         static LARGE_BUFFER char text[256 * 1024];
         struct wr w = wr_of(text, sizeof(text));
-        struct msg m = { .type = MSG_POLICY };
+        struct msg m = { .type = MSG_POLICY,
+                         .kind = what == POLICY_TEXT_MODEL ? POLICY_MODEL : 0 };
 
         policy_text_put(&w, &t->spec, what);
         if (w.full)
@@ -235,6 +236,8 @@ static bool looks_inside(const struct spec *s)
         for (size_t i = 0; i < s->network.rule_count; i++) {
                 const struct spec_rule *r = &s->network.rules[i];
 
+                if (r->model && s->agent.builtin)
+                        continue; /* its client needs no certificate */
                 if (r->methods.items || r->paths.items || r->git != GIT_UNSET || r->inject_header)
                         return true;
         }
@@ -375,11 +378,14 @@ enum status egress_start(struct task *t)
 {
         int r;
 
-        if (mode_of(t, PHASE_SETUP) == NET_OFF && mode_of(t, PHASE_WORK) == NET_OFF)
+        if (mode_of(t, PHASE_SETUP) == NET_OFF && mode_of(t, PHASE_WORK) == NET_OFF &&
+            !t->spec.agent.builtin)
                 return STATUS_OK;
         r = run_proxy(t);
         if (!r)
                 r = give_policy(t, POLICY_TEXT_PROVISION, PHASE_PROVISION);
+        if (!r && t->spec.agent.builtin)
+                r = give_policy(t, POLICY_TEXT_MODEL, PHASE_PROVISION);
         if (!r)
                 r = give_both(t, LISTEN_PROXY, SOCK_STREAM, &t->egress.door);
         if (!r && t->agent_lock == LOCKED_NOTIFY)
@@ -479,8 +485,11 @@ int egress_channel(struct task *t, unsigned kind, int *channel)
         int ends[2], r;
 
         *channel = -1;
-        /* What a rule of the agent's injects is handed over in a phase without a network, too. */
-        if (!t->egress.proxy || (kind != CHANNEL_SECRETS && mode_of(t, t->phase) == NET_OFF))
+        /*
+         * What a rule of the agent's injects is handed over in a phase without a network too,
+         * and the loop's way to its model does not depend on one.
+         */
+        if (!t->egress.proxy || (!kind && mode_of(t, t->phase) == NET_OFF))
                 return 0;
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
                 return -errno;
@@ -573,7 +582,7 @@ int egress_way(struct task *t, enum lock lock, const struct confine *c, struct e
 
 enum status egress_seal(struct task *t)
 {
-        int r;
+        int r = 0;
 
         if (mode_of(t, PHASE_WORK) == NET_OFF) {
                 static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY",
@@ -581,8 +590,13 @@ enum status egress_seal(struct task *t)
 
                 for (size_t i = 0; i < COUNT(names) && t->egress.proxy; i++)
                         env_unset(&t->env, names[i]);
-                egress_end(t);
                 t->egress.door = 0;
+                if (t->spec.agent.builtin) /* it stays for the loop's sake: nobody else gets to it */
+                        r = give_policy(t, POLICY_TEXT_AGENT, PHASE_WORK);
+                else
+                        egress_end(t);
+                if (r < 0)
+                        return failed(t, "close airlock-proxy to the agent", r);
                 return t->agent_lock == LOCKED_NETFILTER ? apply_rules(t, true) : STATUS_OK;
         }
         if (egress_lost(t))

@@ -56,6 +56,7 @@ static const struct command commands[] = {
         { "exec-server", NULL, "airlock-exec", true },
         { "exec-client", NULL, "airlock-exec-client", true },
         { "cache", NULL, "airlock-cache", false },
+        { "agent", NULL, "airlock-agent", true },
         { "report", NULL, "airlock-report", true },
 };
 

@@ -8,18 +8,7 @@
 /* A value: every byte that the grammar does not take as it is becomes %XX, ',' too. */
 static void put_value(struct wr *w, const char *s, size_t len)
 {
-        for (size_t i = 0; i < len; i++) {
-                unsigned char c = (unsigned char)s[i];
-
-                if ((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
-                    (c && strchr("-._~/*?:@[]", c))) {
-                        wr_char(w, (char)c);
-                } else {
-                        wr_char(w, '%');
-                        wr_char(w, "0123456789ABCDEF"[c >> 4]);
-                        wr_char(w, "0123456789ABCDEF"[c & 15]);
-                }
-        }
+        wr_percent(w, s, len, "-._~/*?:@[]");
 }
 
 /* "KEYVALUE", where KEY brings its space or equals sign; nothing for NULL. */
@@ -150,6 +139,15 @@ static void put_repo(struct wr *w, const char *url, bool methods)
         wr_fmt(w, " ports=%u\n", port);
 }
 
+/* The built-in loop has a way of its own to the model; any other agent goes by the rules. */
+static bool is_for(const struct spec *s, const struct spec_rule *r, enum policy_text_for phase,
+                   bool alone)
+{
+        if (r->model)
+                return phase == (s->agent.builtin ? POLICY_TEXT_MODEL : POLICY_TEXT_AGENT);
+        return !alone;
+}
+
 void policy_text_put(struct wr *w, const struct spec *spec, enum policy_text_for phase)
 {
         static const char *const presets[] = {
@@ -157,13 +155,18 @@ void policy_text_put(struct wr *w, const struct spec *spec, enum policy_text_for
                 [PRESET_COMMON] = "common-dependencies",
                 [PRESET_ALL] = "all",
         };
-        enum spec_net net = phase == POLICY_TEXT_AGENT ? spec->network.agent : spec->network.setup;
+        enum spec_net net = phase == POLICY_TEXT_AGENT   ? spec->network.agent
+                            : phase == POLICY_TEXT_MODEL ? NET_LIMITED
+                                                         : spec->network.setup;
+        /* Nothing but the way to the model. */
+        bool alone = phase == POLICY_TEXT_MODEL ||
+                     (phase == POLICY_TEXT_AGENT && spec->network.model_only);
         bool checkout_alone = phase == POLICY_TEXT_PROVISION && net == NET_OFF;
-        bool methods = spec->network.methods.count && !checkout_alone &&
+        bool methods = spec->network.methods.count && !checkout_alone && !alone &&
                        (phase == POLICY_TEXT_AGENT || net == NET_LIMITED);
 
         wr_fmt(w, "mode %s\n", spec_net_name(checkout_alone ? NET_LIMITED : net));
-        if (!checkout_alone) {
+        if (!checkout_alone && !alone) {
                 wr_fmt(w, "preset %s\n", presets[spec->network.preset]);
                 put_lines(w, "allow ", &spec->network.allow);
         }
@@ -173,8 +176,9 @@ void policy_text_put(struct wr *w, const struct spec *spec, enum policy_text_for
         }
         put_lines(w, "deny ", &spec->network.deny);
         for (size_t i = 0; i < spec->network.rule_count; i++)
-                put_rule(w, &spec->network.rules[i]);
-        if (phase != POLICY_TEXT_AGENT)
+                if (is_for(spec, &spec->network.rules[i], phase, alone))
+                        put_rule(w, &spec->network.rules[i]);
+        if (phase < POLICY_TEXT_AGENT)
                 put_repo(w, spec->repo.url, methods);
         put_pair(w, "upstream ", spec->network.upstream_proxy);
         if (spec->network.upstream_proxy)

@@ -11,6 +11,7 @@
  *               the repository's host and those of the rules
  *   setup       network.setup; limited lets the repository's host through too
  *   agent       network.agent, and nothing more
+ *   model       of the built-in loop alone: the model's rule, and nothing more
  *
  * `methods` binds the agent, and setup if that is limited; the repository can then be
  * fetched, but not pushed to. Deny, rules and the upstream proxy are the same for all.
@@ -21,7 +22,12 @@
 #include "base/wr.h"
 #include "init/spec.h"
 
-enum policy_text_for { POLICY_TEXT_PROVISION, POLICY_TEXT_SETUP, POLICY_TEXT_AGENT };
+enum policy_text_for {
+        POLICY_TEXT_PROVISION,
+        POLICY_TEXT_SETUP,
+        POLICY_TEXT_AGENT,
+        POLICY_TEXT_MODEL,
+};
 
 /* Writes the whole text; w->full: it did not fit. */
 void policy_text_put(struct wr *w, const struct spec *spec, enum policy_text_for phase);

@@ -26,6 +26,8 @@ enum program {
         PROGRAM_UNSEAL,
         PROGRAM_CACHE,
         PROGRAM_AUTO,
+        PROGRAM_AGENT,
+        PROGRAM_EXEC,
         PROGRAM_COUNT,
 };
 

@@ -91,8 +91,11 @@ static bool take_record(struct task *t, const char *key, const char *value)
         } else if (!strcmp(key, "network")) {
                 unsigned mode = number_of(value);
 
-                if (mode < (unsigned)s->network.agent)
-                        s->network.agent = mode;
+                if (mode >= (unsigned)s->network.agent)
+                        return true;
+                /* Off, but for the model that the operator gave the agent. */
+                s->network.model_only = !mode && !s->agent.builtin && s->model.base_url;
+                s->network.agent = s->network.model_only ? NET_LIMITED : mode;
         } else {
                 return false;
         }

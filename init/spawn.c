@@ -141,6 +141,8 @@ size_t spawn_lock_words(const struct spawn *s, int tell, struct lock_words *l)
                 words[n++] = (char *)(uintptr_t)"--no-new-privs";
         if (s->program)
                 put_option(words, &n, "--exec-fd", l->text[5], 24, (uint64_t)s->program, false);
+        if (s->socket)
+                put_option(words, &n, "--socket", l->text[8], 24, (uint64_t)s->socket, false);
         put_option(words, &n, "--tell", l->text[6], 24, (uint64_t)tell, false);
         words[n++] = (char *)(uintptr_t)"--";
         return n;
@@ -151,7 +153,8 @@ static int exec_locked(const struct spawn *s, int tell)
         static LARGE_BUFFER char *words[WORDS_MAX];
         struct lock_words l = { .v = { NULL } };
         size_t n = spawn_lock_words(s, tell, &l);
-        const int lent[] = { s->channel, s->notify, s->program ? s->program : -1, tell };
+        const int lent[] = { s->channel, s->notify, s->program ? s->program : -1, tell,
+                             s->socket ? s->socket : -1 };
 
         for (size_t i = 0; i < COUNT(lent); i++) {
                 if (lent[i] >= 0)

@@ -20,6 +20,7 @@ struct spawn {
         char *const *envp;
         int program;       /* opened; 0: argv[0] */
         int keep[5];       /* descriptors that stay open beside the three; 0: none */
+        int socket;        /* the same for a socket under a lock, which closes all others; 0 */
         const char *cwd;   /* NULL: / */
         int fd[3];         /* -1: /dev/null (stdin) or inherited (stdout, stderr) */
         bool new_session;  /* setsid: no controlling terminal */
@@ -52,8 +53,8 @@ MUST_USE pid_t spawn(const struct spawn *s, struct spawn_failure *f);
  * descriptors in it are @s's and @tell. Returns the number of words, which point into @l.
  */
 struct lock_words {
-        char *v[28];
-        char text[8][24];
+        char *v[30];
+        char text[9][24];
 };
 size_t spawn_lock_words(const struct spawn *s, int tell, struct lock_words *l);
 

@@ -587,6 +587,7 @@ int spec_open(struct spec *spec, const char *json, size_t len, struct spec_error
                 .cache.ttl_s = 43200,
                 .network = { .setup = NET_FULL, .agent = NET_OFF },
                 .agent.timeout_s = 3600,
+                .model.assess = true,
                 .output.dir = "/airlock/out",
         };
         r = spec_read(spec, O_TOP, NULL, json, len, error);

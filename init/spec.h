@@ -38,7 +38,7 @@ enum spec_failure { FAILURE_FAIL, FAILURE_CONTINUE };
 enum spec_leak { LEAK_FAIL, LEAK_REMOVE, LEAK_WARN };
 enum spec_lock { LOCK_AUTO, LOCK_NETNS, LOCK_NETFILTER, LOCK_NOTIFY, LOCK_CLOSED };
 enum spec_preset { PRESET_NONE, PRESET_COMMON, PRESET_ALL };
-enum spec_wire { WIRE_RESPONSES, WIRE_CHAT };
+enum spec_wire { WIRE_AUTO, WIRE_RESPONSES, WIRE_CHAT };
 enum spec_git { GIT_UNSET, GIT_READ, GIT_PUSH };
 
 struct spec_list {
@@ -63,6 +63,7 @@ struct spec_rule {
         enum spec_git git;
         const char *git_branch;                   /* pattern, for GIT_PUSH; or NULL */
         const char *inject_header, *inject_value; /* NULL: nothing is injected */
+        bool model; /* made by spec_model.c: the way to the model */
         bool raw;                                 /* any protocol, passed through unseen */
 };
 
@@ -109,17 +110,21 @@ struct spec {
                 size_t rule_count;
                 const char *upstream_proxy;
                 enum spec_lock lock;
+                bool model_only; /* agent said off: of "limited" the model's rule alone */
         } network;
         struct {
                 bool given;
-                struct spec_list command;  /* NULL-terminated argv; count 0: built-in loop */
+                bool builtin; /* command is airlock-agent's, made by spec_model.c */
+                struct spec_list command;  /* NULL-terminated argv; count 0: none was given */
                 unsigned timeout_s;        /* default 3600 */
                 const char *user;          /* NAME or UID or UID:GID; NULL: as started */
                 const char *exec_server;   /* ws://… */
         } agent;
         struct {
-                const char *base_url, *name, *key;
+                const char *base_url, *name, *key, *effort;
                 enum spec_wire wire;
+                unsigned context_window, max_requests, max_tokens; /* 0: no limit */
+                bool assess; /* what it thinks of risky commands; default true */
         } model;
         const char *prompt;
         struct {
@@ -166,6 +171,12 @@ static inline bool spec_auto(const struct spec *spec)
 {
         return spec->setup.auto_given ? spec->setup.auto_setup : !spec->setup.script;
 }
+
+/*
+ * spec_model.c: makes of "model" a rule that leads to it and, where there is no
+ * agent.command, the command line of airlock-agent. Once for a spec. NULL, or what is wrong.
+ */
+MUST_USE const char *spec_model(struct spec *spec);
 
 /*
  * What @spec asks for that this build can't do yet, as a key path ("network.rules");

@@ -88,7 +88,7 @@ static void fix_spec(struct image *m, struct spec *s)
                 &s->repo.url, &s->repo.ref, &s->repo.dir, &s->secrets.sealed, &s->secrets.sha256,
                 &s->setup.script, &s->maintenance.script, &s->cache.dir,
                 &s->network.upstream_proxy, &s->agent.user, &s->agent.exec_server,
-                &s->model.base_url, &s->model.name, &s->model.key, &s->prompt, &s->output.dir,
+                &s->model.base_url, &s->model.name, &s->model.key, &s->model.effort, &s->prompt, &s->output.dir,
                 &s->output.branch, &s->output.title,
         };
         struct spec_list *const lists[] = {

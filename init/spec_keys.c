@@ -10,7 +10,7 @@ static const char the_words[][40] = {
         [W_NET] = "off|limited|full",
         [W_PRESET] = "none|common-dependencies|all",
         [W_LOCK] = "auto|netns|netfilter|notify|closed",
-        [W_WIRE] = "responses|chat",
+        [W_WIRE] = "auto|responses|chat",
         [W_GIT] = "|read|push",
 };
 
@@ -100,6 +100,11 @@ static const struct key model[] = {
         STRING("name", OF_LINE, AT(model.name)),
         WORD("wire", W_WIRE, AT(model.wire)),
         STRING("key", OF_REFERENCES, AT(model.key)),
+        STRING("effort", OF_LINE, AT(model.effort)),
+        U32("context_window", 1000, 100000000, AT(model.context_window)),
+        U32("max_requests", 1, 1000000, AT(model.max_requests)),
+        U32("max_tokens", 1, 4000000000, AT(model.max_tokens)),
+        BOOL("assess", AT(model.assess)),
 };
 static const struct key output[] = {
         STRING("dir", OF_PATH, AT(output.dir)),

@@ -51,6 +51,11 @@ static int run(const struct run_options *o)
 
         if (status)
                 return status;
+        missing = spec_model(&spec);
+        if (missing) {
+                log_line(LOG_ERROR, "%s: %s", o->spec, missing);
+                return STATUS_SPEC;
+        }
         missing = spec_unsupported(&spec);
         if (missing) {
                 log_line(LOG_ERROR, "%s: %s: not in this build", o->spec, missing);

@@ -64,6 +64,7 @@ struct task {
         int log;               /* OUT/setup.log; -1: none */
         size_t log_len;        /* bytes written to it */
         int agent_log;         /* OUT/agent.log; -1 */
+        int agent_events;      /* OUT/agent.jsonl, of the built-in loop; 0: none */
         struct tail tail;      /* of what the last child printed */
         struct tail answer;    /* of the agent's standard output */
         char state[64];        /* our own temporary directory */
@@ -138,6 +139,7 @@ struct watch {
         char *const *argv;
         int program;          /* a program of ours, opened; 0: argv[0] by PATH */
         int keep[5];          /* descriptors that stay open for it; 0: none */
+        int socket;           /* and a socket, under a lock; 0 */
         bool unseal;          /* airlock-unseal: stays after OPENED, see init/unseal.h */
         const char *cwd;
         int in;               /* descriptor for its stdin; -1: /dev/null */

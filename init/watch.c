@@ -427,7 +427,7 @@ static int start(struct watching *g, struct spawn_failure *f)
         AUTO_CLOSE int notify = -1;
         struct spawn s = {
                 .argv = w->argv, .envp = w->env->vars, .cwd = w->cwd,
-                .program = w->program,
+                .program = w->program, .socket = w->socket,
                 .fd = { w->in, w->out, -1 }, .new_session = w->new_session,
                 .terminal = w->terminal, .confine = w->confine, .lock = w->lock,
                 .lock_program = g->t->programs[PROGRAM_LOCK], .door = g->t->egress.door,

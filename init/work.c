@@ -3,6 +3,7 @@
  *
  * After: the agent has ended, and so has everything it left.
  */
+#include "base/msg.h"
 #include "init/sig.h"
 #include "init/task.h"
 
@@ -33,6 +34,28 @@ static bool is_inet_socket(int fd)
         return !getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &family, &len) && family != AF_UNIX;
 }
 
+/*
+ * The built-in loop gets the exec-server's program, a way to the model that nobody else has,
+ * and a file for its events; it starts the one and passes on none of the others.
+ */
+static bool give_loop(struct task *t, struct watch *w, int *channel)
+{
+        char text[160];
+        struct wr l = wr_of(text, sizeof(text) - 1);
+
+        if (egress_channel(t, CHANNEL_MODEL, channel) < 0) {
+                task_fail(t, STATUS_LOCK, "no channel to airlock-proxy for the agent");
+                return false;
+        }
+        wr_fmt(&l, "%d:%d:%d:%s", t->programs[PROGRAM_EXEC], *channel, t->agent_events, t->start);
+        env_set(&t->env, "AIRLOCK_LOOP", wr_cstr(&l));
+        w->program = t->programs[PROGRAM_AGENT];
+        w->keep[0] = t->programs[PROGRAM_EXEC];
+        w->keep[1] = t->agent_events;
+        w->socket = *channel;
+        return true;
+}
+
 static enum status run_agent(struct task *t)
 {
         struct watch w = {
@@ -43,8 +66,11 @@ static enum status run_agent(struct task *t)
                 .timeout_s = t->spec.agent.timeout_s, .lock = t->agent_lock,
                 .confine = &t->agent_confine, .env = &t->env,
         };
+        AUTO_CLOSE int channel = -1;
         enum watch_end end;
 
+        if (t->spec.agent.builtin && !give_loop(t, &w, &channel))
+                return STATUS_LOCK;
         w.new_session = !w.terminal;
         if (is_inet_socket(w.in))
                 w.in = -1; /* a way out that was there before the seal */

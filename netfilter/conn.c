@@ -300,7 +300,7 @@ void conn_report(struct proxy *p, struct conn *c, enum policy_reason reason,
 {
         const struct exchange *x = &c->x;
         struct net_event e = {
-                .door = door_name(c->door),
+                .door = c->model ? "model" : door_name(c->door),
                 .host = c->known ? &c->verdict.host : NULL,
                 .port = c->known ? c->verdict.port : 0,
                 .dialled = &c->dialled,
@@ -328,13 +328,13 @@ void conn_report(struct proxy *p, struct conn *c, enum policy_reason reason,
                 if (x->rule >= 0)
                         e.rule = x->rule;
         }
-        journal_net(&e, &p->policy, p->now_ms);
+        journal_net(&e, conn_policy(p, c), p->now_ms);
         c->relayed = false;
 }
 
 bool conn_decide(struct proxy *p, struct conn *c, const struct host *h, uint16_t port)
 {
-        c->verdict = policy_host(&p->policy, h, port);
+        c->verdict = policy_host(conn_policy(p, c), h, port);
         c->verdict.host = *h;
         c->verdict.port = port;
         c->known = true;

@@ -122,6 +122,7 @@ struct conn {
         uint16_t reached_port; /* … 0: there is none */
         bool fixed;     /* HTTP to verdict.host alone: transparent, or through CONNECT */
         bool known;     /* verdict is filled */
+        bool model;     /* MSG_CLIENT: under the model's policy */
         bool told;      /* the client of CONNECT or SOCKS had its yes */
         bool peeked;    /* the first bytes were looked at */
         bool parent;    /* the server is the upstream proxy … */
@@ -157,6 +158,7 @@ struct listener_slot {
 enum channel_for {
         CHANNEL_OF_LOCKS,   /* takes LISTENER and CONNECT */
         CHANNEL_OF_SECRETS, /* takes SECRETS alone: airlock-unseal's */
+        CHANNEL_OF_MODEL,   /* takes CLIENT alone: airlock-agent's */
         CHANNEL_OF_CONTROL, /* takes all; its end is ours */
 };
 
@@ -172,6 +174,8 @@ struct proxy {
         struct policy policy;
         void *arenas[2];
         unsigned arena; /* the policy's */
+        struct policy model; /* for clients that came by MSG_CLIENT */
+        void *model_arena;
         struct ev_queue waits[WAIT_COUNT];
         struct conn *conns;
         uint32_t conn_count, conn_fresh, conn_limit;
@@ -184,6 +188,12 @@ struct proxy {
         uint32_t listener_fresh;
         struct channel channels[CHANNELS];
 };
+
+/* The policy that the connection is under. */
+static inline const struct policy *conn_policy(const struct proxy *p, const struct conn *c)
+{
+        return c->model ? &p->model : &p->policy;
+}
 
 /* --- conn.c: the table, the sides, the ends ------------------------------------------- */
 
@@ -284,6 +294,8 @@ void answer_open(const char *resolv_conf);
 /* Takes the descriptor over, also on failure. */
 MUST_USE int listen_add(struct proxy *p, int fd, enum listener kind);
 void listen_event(struct proxy *p, struct ev_ref ref, uint32_t events);
+/* A client that was handed to us: its socket, which is ours from now on. */
+void listen_client(struct proxy *p, int fd);
 /* Stops or goes on accepting. */
 void listen_accepting(struct proxy *p, bool on);
 /* Is this a listener of ours? A connection there would come round again. */

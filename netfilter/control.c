@@ -22,15 +22,17 @@ static size_t secrets_len;
 
 int control_open(struct proxy *p)
 {
-        char *at = mmap(NULL, 2 * (size_t)POLICY_ARENA, PROT_READ | PROT_WRITE,
+        char *at = mmap(NULL, 3 * (size_t)POLICY_ARENA, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
         if (at == MAP_FAILED)
                 return -errno;
-        madvise(at, 2 * (size_t)POLICY_ARENA, MADV_NOHUGEPAGE);
+        madvise(at, 3 * (size_t)POLICY_ARENA, MADV_NOHUGEPAGE);
         p->arenas[0] = at;
         p->arenas[1] = at + POLICY_ARENA;
+        p->model_arena = at + 2 * (size_t)POLICY_ARENA;
         policy_init(&p->policy);
+        policy_init(&p->model);
         return 0;
 }
 
@@ -95,11 +97,19 @@ static ssize_t read_all(int fd, char *buf, size_t cap)
         return n == (ssize_t)cap ? -EFBIG : n;
 }
 
+static int model_policy(struct proxy *p, size_t len, struct policy_error *e)
+{
+        return policy_parse(&p->model, p->model_arena, POLICY_ARENA, policy_text, len, e) ==
+                               POLICY_OK ? 0 : -EINVAL;
+}
+
 static int take_policy(struct proxy *p, const struct msg *m, int fd)
 {
         struct policy_error e = { 0 };
         ssize_t n = fd >= 0 ? read_all(fd, policy_text, POLICY_TEXT_MAX + 1) : -EBADF;
-        int r = control_policy(p, policy_text, n > 0 ? (size_t)n : 0, m->text, &e);
+        size_t len = n > 0 ? (size_t)n : 0;
+        int r = m->kind == POLICY_MODEL ? model_policy(p, len, &e)
+                                        : control_policy(p, policy_text, len, m->text, &e);
 
         if (n < 0)
                 r = (int)n;
@@ -185,10 +195,15 @@ const char *control_secret(const char *name)
 /* The answer to a message, or 1: none; -EPROTO: it ends its sender. Owns *@fd. */
 static int obey(struct proxy *p, const struct channel *c, const struct msg *m, int *fd)
 {
+        static const enum channel_for uses[] = { CHANNEL_OF_LOCKS,
+                                                 [CHANNEL_SECRETS] = CHANNEL_OF_SECRETS,
+                                                 [CHANNEL_MODEL] = CHANNEL_OF_MODEL };
         bool control = c->use == CHANNEL_OF_CONTROL;
         int r;
 
         if (c->use == CHANNEL_OF_SECRETS && m->type != MSG_SECRETS)
+                return -EPROTO;
+        if ((c->use == CHANNEL_OF_MODEL) != (m->type == MSG_CLIENT))
                 return -EPROTO;
         switch ((enum msg_type)m->type) {
         case MSG_POLICY:
@@ -196,9 +211,9 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
         case MSG_SECRETS:
                 return c->use != CHANNEL_OF_LOCKS ? take_secrets(*fd) : -EPROTO;
         case MSG_CHANNEL:
-                if (!control || *fd < 0 || m->kind > CHANNEL_SECRETS)
+                if (!control || *fd < 0 || m->kind >= COUNT(uses))
                         return -EPROTO;
-                r = control_add(p, *fd, m->kind ? CHANNEL_OF_SECRETS : CHANNEL_OF_LOCKS);
+                r = control_add(p, *fd, uses[m->kind]);
                 if (r == 0)
                         fd_take(fd);
                 return r;
@@ -210,6 +225,11 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
         case MSG_CONNECT:
                 listen_expect(p, m);
                 return 0;
+        case MSG_CLIENT:
+                if (*fd < 0)
+                        return -EPROTO;
+                listen_client(p, fd_take(fd));
+                return 1;
         case MSG_ENDED:
         case MSG_SCAN:
         case MSG_OPENED:

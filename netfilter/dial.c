@@ -28,7 +28,7 @@ static bool same_target(const struct conn *c)
 
 static void add_address(struct proxy *p, struct conn *c, const struct address *a)
 {
-        enum policy_reason reason = policy_address(&p->policy, &c->verdict, a);
+        enum policy_reason reason = policy_address(conn_policy(p, c), &c->verdict, a);
 
         if (reason != POLICY_ALLOWED)
                 c->refused_all = (uint8_t)reason;
@@ -52,11 +52,11 @@ static void dial_parent(struct proxy *p, struct conn *c)
         c->parent = true;
         c->to_parent = true;
         c->address_count = 0;
-        if (!p->policy.upstream.literal) {
-                look_up(p, c, &p->policy.upstream.name);
+        if (!conn_policy(p, c)->upstream.literal) {
+                look_up(p, c, &conn_policy(p, c)->upstream.name);
                 return;
         }
-        c->addresses[c->address_count++] = p->policy.upstream.address;
+        c->addresses[c->address_count++] = conn_policy(p, c)->upstream.address;
         dial_next(p, c);
 }
 
@@ -88,7 +88,7 @@ void conn_reach(struct proxy *p, struct conn *c)
                 conn_refuse(p, c, (enum policy_reason)c->refused_all, NULL);
                 return;
         }
-        if (p->policy.upstream_port)
+        if (conn_policy(p, c)->upstream_port)
                 dial_parent(p, c);
         else
                 dial_next(p, c);
@@ -111,7 +111,7 @@ void conn_resolved(struct proxy *p, struct conn *c, const struct resolved *r)
         if (!c->address_count && c->refused_all != POLICY_ALLOWED)
                 conn_refuse(p, c, (enum policy_reason)c->refused_all,
                             "the name leads to a special address");
-        else if (p->policy.upstream_port)
+        else if (conn_policy(p, c)->upstream_port)
                 dial_parent(p, c);
         else if (!c->address_count)
                 conn_refuse(p, c, POLICY_DENY_RESOLVE, resolve_status_str(r->status));
@@ -166,7 +166,7 @@ static int dial_one(struct proxy *p, struct conn *c)
         int fd, r;
 
         c->dialled.address = c->addresses[c->address_at++];
-        c->dialled.port = c->parent ? p->policy.upstream_port : c->verdict.port;
+        c->dialled.port = c->parent ? conn_policy(p, c)->upstream_port : c->verdict.port;
         if (listen_is_own(p, &c->dialled))
                 return -ELOOP;
         fd = sock_outside(&c->dialled.address, SOCK_STREAM);
@@ -263,7 +263,7 @@ static bool ask_parent(struct proxy *p, struct conn *c)
 {
         char head[2048];
         struct wr w = wr_of(head, sizeof(head));
-        const char *auth = p->policy.upstream_auth;
+        const char *auth = conn_policy(p, c)->upstream_auth;
         const char *value = auth ? control_secret(auth) : NULL;
         bool ok;
 

@@ -255,7 +255,7 @@ static bool sni_agrees(struct proxy *p, struct conn *c, const struct sni *s,
         if (!c->verdict.host.literal)
                 return name_equal(&h.name, &c->verdict.host.name);
         *detail = "SNI is a name that is not allowed";
-        return policy_host(&p->policy, &h, c->verdict.port).reason == POLICY_ALLOWED;
+        return policy_host(conn_policy(p, c), &h, c->verdict.port).reason == POLICY_ALLOWED;
 }
 
 void door_peek(struct proxy *p, struct conn *c)
@@ -269,6 +269,11 @@ void door_peek(struct proxy *p, struct conn *c)
                         conn_close(p, c); /* asked for nothing */
                 else
                         conn_arm_buffers(p, c);
+                return;
+        }
+        if (c->model) {
+                c->peeked = true;
+                look_begin(p, c);
                 return;
         }
         switch (sni_parse(&s, c->up_in->bytes + c->up_in->from, buf_len(c->up_in))) {

@@ -226,6 +226,8 @@ int enter_lock(struct enter *e, const char **stage)
                 e->landlock.scope = true;
         *stage = "close inherited descriptors";
         r = fds_keep_harmless();
+        if (!r && e->socket)
+                fcntl(e->socket, F_SETFD, 0);
         if (!r)
                 r = enter_namespaces(e, &got, stage);
         if (!r)

@@ -41,6 +41,7 @@ struct enter {
         bool hold;                /* airlock-notify has another user: it can take no sockets */
         char *variables;          /* more of the environment, as environment.h has them; or NULL */
         int exec_fd;              /* the program, opened; -1: argv[0] by PATH */
+        int socket;               /* PID 1's gift to the command, which it keeps; 0: none */
 };
 
 /* What --tell writes. The stage is NUL-terminated; "exec": only that failed. */

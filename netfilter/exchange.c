@@ -61,7 +61,7 @@ static void put_reason(struct wr *w, struct proxy *p, struct conn *c, enum polic
                 wr_fmt(w, ": %s", detail);
         wr_str(w, "\n");
         if (c->known) {
-                policy_explain(w, &p->policy, reason, &c->verdict.host, c->verdict.port,
+                policy_explain(w, conn_policy(p, c), reason, &c->verdict.host, c->verdict.port,
                                x->method_len ? x->method : NULL, x->method_len,
                                x->path_len ? x->path : NULL, x->path_len);
                 wr_str(w, "\n");
@@ -227,7 +227,7 @@ static bool judge_request(struct proxy *p, struct conn *c)
         struct http1_text path = head.form == HTTP1_ASTERISK ? root : head.path;
         struct policy_request_verdict v;
 
-        v = policy_request(&p->policy, &c->verdict, head.method.at, head.method.len, path.at,
+        v = policy_request(conn_policy(p, c), &c->verdict, head.method.at, head.method.len, path.at,
                            path.len, head.query.at, head.query.len);
         c->x.rule = v.rule;
         if (v.reason != POLICY_ALLOWED) {
@@ -235,12 +235,12 @@ static bool judge_request(struct proxy *p, struct conn *c)
                 return false;
         }
         if (inspect_carries(&head) &&
-            policy_request(&p->policy, &c->verdict, "POST", 4, path.at, path.len, head.query.at,
+            policy_request(conn_policy(p, c), &c->verdict, "POST", 4, path.at, path.len, head.query.at,
                            head.query.len).reason != POLICY_ALLOWED) {
                 conn_refuse(p, c, POLICY_DENY_METHOD, inspect_carries(&head));
                 return false;
         }
-        if (v.rule >= 0 && p->policy.rules[v.rule].inject) {
+        if (v.rule >= 0 && conn_policy(p, c)->rules[v.rule].inject) {
                 conn_refuse(p, c, POLICY_DENY_INJECT, "a secret goes over verified TLS only");
                 return false;
         }
@@ -348,7 +348,7 @@ static void take_request(struct proxy *p, struct conn *c)
 /* The reader of a push says whether the refs so far are allowed. False: refused. */
 static bool read_refs(struct proxy *p, struct conn *c, const char *bytes, size_t len)
 {
-        const struct policy_rule *rule = &p->policy.rules[c->x.rule];
+        const struct policy_rule *rule = &conn_policy(p, c)->rules[c->x.rule];
 
         while (c->x.refs) {
                 struct git_update u;

@@ -473,6 +473,25 @@ static void build_notifier(void)
              SCMP_A2_32(SCMP_CMP_MASKED_EQ, O_CREAT | O_TRUNC | (O_TMPFILE & ~O_DIRECTORY), 0));
 }
 
+/*
+ * airlock-agent once it runs: descriptors that it has, a pair of sockets, memory, the clock.
+ * What else it asks for is EPERM: no file, no other socket, no program.
+ */
+static void build_loop(void)
+{
+        static const char *const allowed[] = {
+                "read", "readv", "write", "writev", "close", "lseek", "ftruncate", "fcntl",
+                "poll", "ppoll", "recvfrom", "recvmsg", "sendto", "sendmsg", "shutdown",
+                "mmap", "munmap", "mremap", "mprotect", "madvise", "brk", "getrandom",
+                "clock_gettime", "rt_sigprocmask", "rt_sigreturn", "restart_syscall", "exit",
+                "exit_group",
+        };
+
+        for (size_t i = 0; i < sizeof(allowed) / sizeof(*allowed); i++)
+                allow(allowed[i]);
+        act1(SCMP_ACT_ALLOW, "socketpair", SCMP_A0_32(SCMP_CMP_EQ, AF_UNIX));
+}
+
 static void print(const char *name)
 {
         struct sock_filter op;
@@ -519,6 +538,7 @@ int main(int argc, char **argv)
         generate(arch, "netns_filter", SCMP_ACT_ALLOW, build_netns);
         generate(arch, "agent_filter", SCMP_ACT_ALLOW, build_agent);
         generate(arch, "proxy_filter", SCMP_ACT_ERRNO(EPERM), build_proxy);
+        generate(arch, "loop_filter", SCMP_ACT_ERRNO(EPERM), build_loop);
         generate(arch, "notify_refuse_filter", SCMP_ACT_ALLOW, build_notify_refuse);
         generate(arch, "notify_filter", SCMP_ACT_ALLOW, build_notify);
         generate(arch, "notify_hold_filter", SCMP_ACT_ALLOW, build_notify_hold);

@@ -9,19 +9,19 @@
 #define PIECE_ROOM 64 /* a chunk's size line, its end and the last chunk fit twice */
 
 bool inspect_init(struct inspect *in, struct inspect_world *w, const struct policy_verdict *v,
-                  bool tls)
+                  enum inspect_tls tls)
 {
         struct wr name = wr_of(in->name, sizeof(in->name));
         size_t len;
 
-        in->phase = tls ? INSPECT_SHAKING : INSPECT_IDLE;
-        in->tls = tls;
+        in->phase = tls == INSPECT_TLS ? INSPECT_SHAKING : INSPECT_IDLE;
+        in->tls = tls != INSPECT_CLEAR;
         in->verdict = *v;
         host_put(&name, &v->host);
         wr_cstr(&name);
         in->decision = (struct inspect_decision){ .rule = -1 };
         mask_init(&in->mask);
-        if (!tls) {
+        if (tls != INSPECT_TLS) {
                 tls_clear_init(&in->client);
                 return true;
         }

@@ -85,6 +85,12 @@ enum inspect_phase {
         INSPECT_ENDED,
 };
 
+enum inspect_tls {
+        INSPECT_CLEAR,        /* on neither side */
+        INSPECT_TLS,          /* on both */
+        INSPECT_TLS_UPSTREAM, /* the client is one of ours and leaves TLS to us */
+};
+
 /* One request, for the journal. */
 struct inspect_decision {
         enum policy_reason reason;
@@ -113,7 +119,7 @@ struct inspect_buffer {
 
 struct inspect {
         enum inspect_phase phase;
-        bool tls;
+        bool tls; /* with the host */
         struct policy_verdict verdict; /* of the host */
         char name[TLS_NAME];           /* the host as text */
 
@@ -151,11 +157,11 @@ struct inspect {
 };
 
 /*
- * Begins with a client that wants the host of @v. @tls: its ClientHello comes next, whose
- * name the caller compared. False: no certificate could be made for the name.
+ * Begins with a client that wants the host of @v. INSPECT_TLS: its ClientHello comes next,
+ * whose name the caller compared. False: no certificate could be made for the name.
  */
 MUST_USE bool inspect_init(struct inspect *in, struct inspect_world *w,
-                           const struct policy_verdict *v, bool tls);
+                           const struct policy_verdict *v, enum inspect_tls tls);
 
 /* Goes as far as the bytes allow. */
 enum inspect_event inspect_run(struct inspect *in, struct inspect_world *w);

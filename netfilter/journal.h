@@ -23,7 +23,7 @@
 #define JOURNAL_HOSTS 256 /* totals; later hosts are counted together */
 
 struct net_event {
-        const char *door;             /* "http", "connect", "socks", "direct", "dns" */
+        const char *door;             /* "http", "connect", "socks", "direct", "dns", "model" */
         const struct host *host;      /* NULL: not known */
         const struct endpoint *dialled; /* NULL: nobody */
         uint16_t port;                /* 0: none */

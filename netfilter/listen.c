@@ -236,6 +236,19 @@ static void begin(struct proxy *p, const struct listener_slot *l, int fd)
         door_direct(p, c, &to);
 }
 
+void listen_client(struct proxy *p, int fd)
+{
+        struct conn *c = sock_nonblocking(fd) < 0 ? NULL : conn_new(p, fd);
+
+        if (!c) {
+                close(fd);
+                return;
+        }
+        c->model = true;
+        conn_wait(p, c, WAIT_HEAD);
+        conn_arm_buffers(p, c);
+}
+
 static void accept_some(struct proxy *p, struct listener_slot *l)
 {
         int most = l->busy ? ACCEPTS : 1;

@@ -21,6 +21,7 @@
  *   --scope                      a Landlock domain: no signals and no ptrace to outside
  *   --fs POLICY --root DIR…      what may be written: landlock.h
  *   --chdir DIR --exec-fd FD     where to go; the program, opened, in place of CMD's search
+ *   --socket FD                  a socket that the command keeps: the agent loop's way to its model
  *   --tell FD                    where a failure is told; silence, then its end, is success
  *   --no-rules                   netns without nf_tables, as on a kernel that has none
  *
@@ -140,6 +141,8 @@ static bool set_place(struct options *o, const char *name, const char *value)
                 e->chdir = value;
         else if (!strcmp(name, "--tell"))
                 o->tell = descriptor("--tell: not a descriptor: ", value);
+        else if (!strcmp(name, "--socket"))
+                e->socket = descriptor("--socket: not a descriptor: ", value);
         else if (!strcmp(name, "--exec-fd"))
                 e->exec_fd = descriptor("--exec-fd: not a descriptor: ", value);
         else

@@ -295,7 +295,7 @@ static void wait_for(struct proxy *p, struct conn *c)
 
 static void turn(struct proxy *p, struct conn *c)
 {
-        world.policy = &p->policy;
+        world.policy = conn_policy(p, c);
         world.now_ms = p->now_ms;
         world.now_s = unix_s();
         for (;;) {
@@ -341,7 +341,8 @@ void look_begin(struct proxy *p, struct conn *c)
         }
         world.now_s = unix_s();
         c->look = in;
-        if (!inspect_init(in, &world, &c->verdict, true)) {
+        if (!inspect_init(in, &world, &c->verdict,
+                          c->model ? INSPECT_TLS_UPSTREAM : INSPECT_TLS)) {
                 look_drop(c);
                 conn_refuse(p, c, POLICY_DENY_NAME, "no certificate can be made for this name");
                 return;

@@ -46,27 +46,10 @@ static int wrong(const char *option, const char *what)
         return -EINVAL;
 }
 
-/* The value of a policy word, percent-encoded as netfilter/policy.h wants it. */
-static void put_value(struct wr *w, const char *text)
-{
-        for (; *text; text++) {
-                unsigned char b = (unsigned char)*text;
-
-                if ((b >= 'a' && b <= 'z') || (b >= 'A' && b <= 'Z') || (b >= '0' && b <= '9') ||
-                    strchr("/*?:,.-_~@[]", b)) {
-                        wr_char(w, (char)b);
-                } else {
-                        wr_char(w, '%');
-                        wr_char(w, "0123456789ABCDEF"[b >> 4]);
-                        wr_char(w, "0123456789ABCDEF"[b & 15]);
-                }
-        }
-}
-
 static void put_word(struct proxy_options *o, const char *key, const char *value)
 {
         wr_fmt(&o->policy, "%s ", key);
-        put_value(&o->policy, value);
+        wr_percent(&o->policy, value, strlen(value), "/*?:,.-_~@[]");
         wr_char(&o->policy, '\n');
 }
 

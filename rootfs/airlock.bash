@@ -8,7 +8,7 @@ _airlock()
 
         if ((COMP_CWORD == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W \
-                        'run init check doctor sandbox proxy secret cache exec-server report --help --version' -- "$current")
+                        'run init check doctor sandbox proxy secret cache agent exec-server report --help --version' -- "$current")
                 return
         fi
         case $previous in
@@ -18,13 +18,21 @@ _airlock()
                 return
                 ;;
         -r | --recipient) return ;;
-        --box | --out | --root)
+        --box | --out | --root | --cd | -C)
                 mapfile -t COMPREPLY < <(compgen -d -- "$current")
                 compopt -o filenames 2>/dev/null
                 return
                 ;;
         -p)
                 mapfile -t COMPREPLY < <(compgen -A signal -- "$current")
+                return
+                ;;
+        --wire) options='auto responses chat' ;;
+        --color) options='auto always never' ;;
+        --sandbox | -s) [[ $command != agent ]] || options='read-only workspace-write danger-full-access' ;;
+        --output-schema | --save | --resume | --ca-bundle | --output-last-message)
+                mapfile -t COMPREPLY < <(compgen -f -- "$current")
+                compopt -o filenames 2>/dev/null
                 return
                 ;;
         --net) options='off limited full' ;;
@@ -48,6 +56,13 @@ _airlock()
         fi
         case $command in
         report) options='-o -h --help' ;;
+        agent)
+                options='--base-url -m --model --wire --key-env --ca-bundle --upstream --effort'
+                options+=' --images --shell-tool -s --sandbox -C --cd --skip-git-repo-check'
+                options+=' --json -o --output-last-message --output-schema --save --resume'
+                options+=' --context-window --max-requests --max-tokens --timeout --retries'
+                options+=' --color --no-assess -q --quiet -h --help -V --version'
+                ;;
         run) options='--box --out -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
         sandbox)

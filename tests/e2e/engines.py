@@ -195,7 +195,7 @@ class Engine:
             else:
                 try:
                     self._why = self.prepare()
-                except Exception as error:
+                except (RuntimeError, OSError) as error:  # not a timeout: that is a failure
                     self._why = "does not start here: %s" % str(error)[-600:]
         return self._why
 
@@ -319,6 +319,21 @@ class DockerLike(Engine):
         quiet(self.command() + ["kill", "-s", str(int(number)), serial])
 
 
+def containerd():
+    """
+    The socket of our own containerd, for docker too: dockerd would start one by itself,
+    unless there is a socket in /run that nobody listens on any more.
+    """
+    socket, config = temp() + "/containerd.sock", temp() + "/containerd.toml"
+    if not os.path.exists(config):
+        with open(config, "w") as f:
+            f.write('version = 2\nroot = "%s/containerd"\nstate = "%s/containerd-run"\n'
+                    'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
+                    '[grpc]\n  address = "%s"\n' % (temp(), temp(), socket))
+        daemon(["containerd", "-c", config], lambda: answers(["ctr", "-a", socket, "version"]))
+    return socket
+
+
 class Docker(DockerLike):
     name = "docker"
     needs = ("dockerd", "docker", "containerd")
@@ -329,8 +344,9 @@ class Docker(DockerLike):
     def prepare(self):
         daemon(["dockerd", "-H", "unix://%s/docker.sock" % temp(), "--data-root",
                 temp() + "/docker", "--exec-root", temp() + "/docker-exec", "--pidfile",
-                temp() + "/docker.pid", "--bridge=none", "--iptables=false", "--ip6tables=false",
-                "--ip-masq=false"], lambda: answers(self.command() + ["version"]))
+                temp() + "/docker.pid", "--containerd", containerd(), "--bridge=none",
+                "--iptables=false", "--ip6tables=false", "--ip-masq=false"],
+               lambda: answers(self.command() + ["version"]))
         quiet(self.command() + ["import", layer(), IMAGE])
 
 
@@ -358,12 +374,7 @@ class Containerd(Engine):
         return ["ctr", "-a", temp() + "/containerd.sock"]
 
     def prepare(self):
-        config = temp() + "/containerd.toml"
-        with open(config, "w") as f:
-            f.write('version = 2\nroot = "%s/containerd"\nstate = "%s/containerd-run"\n'
-                    'disabled_plugins = ["io.containerd.grpc.v1.cri"]\n'
-                    '[grpc]\n  address = "%s/containerd.sock"\n' % ((temp(),) * 3))
-        daemon(["containerd", "-c", config], lambda: answers(self.command() + ["version"]))
+        containerd()
         for user in ("root", "1000"):
             quiet(self.command() + ["images", "import", self.archive(user)])
 

@@ -134,9 +134,10 @@ class Task:
             json.dump(spec, f)
         return path
 
-    def start(self, agent="true", setup=None, options=(), popen=None, program=AIRLOCK, **more):
+    def start(self, agent="true", setup=None, options=(), popen=None, program=AIRLOCK, wrap=(),
+              **more):
         path = self.write_spec(self.spec(agent, setup, **more))
-        return start([program, "run", *options, path], **(popen or {}))
+        return start([*wrap, program, "run", *options, path], **(popen or {}))
 
     def run(self, agent="true", setup=None, options=(), popen=None, seconds=18, **more):
         popen = dict({"stdin": subprocess.DEVNULL}, **(popen or {}))

@@ -175,10 +175,13 @@ def install_lays_out_the_files_and_nothing_else():
         programs = re.search(r"^PROGRAMS := airlock (.*)$", makefile, re.M)[1].split()
         assert found == {"usr/libexec/airlock/" + name for name in programs} | {
                          "usr/bin/airlock", "usr/share/man/man1/airlock.1",
+                         "usr/bin/apply_patch", "usr/libexec/airlock/path/apply_patch",
                          "usr/share/bash-completion/completions/airlock",
                          "usr/share/airlock/task.schema.json"}, found
         assert run(f"{tree}/usr/bin/airlock", "--version").stdout.startswith("airlock version ")
         assert "usage: airlock check" in run(f"{tree}/usr/bin/airlock", "check", "--help").stdout
+        for link in ("bin", "libexec/airlock/path"):
+            assert "Usage: apply_patch" in run(f"{tree}/usr/{link}/apply_patch", "--help").stdout
 
 
 @test

@@ -10,7 +10,10 @@ import subprocess
 import tempfile
 
 from engines import engines, stop_engines, temp
+import lib
 from lib import case, main, skip
+
+lib.TIMEOUT_S = 90  # the first case of an engine starts its daemon
 
 SCRATCH = [(None, "/workspace", True), (None, "/tmp", True)]
 ROWS = {

@@ -9,12 +9,12 @@ from engines import IMAGE, Docker, quiet, stop_engines, temp
 from lib import ROOT, case, main, skip
 
 docker = Docker()
+WHY = docker.available()  # before any case's clock runs
 
 
 def ready():
-    why = docker.available()
-    if why:
-        skip(why)
+    if WHY:
+        skip(WHY)
 
 
 def installed():

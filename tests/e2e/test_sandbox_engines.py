@@ -5,7 +5,10 @@
 import re
 
 from engines import engines, stop_engines
+import lib
 from lib import PROGRAMS, case, main, skip
+
+lib.TIMEOUT_S = 90  # the first case of an engine starts its daemon
 
 ROWS = {
     "root": dict(user="root"),

@@ -169,7 +169,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool alive = true;
 
         prepare();
-        if (size > sizeof(sent) / 2 || !inspect_init(&in, &world, &verdict, false))
+        if (size > sizeof(sent) / 2 || !inspect_init(&in, &world, &verdict, INSPECT_CLEAR))
                 return 0;
         sent_len = 0;
         while (alive && size) {

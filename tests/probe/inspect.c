@@ -208,7 +208,8 @@ static void accept_one(int listener)
                 if (lines[i].client < 0) {
                         clock_now();
                         lines[i].client = fd;
-                        if (!inspect_init(&lines[i].in, &world, &verdict, with_tls))
+                        if (!inspect_init(&lines[i].in, &world, &verdict,
+                                          with_tls ? INSPECT_TLS : INSPECT_CLEAR))
                                 line_close(&lines[i]);
                         return;
                 }

@@ -120,7 +120,7 @@ TEST(only_what_asks_for_something_is_unsupported)
         static const struct {
                 const char *why, *json, *key;
         } rows[] = {
-                { "no agent", "{\"version\":1}", "agent.command (the built-in loop)" },
+                { "no agent: spec_model tells that", "{\"version\":1}", NULL },
                 { "empty objects mean nothing",
                   "{\"version\":1,\"secrets\":{\"names\":[],\"on_leak\":\"fail\"},"
                   "\"model\":{\"wire\":\"chat\"},"

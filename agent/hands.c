@@ -1,0 +1,378 @@
+/* agent/hands.c - commands and files, by way of the exec-server; see loop.h. */
+#include "agent/loop.h"
+
+#include "agent/uri.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OPEN_MS 15000
+#define CALL_MS 120000
+#define LAST_WORDS_MS 200 /* for output behind the exit: what a daemon holds open never ends */
+#define END_MS 3000
+#define CAPTURE_MAX (16U << 20)
+
+/* --- what comes back ---------------------------------------------------------------------------- */
+
+static struct hand *find(struct loop *l, uint32_t process)
+{
+        for (size_t i = 0; i < HANDS; i++)
+                if (l->hands[i].process == process)
+                        return &l->hands[i];
+        return NULL;
+}
+
+static void take_reply(struct loop *l, const struct client_event *e)
+{
+        struct reply *r = &l->reply;
+        struct value data = value_get(&e->result, "dataBase64");
+        struct value path = value_get(&e->result, "path");
+        const char *bytes;
+        size_t len;
+
+        r->done = true;
+        r->code = e->code;
+        if (e->code) {
+                buf_str(&r->bytes, e->text);
+        } else if (data.type == VALUE_STRING) {
+                if (client_bytes(&l->client, &data, &bytes, &len))
+                        buf_put(&r->bytes, bytes, len);
+                else
+                        r->code = CLIENT_E_ANSWER;
+        } else if (path.type == VALUE_STRING) {
+                buf_added(&r->bytes, value_string(&path, buf_room(&r->bytes, path.len)));
+        }
+}
+
+static void take_output(struct hand *h, const struct client_event *e)
+{
+        if (h->capture) {
+                if (e->stream == CLIENT_STDOUT && h->capture->len + e->len <= CAPTURE_MAX)
+                        buf_put(h->capture, e->bytes, e->len);
+                return;
+        }
+        shell_output_add(h->shell ? &h->shell->output : &h->fresh, e->bytes, e->len);
+        shell_output_add(&h->all, e->bytes, e->len);
+}
+
+static void take_process(struct loop *l, const struct client_event *e)
+{
+        struct hand *h = find(l, e->process);
+
+        if (!h)
+                return;
+        if (e->kind == CLIENT_STARTED) {
+                h->started = true;
+        } else if (e->kind == CLIENT_OUTPUT) {
+                take_output(h, e);
+        } else if (e->kind == CLIENT_EXITED) {
+                h->exited = true;
+                h->exited_ms = l->now_ms;
+                h->exit_code = e->exit_code;
+                h->denied = e->sandbox_denied;
+        } else if (e->kind == CLIENT_CLOSED) {
+                h->closed = true;
+        } else {
+                h->failed = strdup(e->text);
+                h->closed = true;
+        }
+        if (h->shell && hand_over(h))
+                h->shell->exited = true;
+}
+
+void hands_event(struct loop *l, const struct client_event *e)
+{
+        switch (e->kind) {
+        case CLIENT_ANSWER:
+                if (l->reply.request && e->request == l->reply.request)
+                        take_reply(l, e);
+                return;
+        case CLIENT_STARTED:
+        case CLIENT_OUTPUT:
+        case CLIENT_EXITED:
+        case CLIENT_CLOSED:
+        case CLIENT_LOST:
+                take_process(l, e);
+                return;
+        case CLIENT_READY:
+        case CLIENT_DOWN:
+                return; /* what hangs on it is answered one by one */
+        }
+}
+
+bool hands_open(struct loop *l)
+{
+        uint64_t end = l->now_ms + OPEN_MS;
+
+        client_connect(&l->client, l->now_ms);
+        while (l->client.state != CLIENT_OPEN && l->client.state != CLIENT_DEAD &&
+               l->client.state != CLIENT_IDLE && l->now_ms < end)
+                if (!loop_wait(l, end))
+                        return false;
+        return l->client.state == CLIENT_OPEN;
+}
+
+/* --- commands -------------------------------------------------------------------------------------- */
+
+bool hand_over(const struct hand *h)
+{
+        return h->closed || h->exited;
+}
+
+/* The words and the directory, for who asks about them when the call is over. */
+static void keep_words(struct hand *h, const struct client_command *cmd)
+{
+        size_t words = 0, bytes = strlen(cmd->cwd) + 1;
+        char *p;
+
+        for (; cmd->argv[words]; words++)
+                bytes += strlen(cmd->argv[words]) + 1;
+        h->argv = take_memory((words + 1) * sizeof(*h->argv) + bytes);
+        p = (char *)(h->argv + words + 1);
+        for (size_t i = 0; i < words; i++) {
+                h->argv[i] = p;
+                p = stpcpy(p, cmd->argv[i]) + 1;
+        }
+        h->cwd = p;
+        strcpy(p, cmd->cwd);
+}
+
+struct hand *hands_start(struct loop *l, const struct client_command *cmd, const char *shown,
+                         struct buf *why)
+{
+        struct hand *h = find(l, 0);
+        struct command_event e = { .command = shown, .output = "", .status = ITEM_RUNNING };
+
+        if (!h) {
+                buf_str(why, "too many commands are running; end some first");
+                return NULL;
+        }
+        *h = (struct hand){ .process = client_start(&l->client, cmd), .tty = cmd->tty };
+        if (!h->process) {
+                buf_str(why, "the exec-server takes no more commands now");
+                return NULL;
+        }
+        h->command = strdup(shown);
+        keep_words(h, cmd);
+        e.item = h->item = events_item(&l->events);
+        events_command(&l->events, &e);
+        judge_before(l, h);
+        return h;
+}
+
+int hands_capture(struct loop *l, const char *const *argv, struct buf *out)
+{
+        struct client_command cmd = { .argv = argv, .cwd = l->root, .inherit = true };
+        struct hand *h = find(l, 0);
+        int r;
+
+        if (!h)
+                return -1;
+        *h = (struct hand){ .process = client_start(&l->client, &cmd), .capture = out };
+        if (!h->process)
+                return -1;
+        hands_wait(l, h, CALL_MS);
+        r = h->exited && h->closed ? h->exit_code : -1;
+        if (!h->closed && !client_terminate(&l->client, h->process))
+                r = -1;
+        hands_drop(l, h);
+        return r;
+}
+
+void hands_wait(struct loop *l, struct hand *h, uint64_t ms)
+{
+        uint64_t end = l->now_ms + ms;
+
+        if (l->end_ms && l->end_ms < end)
+                end = l->end_ms;
+        while (!h->closed && l->now_ms < end) {
+                uint64_t until = end;
+
+                if (h->exited && h->exited_ms + LAST_WORDS_MS < until)
+                        until = h->exited_ms + LAST_WORDS_MS;
+                if (l->now_ms >= until || !loop_wait(l, until))
+                        return;
+        }
+}
+
+void hands_tell(struct loop *l, struct hand *h)
+{
+        struct buf raw = { 0 }, clean = { 0 };
+        struct command_event e = { .item = h->item, .command = h->command };
+
+        if (h->told || !h->command)
+                return;
+        h->told = true;
+        shell_output_drain(&h->all, &raw);
+        text_clean(&clean, buf_at(&raw), raw.len);
+        e.output = buf_at(&clean);
+        e.len = clean.len;
+        e.has_exit = h->exited;
+        e.exit_code = h->exit_code;
+        e.status = h->exited && !h->exit_code ? ITEM_COMPLETED : ITEM_FAILED;
+        events_command(&l->events, &e);
+        judge_after(l, h, clean.len ? buf_at(&clean) : "", clean.len);
+        buf_free(&raw);
+        buf_free(&clean);
+}
+
+void hands_drop(struct loop *l, struct hand *h)
+{
+        if (h->shell)
+                shells_drop(&l->shells, h->shell);
+        free(h->command);
+        free(h->argv);
+        free(h->failed);
+        shell_output_free(&h->fresh);
+        shell_output_free(&h->all);
+        *h = (struct hand){ 0 };
+}
+
+void hands_end(struct loop *l)
+{
+        uint64_t end = l->now_ms + END_MS;
+        bool left = true;
+
+        for (size_t i = 0; i < HANDS; i++)
+                if (l->hands[i].process && !l->hands[i].closed &&
+                    client_terminate(&l->client, l->hands[i].process) == 0)
+                        left = false;
+        while (left && l->now_ms < end) {
+                left = false;
+                for (size_t i = 0; i < HANDS; i++)
+                        left |= l->hands[i].process && !hand_over(&l->hands[i]);
+                if (left)
+                        loop_wait(l, end); /* a signal does not stop this: it is the end */
+        }
+        for (size_t i = 0; i < HANDS; i++) {
+                if (!l->hands[i].process)
+                        continue;
+                hands_tell(l, &l->hands[i]);
+                hands_drop(l, &l->hands[i]);
+        }
+}
+
+/* --- files ------------------------------------------------------------------------------------------- */
+
+int hands_reply(struct loop *l, uint64_t request, struct buf *bytes)
+{
+        uint64_t end = l->now_ms + CALL_MS;
+
+        if (!request)
+                return CLIENT_E_REFUSED;
+        l->reply = (struct reply){ .request = request };
+        while (!l->reply.done && l->now_ms < end)
+                if (!loop_wait(l, end))
+                        break;
+        if (!l->reply.done)
+                l->reply.code = -ECANCELED;
+        if (bytes && !l->reply.code)
+                buf_put(bytes, buf_at(&l->reply.bytes), l->reply.bytes.len);
+        buf_free(&l->reply.bytes);
+        l->reply.request = 0;
+        return l->reply.code;
+}
+
+static int file_errno(int code)
+{
+        return !code ? 0 : code == CLIENT_E_NOT_FOUND ? -ENOENT
+               : code == -ECANCELED                   ? -ECANCELED
+                                                      : -EIO;
+}
+
+static void put_path(struct buf *b, const char *key, const char *path)
+{
+        char text[3 * URI_PATH_MAX + 8];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+
+        uri_put(&w, path, strlen(path));
+        buf_fmt(b, "\"%s\":", key);
+        buf_json(b, text, w.len);
+}
+
+static int resolve_path(void *ctx, const char *path, struct buf *real)
+{
+        struct loop *l = ctx;
+        char plain[URI_PATH_MAX];
+        struct buf params = { 0 }, uri = { 0 };
+        int r;
+
+        buf_str(&params, "{");
+        put_path(&params, "path", path);
+        buf_str(&params, "}");
+        r = file_errno(hands_reply(l, client_call(&l->client, "fs/canonicalize", buf_at(&params),
+                                                  params.len, true),
+                                   &uri));
+        if (!r && uri_parse(plain, buf_at(&uri), uri.len) != URI_OK)
+                r = -EIO;
+        if (!r)
+                buf_str(real, plain);
+        buf_free(&params);
+        buf_free(&uri);
+        return r;
+}
+
+static int read_path(void *ctx, const char *path, struct buf *out)
+{
+        struct loop *l = ctx;
+        size_t before = out->len;
+        int r = file_errno(hands_reply(l, client_read_file(&l->client, path), out));
+
+        return !r && out->len - before > PATCH_FILE_MAX ? -EFBIG : r;
+}
+
+/* A copy brings the mode along; what is in it is written over. */
+static int copy_path(struct loop *l, const char *from, const char *to)
+{
+        struct buf params = { 0 };
+        int code;
+
+        buf_str(&params, "{");
+        put_path(&params, "sourcePath", from);
+        buf_str(&params, ",");
+        put_path(&params, "destinationPath", to);
+        buf_str(&params, ",\"recursive\":false}");
+        code = hands_reply(l, client_call(&l->client, "fs/copy", buf_at(&params), params.len, true),
+                           NULL);
+        buf_free(&params);
+        return code;
+}
+
+static int write_once(struct loop *l, const char *path, const char *bytes, size_t len,
+                      const char *like)
+{
+        int code = like ? copy_path(l, like, path) : 0;
+
+        return code ? code
+                    : hands_reply(l, client_write_file(&l->client, path, bytes, len), NULL);
+}
+
+static int write_path(void *ctx, const char *path, const char *bytes, size_t len,
+                      const char *like)
+{
+        struct loop *l = ctx;
+        char dir[PATCH_PATH_MAX];
+        const char *slash = strrchr(path, '/');
+        size_t n = slash ? (size_t)(slash - path) : 0;
+        int code = write_once(l, path, bytes, len, like);
+
+        if (code != CLIENT_E_NOT_FOUND || !n || n >= sizeof(dir))
+                return file_errno(code);
+        memcpy(dir, path, n);
+        dir[n] = '\0';
+        code = hands_reply(l, client_create_directory(&l->client, dir, true), NULL);
+        if (!code)
+                code = write_once(l, path, bytes, len, like);
+        return file_errno(code);
+}
+
+static int remove_path(void *ctx, const char *path)
+{
+        struct loop *l = ctx;
+
+        return file_errno(hands_reply(l, client_remove(&l->client, path, false, false), NULL));
+}
+
+const struct patch_files hands_files = { .resolve = resolve_path, .read = read_path,
+                                         .write = write_path, .remove = remove_path };

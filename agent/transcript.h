@@ -1,0 +1,33 @@
+/*
+ * agent/transcript.h - a conversation in a file: one line about it, then an item a line.
+ *
+ *     {"airlock":1,"thread":"…","wire":"responses","first":2}
+ *     {"type":"message","role":"user",…}
+ *
+ * What is read back may have been written by anybody: each line is checked as if a server had
+ * sent it, and a file that is not whole is refused, not repaired.
+ */
+#ifndef AGENT_TRANSCRIPT_H
+#define AGENT_TRANSCRIPT_H
+
+#include "agent/answer.h"
+
+#define TRANSCRIPT_MAX (64U << 20)
+
+struct transcript_head {
+        char thread[37];
+        enum wire wire;
+        bool wire_known;
+        size_t first;
+};
+
+void transcript_put(struct buf *out, const char *thread, enum wire wire, bool wire_known,
+                    const struct history *h, size_t first);
+
+/* Reads the file and checks all of it. 0, or -1 after a line that says what is wrong. */
+MUST_USE int transcript_read(const char *path, struct buf *text);
+
+/* False: it is none. @h gets the items; calls without an output get one. */
+bool transcript_take(const struct buf *text, struct transcript_head *head, struct history *h);
+
+#endif

@@ -1,0 +1,218 @@
+#!/usr/bin/python3
+"""The built-in loop in a sealed task: it alone reaches the model, and nobody reaches it."""
+import json
+import os
+import subprocess
+
+import lib
+import nets
+from lib import case, main, skip
+from model_server import Model, call, error, function, items, say
+from task import Result, Task
+
+LIMITED = {"agent": "limited", "allow": ["example.org"]}
+
+
+def built_in(server, prompt="do it", task=None, space=None, seconds=18, **more):
+    """A task with the built-in loop; its Result, with the loop's events."""
+    t = task or Task()
+    if not task:
+        t.repo()
+    spec = t.spec("unused", prompt=prompt, **{k: v for k, v in more.items() if k != "agent"})
+    spec["model"] = dict({"base_url": server.url, "name": "m"}, **more.get("model", {}))
+    spec["agent"] = more.get("agent", {})
+    argv = ["nsenter", "--net=" + space.path] if space else []
+    process = lib.start(argv + [lib.AIRLOCK, "run", t.write_spec(spec)], stdin=subprocess.DEVNULL)
+    out, err = process.communicate(timeout=seconds)
+    r = Result(t.out, process.returncode, out, err)
+    r.jsonl = [json.loads(line) for line in r.file("agent.jsonl").splitlines()]
+    r.task = t
+    return r
+
+
+def elsewhere(script):
+    """(a network for the task, a model at the other end of its cable): under notify what
+    listens in the task's own network is the commands' own too."""
+    box, world = nets.pair()
+    mine = os.open("/proc/self/ns/net", os.O_RDONLY)
+    theirs = os.open(world.path, os.O_RDONLY)
+    try:
+        assert not nets.libc.setns(theirs, nets.CLONE_NEWNET)
+        return box, Model(script, host=nets.NEAR4)
+    finally:
+        assert not nets.libc.setns(mine, nets.CLONE_NEWNET)
+        os.close(mine)
+        os.close(theirs)
+
+
+def outputs(r):
+    return [e["item"]["aggregated_output"] for e in r.jsonl
+            if e["type"] == "item.completed" and e["item"]["type"] == "command_execution"]
+
+
+@case
+def the_repository_is_changed_with_the_network_off():
+    with Model([call("exec_command", cmd="echo two >> a.txt"), say("Added a line.")]) as m:
+        r = built_in(m, "add a line").expect(0)
+    assert "+two" in r.diff and r.answer.strip() == "Added a line.", (r.diff, r.answer)
+    assert "Added a line." in r.stdout
+    assert m.requests[0].body["input"][-1]["content"][0]["text"] == "add a line"
+    assert "authorization" not in m.requests[0].headers
+    types = [e["type"] for e in r.jsonl]
+    assert types[0] == "thread.started" and "turn.completed" in types and "airlock.totals" in types
+    doors = [(e["door"], e["path"], e["verdict"]) for e in r.event("net") if e["phase"] == "work"]
+    assert doors == [("model", "/v1/responses", "allow")] * 2, doors
+
+
+# Everything that a command could try, to reach the model or the loop; each line it prints is a leak.
+ATTACK = r"""
+import ctypes, os, re, signal, socket
+host, port = os.environ["MODEL"].split(":")
+def attempt(name, f):
+    try:
+        r = f()
+    except Exception as e:
+        return
+    if r:
+        print("LEAK", name, r)
+def connect(to):
+    s = socket.create_connection(to, 2)
+    s.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: %s:%s\r\nContent-Length: 2\r\n\r\n{}" % (host.encode(), port.encode()))
+    answer = s.recv(1000)
+    return b"x-airlock-denied" not in answer and answer
+attempt("direct", lambda: connect((host, int(port))))
+for name in ("http_proxy", "HTTP_PROXY"):
+    if os.environ.get(name):
+        p = re.search(r"//([^:]+):(\d+)", os.environ[name])
+        attempt(name, lambda: connect((p[1], int(p[2]))))
+loops = [int(p) for p in os.listdir("/proc") if p.isdigit() and open("/proc/%s/comm" % p).read().strip() in ("airlock-agent", "exe") and int(p) != os.getpid()]
+print("loops", len(loops))
+libc = ctypes.CDLL(None, use_errno=True)
+for pid in loops:
+    attempt("fd", lambda: [os.readlink("/proc/%d/fd/%d" % (pid, n)) for n in range(3, 9)])
+    attempt("mem", lambda: open("/proc/%d/mem" % pid, "rb").read(0) == b"" )
+    attempt("environ", lambda: open("/proc/%d/environ" % pid, "rb").read())
+    attempt("ptrace", lambda: libc.ptrace(16, pid, 0, 0) == 0)
+    def getfd():
+        pidfd = libc.syscall(434, pid, 0)
+        return [n for n in range(3, 12) if pidfd >= 0 and libc.syscall(438, pidfd, n, 0) >= 0]
+    attempt("pidfd_getfd", getfd)
+    attempt("signal", lambda: os.kill(pid, signal.SIGUSR1) is None)
+print("tried")
+"""
+
+
+def attacked(network, lock):
+    box, model = elsewhere([])
+    with model as m:
+        m.script = [call("exec_command", cmd="MODEL=%s python3 attack.py" % m.url[7:-3]), say("done")]
+        t = Task()
+        t.repo({"attack.py": ATTACK})
+        r = built_in(m, task=t, space=box, network=dict(network, lock=lock))
+        if r.code == 73:
+            skip("lock %s does not hold here" % lock)
+        r.expect(0)
+        text = "".join(outputs(r))
+        assert "tried" in text and "LEAK" not in text, text
+        assert "loops 1" in text, text  # it was there to be attacked
+        assert len(m.requests) == 2, [x.path for x in m.requests]
+
+
+@case
+def no_command_reaches_the_model_or_the_loop_under_netns():
+    attacked({"agent": "off"}, "netns")
+    attacked(LIMITED, "netns")
+
+
+@case
+def no_command_reaches_the_model_or_the_loop_under_notify():
+    attacked({"agent": "off"}, "notify")
+    attacked(LIMITED, "notify")
+
+
+@case
+def no_command_reaches_the_model_or_the_loop_under_closed():
+    attacked({"agent": "off"}, "closed")
+
+
+@case
+def the_loop_has_no_file_no_socket_and_no_program():
+    look = r"""
+for p in /proc/[0-9]*; do
+  [ "$(cat $p/comm)" = airlock-agent ] || [ "$(cat $p/comm)" = exe ] || continue
+  grep -E '^(Seccomp|NoNewPrivs|CapEff):' $p/status
+done"""
+    with Model([call("exec_command", cmd=look), say("ok")]) as m:
+        r = built_in(m).expect(0)
+    text = outputs(r)[0]
+    assert "Seccomp:\t2" in text and "NoNewPrivs:\t1" in text, text
+    assert "CapEff:\t0000000000000000" in text, text
+
+
+@case
+def its_failures_are_the_tasks():
+    with Model([error(401, "bad key")]) as m:
+        r = built_in(m)
+    assert r.code == 7 and "bad key" in r.err and r.result["agent"]["exit"] == 7, (r.code, r.result)
+    with Model([call("exec_command", cmd="sleep 60", yield_time_ms=30000)]) as m:
+        r = built_in(m, agent={"timeout_s": 2})
+    assert r.code == 76, r.code
+    assert r.jsonl and [e for e in r.jsonl if e["type"] == "turn.failed"], r.jsonl
+
+
+@case
+def limits_come_from_the_spec():
+    with Model([call("exec_command", cmd="echo %d" % n) for n in range(9)]) as m:
+        r = built_in(m, model={"max_requests": 2, "wire": "chat", "effort": "low"})
+    assert r.code == 5 and len(m.requests) == 2, (r.code, len(m.requests))
+    assert m.requests[0].chat and m.requests[0].body["reasoning_effort"] == "low"
+
+
+@case
+def what_makes_no_sense_is_refused_before_anything_starts():
+    t = Task()
+    t.repo()
+    base = t.spec("unused", prompt="p")
+    base["agent"].pop("command")
+
+    def refused(word, **model):
+        spec = dict(base, model=model) if model else dict(base)
+        done = subprocess.run([lib.AIRLOCK, "run", t.write_spec(spec)], capture_output=True, timeout=10)
+        text = done.stderr.decode()
+        assert done.returncode == 78 and word in text and text.count("\n") == 1, (done.returncode, text)
+        check = subprocess.run([lib.AIRLOCK, "check", t.write_spec(spec)], capture_output=True, timeout=10)
+        assert check.returncode == 0 and word in check.stdout.decode(), check.stdout
+    refused("agent.command: missing")
+    refused("model.base_url", name="m")
+    refused("model.name", base_url="http://127.0.0.1/v1")
+    refused("https://", base_url="http://127.0.0.1/v1", name="m", key="${KEY}")
+    refused("model.base_url", base_url="http://u:p@127.0.0.1/v1", name="m")
+    base.pop("prompt")
+    refused("prompt: missing", base_url="http://127.0.0.1/v1", name="m")
+
+
+@case
+def a_command_of_ones_own_gets_the_model_and_nothing_else():
+    script = r"""
+import urllib.request, urllib.error, sys
+def ask(url):
+    try:
+        return urllib.request.urlopen(urllib.request.Request(url, data=b"{}"), timeout=5).status
+    except urllib.error.HTTPError as e:
+        return e.code
+    except Exception as e:
+        return type(e).__name__
+print(ask(sys.argv[1] + "/responses"), ask(sys.argv[1][:-3] + "/other"), ask("http://example.org/"))
+"""
+    box, model = elsewhere([say("hi")])
+    with model as m:
+        t = Task()
+        t.repo({"ask.py": script, ".airlock.json": '{"version":1,"network":{"agent":"off"}}'})
+        r = t.run(["python3", "ask.py", m.url], model={"base_url": m.url},
+                  wrap=["nsenter", "--net=" + box.path]).expect(0)
+    assert r.stdout.split() == ["200", "403", "403"], (r.stdout, r.err[-800:])
+    assert len(m.requests) == 1
+
+
+if __name__ == "__main__":
+    main()
