@@ -2,6 +2,7 @@
 #
 #   make            build/release/{airlock,…}: static-pie, musl, stripped
 #   make run        the main job on a real repository, in namespaces of its own
+#   make run-agent  the same with the built-in loop, and a model that plays a script
 #   make test       every test: unit (sanitizers, then musl), fuzz corpora, end to end
 #   make matrix     engine x user x lock x network: what gets out, as a table (root)
 #   make check      the fast half of it: unit tests and lint
@@ -305,7 +306,7 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 # --- tests -----------------------------------------------------------------------------
 TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_%) \
         $(FUZZ:%=build/asan/fuzz_%)
-.PHONY: test tests-built check run matrix bench bench-locks bench-proxy bench-leak bench-cache
+.PHONY: test tests-built check run run-agent matrix bench bench-locks bench-proxy bench-leak bench-cache
 tests-built: $(TESTED)
 test: deps deps-test
 	+$(AGAIN) tests-built
@@ -317,6 +318,9 @@ check: deps deps-test deps-lint
 run: deps deps-run
 	+$(AGAIN) all
 	tests/demo/main-job.sh
+run-agent: deps deps-run
+	+$(AGAIN) all
+	tests/demo/main-job.sh loop
 matrix: deps deps-test deps-engines all
 	python3 tests/e2e/test_matrix.py --table
 
@@ -453,7 +457,7 @@ DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap cargo \
         util-linux wget:wget xz:xz-utils
 DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \
         cppcheck:cppcheck libclang-rt-14-dev
-DEPS_RUN   := node:nodejs npm:npm
+DEPS_RUN   := node:nodejs npm:npm python3:python3
 DEPS_BENCH := bwrap:bubblewrap catatonit dumb-init firejail:firejail iptables:iptables \
         nft:nftables node:nodejs npm:npm python3:python3 rg:ripgrep tini
 DEPS_BENCH_PROXY := libssl-dev nginx:nginx-light openssl:openssl privoxy:privoxy \

@@ -2,17 +2,22 @@
 # tests/demo/main-job.sh - the main job on a real repository, in a box of airlock's own.
 #
 # Makes a git repository whose test fails, a task whose setup finds out by itself that npm
-# has to install the test's dependency, and an agent command that repairs the code and runs
-# the test again. Ends with the diff, the answer, the timeline, and what the cache did: the
-# state after setup is kept in build/run/cache, so the second run has no setup. Exit status
-# 0 only if the repair is in the diff.
+# has to install the test's dependency, and an agent that repairs the code and runs the test
+# again: a command, or with the argument `loop` the built-in loop, whose model is a script on
+# this machine that it reaches through the proxy. Ends with the diff, the answer, the timeline,
+# and what the cache did: the state after setup is kept in build/run/cache, so the second run
+# has no setup. Exit status 0 only if the repair is in the diff.
 set -eu
 
 airlock=$(realpath "${AIRLOCK:-build/release/airlock}")
 work=$(realpath -m "$(dirname "$airlock")/../run") # the same each time: it is part of the key
+mkdir -p "$work/cache"
+find "$work" -mindepth 1 -maxdepth 1 ! -name cache ! -name times.json -exec rm -rf {} +
+mkdir "$work/out"
+model=
+trap '[ -z "$model" ] || kill "$model"' EXIT
 repo=$work/app
-rm -rf "$repo" "$work/out"
-mkdir -p "$work/cache" "$work/out"
+here=$(dirname "$0")
 
 make_repository() {
         git init -q -b main "$repo"
@@ -57,7 +62,7 @@ JS
         git -C "$repo" -c user.name=demo -c user.email=demo@localhost commit -qm "app: a sum"
 }
 
-write_task() {
+write_task() { # @1: the lines that say who the agent is
         cat >"$work/task.json" <<JSON
 {
   "version": 1,
@@ -66,10 +71,25 @@ write_task() {
   "setup": {"auto": true},
   "cache": {"dir": "$work/cache"},
   "network": {"setup": "full", "agent": "off"},
-  "agent": {"command": ["bash", "agent.sh"]},
+  $1,
   "output": {"dir": "$work/out"}
 }
 JSON
+}
+
+# What the model will say: look, repair, look again, answer.
+start_model() {
+        python3 "$here/../e2e/model_server.py" "$work/url" "$here/repair.json" &
+        model=$!
+        for _ in $(seq 100); do
+                [ ! -e "$work/url" ] || return 0
+                sleep 0.05
+        done
+        echo 'the scripted model does not start' >&2
+        exit 1
+}
+
+write_agent() {
         # The agent: any program. This one knows what it will find.
         cat >"$repo/agent.sh" <<'SH'
 npm test >/dev/null 2>&1 && { echo 'nothing to repair' >"$AIRLOCK_ANSWER"; exit 1; }
@@ -117,7 +137,14 @@ fs.writeFileSync(times, JSON.stringify(past));
 }
 
 make_repository
-write_task
+if [ "${1-}" = loop ]; then
+        start_model
+        write_task '"model": {"base_url": "'"$(cat "$work/url")"'", "name": "scripted"},
+  "prompt": "The test fails. Repair it."'
+else
+        write_task '"agent": {"command": ["bash", "agent.sh"]}'
+        write_agent
+fi
 status=0
 "$airlock" run "$work/task.json" || status=$?
 [ -e "$work/out/changes.diff" ] || exit $((status ? status : 1))
@@ -125,6 +152,10 @@ printf '\n--- changes.diff\n'
 cat "$work/out/changes.diff"
 printf '\n--- answer.md\n'
 cat "$work/out/answer.md"
+if [ -s "$work/out/agent.jsonl" ]; then
+        printf '\n--- agent.jsonl\n'
+        cut -c 1-160 "$work/out/agent.jsonl"
+fi
 printf '\n--- timeline\n'
 show_timeline
 printf '\n--- cache\n'

@@ -44,6 +44,19 @@ def put(path, content):
         f.write(content if isinstance(content, bytes) else content.encode())
 
 
+def sealed(t, values, recipient=None):
+    """(path of the sealed file, identity)."""
+    key = subprocess.run([AIRLOCK, "secret", "keygen"], capture_output=True, check=True)
+    public = recipient or [w for w in key.stdout.decode().split() if w.startswith("age1")][0]
+    done = subprocess.run([AIRLOCK, "secret", "encrypt", "-r", public], check=True,
+                          input=json.dumps(values).encode(), capture_output=True)
+    path = t.dir + "/secrets.age"
+    with open(path, "wb") as f:
+        f.write(done.stdout)
+    os.chmod(path, 0o644)
+    return path, key.stdout
+
+
 class Result:
     def __init__(self, out, code, stdout, stderr):
         self.out, self.code = out, code

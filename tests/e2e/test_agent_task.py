@@ -2,18 +2,20 @@
 """The built-in loop in a sealed task: it alone reaches the model, and nobody reaches it."""
 import json
 import os
+import shutil
 import subprocess
 
 import lib
 import nets
+from engines import make_rootfs
 from lib import case, main, skip
 from model_server import Model, call, error, function, items, say
-from task import Result, Task
+from task import Result, Task, sealed
 
 LIMITED = {"agent": "limited", "allow": ["example.org"]}
 
 
-def built_in(server, prompt="do it", task=None, space=None, seconds=18, **more):
+def built_in(server, prompt="do it", task=None, space=None, box=None, key=None, seconds=18, **more):
     """A task with the built-in loop; its Result, with the loop's events."""
     t = task or Task()
     if not task:
@@ -22,15 +24,16 @@ def built_in(server, prompt="do it", task=None, space=None, seconds=18, **more):
     spec["model"] = dict({"base_url": server.url, "name": "m"}, **more.get("model", {}))
     spec["agent"] = more.get("agent", {})
     argv = ["nsenter", "--net=" + space.path] if space else []
-    process = lib.start(argv + [lib.AIRLOCK, "run", t.write_spec(spec)], stdin=subprocess.DEVNULL)
-    out, err = process.communicate(timeout=seconds)
+    process = lib.start(argv + [lib.AIRLOCK, "run", *(["--box", box] if box else []),
+                                t.write_spec(spec)])
+    out, err = process.communicate(key, timeout=seconds)
     r = Result(t.out, process.returncode, out, err)
     r.jsonl = [json.loads(line) for line in r.file("agent.jsonl").splitlines()]
     r.task = t
     return r
 
 
-def elsewhere(script):
+def elsewhere(script, **more):
     """(a network for the task, a model at the other end of its cable): under notify what
     listens in the task's own network is the commands' own too."""
     box, world = nets.pair()
@@ -38,11 +41,38 @@ def elsewhere(script):
     theirs = os.open(world.path, os.O_RDONLY)
     try:
         assert not nets.libc.setns(theirs, nets.CLONE_NEWNET)
-        return box, Model(script, host=nets.NEAR4)
+        return box, Model(script, host=nets.NEAR4, **more)
     finally:
         assert not nets.libc.setns(mine, nets.CLONE_NEWNET)
         os.close(mine)
         os.close(theirs)
+
+
+KEY = "sk-model-Zq8yXw4vUt2sRr0p"
+
+
+class Trusted:
+    """A model with a certificate, a box that trusts it, and a key sealed for the task."""
+    def __init__(self, script):
+        self.task = t = Task()
+        t.repo()
+        with open(t.dir + "/ext", "w") as f:
+            f.write("subjectAltName=IP:" + nets.NEAR4)
+        new = "openssl req -newkey rsa:2048 -nodes -subj /CN="
+        subprocess.run(new + "test-ca -x509 -keyout ca.key -out ca.pem -days 3 && " + new +
+                       "model -keyout m.key -out m.csr && openssl x509 -req -in m.csr -CA ca.pem "
+                       "-CAkey ca.key -CAcreateserial -out m.pem -days 3 -extfile ext", shell=True,
+                       cwd=t.dir, check=True, capture_output=True)
+        self.space, self.model = elsewhere(script, tls=(t.dir + "/m.pem", t.dir + "/m.key"))
+        self.box = t.dir + "/box"
+        subprocess.run(["cp", "-a", make_rootfs(), self.box], check=True)
+        os.makedirs(self.box + "/etc/ssl/certs", exist_ok=True)
+        bundle = self.box + "/etc/ssl/certs/ca-certificates.crt"
+        shutil.copy(t.dir + "/ca.pem", bundle)
+        path, self.identity = sealed(t, {"MODEL_KEY": KEY})
+        os.rename(path, t.out + "/secrets.age")
+        self.more = {"task": t, "space": self.space, "box": self.box, "key": self.identity,
+                     "repo": {"url": None, "ref": None}, "secrets": {"sealed": t.out + "/secrets.age"}}
 
 
 def outputs(r):
@@ -189,6 +219,32 @@ def what_makes_no_sense_is_refused_before_anything_starts():
     refused("model.base_url", base_url="http://u:p@127.0.0.1/v1", name="m")
     base.pop("prompt")
     refused("prompt: missing", base_url="http://127.0.0.1/v1", name="m")
+
+
+@case
+def the_key_is_the_proxys_alone():
+    look = "env; cat /proc/*/environ 2>/dev/null | tr '\\0' '\\n'; cat /proc/*/cmdline"
+    t = Trusted([call("exec_command", cmd=look), say("ok")])
+    with t.model as m:
+        r = built_in(m, model={"key": "${MODEL_KEY}"}, **t.more).expect(0)
+    assert [x.headers["authorization"] for x in m.requests] == ["Bearer " + KEY] * 2
+    assert "PATH=" in outputs(r)[0] and KEY not in outputs(r)[0]
+    for name in os.listdir(t.task.out):
+        with open(t.task.out + "/" + name, "rb") as f:
+            assert KEY.encode() not in f.read(), name
+    assert KEY not in r.err + r.stdout
+
+
+@case
+def a_server_that_is_not_who_it_says_gets_no_key():
+    t = Trusted([say("never")])
+    shutil.copy(t.task.dir + "/m.pem", t.box + "/etc/ssl/certs/ca-certificates.crt")  # no authority
+    with open(t.box + "/etc/ssl/certs/ca-certificates.crt", "w"):
+        pass
+    with t.model as m:
+        r = built_in(m, model={"key": "${MODEL_KEY}"}, **t.more)
+    assert r.code in (1, 6) and not m.requests, (r.code, r.err[-500:])
+    assert "certificate" in r.err or "authority" in r.err or "tls-upstream" in r.err, r.err[-800:]
 
 
 @case

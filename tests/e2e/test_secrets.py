@@ -11,23 +11,10 @@ import subprocess
 
 from engines import make_rootfs
 from lib import AIRLOCK, case, main, skip
-from task import Result, Task
+from task import Result, Task, sealed
 
 TOKEN = "tok-Zq8yXw4vUt2sRr0p"
 OTHER = "other-6bN1mK9jH3gF5d"
-
-
-def sealed(t, values, recipient=None):
-    """(path of the sealed file, identity)."""
-    key = subprocess.run([AIRLOCK, "secret", "keygen"], capture_output=True, check=True)
-    public = recipient or [w for w in key.stdout.decode().split() if w.startswith("age1")][0]
-    done = subprocess.run([AIRLOCK, "secret", "encrypt", "-r", public], check=True,
-                          input=json.dumps(values).encode(), capture_output=True)
-    path = t.dir + "/secrets.age"
-    with open(path, "wb") as f:
-        f.write(done.stdout)
-    os.chmod(path, 0o644)
-    return path, key.stdout
 
 
 def own_network():
