@@ -143,7 +143,7 @@ LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/
 SRC_airlock-agent := $(BASE) base/environ.c base/http1.c base/ruleset.c $(CLIENT) \
         $(TOOLS) $(LOOP_DECODERS) agent/model.c agent/events.c agent/loop_options.c \
         agent/way.c agent/hands.c agent/guidance.c agent/judge.c agent/tools.c \
-        agent/patch_main.c \
+        agent/patch_main.c agent/repo_root.c \
         agent/ask.c agent/turn.c agent/brief.c agent/loop.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/journal.c init/cache_show.c \
         init/cache_main.c

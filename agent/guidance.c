@@ -41,9 +41,9 @@ static int bring_file(void *ctx, const char *path, struct buf *out)
         buf_str(&whole, l->root);
         buf_str(&whole, "/");
         buf_put(&whole, path, strlen(path) + 1);
-        r = hands_files.read(l, buf_at(&whole), out);
+        r = hands_reply(l, client_read_file(&l->client, buf_at(&whole)), out);
         buf_free(&whole);
-        return r;
+        return r ? -ENOENT : 0;
 }
 
 /* The commit to read from; false: there is none. */

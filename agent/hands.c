@@ -2,6 +2,7 @@
 #include "agent/loop.h"
 
 #include "agent/uri.h"
+#include "base/digits.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -23,6 +24,19 @@ static struct hand *find(struct loop *l, uint32_t process)
         return NULL;
 }
 
+/* The system's number, which the texts of servers end in: "… (os error 28)". 0: none. */
+static int system_error(const char *text)
+{
+        static const char mark[] = "(os error ";
+        const char *at = strstr(text, mark);
+        uint64_t n;
+
+        if (!at)
+                return strstr(text, "is not a file") ? EISDIR : 0;
+        at += sizeof(mark) - 1;
+        return digits_take(&at, 4095, &n) && *at == ')' ? (int)n : 0;
+}
+
 static void take_reply(struct loop *l, const struct client_event *e)
 {
         struct reply *r = &l->reply;
@@ -34,7 +48,7 @@ static void take_reply(struct loop *l, const struct client_event *e)
         r->done = true;
         r->code = e->code;
         if (e->code) {
-                buf_str(&r->bytes, e->text);
+                r->error = system_error(e->text);
         } else if (data.type == VALUE_STRING) {
                 if (client_bytes(&l->client, &data, &bytes, &len))
                         buf_put(&r->bytes, bytes, len);
@@ -274,78 +288,94 @@ int hands_reply(struct loop *l, uint64_t request, struct buf *bytes)
         return l->reply.code;
 }
 
-static int file_errno(int code)
+/* Asks @method about files and waits; @params is taken over. 0 or -errno. */
+static int ask_files(struct loop *l, const char *method, struct buf *params, bool again,
+                     struct buf *bytes)
 {
-        return !code ? 0 : code == CLIENT_E_NOT_FOUND ? -ENOENT
-               : code == -ECANCELED                   ? -ECANCELED
-                                                      : -EIO;
+        int code;
+
+        buf_str(params, "}");
+        code = hands_reply(l, client_call(&l->client, method, buf_at(params), params->len, again),
+                           bytes);
+        buf_free(params);
+        if (!code || code == -ECANCELED)
+                return code;
+        if (code == CLIENT_E_NOT_FOUND)
+                return -ENOENT;
+        return l->reply.error ? -l->reply.error : -EIO;
 }
 
-static void put_path(struct buf *b, const char *key, const char *path)
+/* The beginning of the parameters; ask_files ends them. */
+static struct buf params_with(const char *key, const char *path)
 {
         char text[3 * URI_PATH_MAX + 8];
         struct wr w = wr_of(text, sizeof(text) - 1);
+        struct buf b = { 0 };
 
         uri_put(&w, path, strlen(path));
-        buf_fmt(b, "\"%s\":", key);
-        buf_json(b, text, w.len);
+        buf_fmt(&b, "{\"%s\":", key);
+        buf_json(&b, text, w.len);
+        return b;
 }
 
 static int resolve_path(void *ctx, const char *path, struct buf *real)
 {
-        struct loop *l = ctx;
         char plain[URI_PATH_MAX];
-        struct buf params = { 0 }, uri = { 0 };
-        int r;
+        struct buf params = params_with("path", path), uri = { 0 };
+        int r = ask_files(ctx, "fs/canonicalize", &params, true, &uri);
 
-        buf_str(&params, "{");
-        put_path(&params, "path", path);
-        buf_str(&params, "}");
-        r = file_errno(hands_reply(l, client_call(&l->client, "fs/canonicalize", buf_at(&params),
-                                                  params.len, true),
-                                   &uri));
         if (!r && uri_parse(plain, buf_at(&uri), uri.len) != URI_OK)
                 r = -EIO;
         if (!r)
                 buf_str(real, plain);
-        buf_free(&params);
         buf_free(&uri);
         return r;
 }
 
 static int read_path(void *ctx, const char *path, struct buf *out)
 {
-        struct loop *l = ctx;
+        struct buf params = params_with("path", path);
         size_t before = out->len;
-        int r = file_errno(hands_reply(l, client_read_file(&l->client, path), out));
+        int r;
 
+        buf_str(&params, ",\"followSymlinks\":false");
+        r = ask_files(ctx, "fs/readFile", &params, true, out);
         return !r && out->len - before > PATCH_FILE_MAX ? -EFBIG : r;
 }
 
-/* A copy brings the mode along; what is in it is written over. */
-static int copy_path(struct loop *l, const char *from, const char *to)
+static int write_bytes(struct loop *l, const char *path, const char *bytes, size_t len)
 {
-        struct buf params = { 0 };
-        int code;
+        struct buf params = params_with("path", path);
 
-        buf_str(&params, "{");
-        put_path(&params, "sourcePath", from);
+        buf_str(&params, ",\"followSymlinks\":false,\"dataBase64\":\"");
+        buf_base64(&params, bytes, len);
+        buf_str(&params, "\"");
+        return ask_files(l, "fs/writeFile", &params, true, NULL);
+}
+
+/* A copy brings the mode along; it would follow a link, so a file is there before. */
+static int copy_mode(struct loop *l, const char *from, const char *to)
+{
+        struct buf params = params_with("sourcePath", from);
+        struct buf second = params_with("destinationPath", to);
+        int r = write_bytes(l, to, "", 0);
+
         buf_str(&params, ",");
-        put_path(&params, "destinationPath", to);
-        buf_str(&params, ",\"recursive\":false}");
-        code = hands_reply(l, client_call(&l->client, "fs/copy", buf_at(&params), params.len, true),
-                           NULL);
+        buf_put(&params, buf_at(&second) + 1, second.len - 1);
+        buf_str(&params, ",\"recursive\":false");
+        buf_free(&second);
+        if (!r)
+                return ask_files(l, "fs/copy", &params, true, NULL);
         buf_free(&params);
-        return code;
+        return r;
 }
 
 static int write_once(struct loop *l, const char *path, const char *bytes, size_t len,
                       const char *like)
 {
-        int code = like ? copy_path(l, like, path) : 0;
+        int r = like ? copy_mode(l, like, path) : 0;
 
-        return code ? code
-                    : hands_reply(l, client_write_file(&l->client, path, bytes, len), NULL);
+        return r ? r : write_bytes(l, path, bytes, len);
 }
 
 static int write_path(void *ctx, const char *path, const char *bytes, size_t len,
@@ -355,23 +385,25 @@ static int write_path(void *ctx, const char *path, const char *bytes, size_t len
         char dir[PATCH_PATH_MAX];
         const char *slash = strrchr(path, '/');
         size_t n = slash ? (size_t)(slash - path) : 0;
-        int code = write_once(l, path, bytes, len, like);
+        int r = write_once(l, path, bytes, len, like);
+        struct buf params;
 
-        if (code != CLIENT_E_NOT_FOUND || !n || n >= sizeof(dir))
-                return file_errno(code);
+        if (r != -ENOENT || !n || n >= sizeof(dir))
+                return r;
         memcpy(dir, path, n);
         dir[n] = '\0';
-        code = hands_reply(l, client_create_directory(&l->client, dir, true), NULL);
-        if (!code)
-                code = write_once(l, path, bytes, len, like);
-        return file_errno(code);
+        params = params_with("path", dir);
+        buf_str(&params, ",\"recursive\":true");
+        r = ask_files(l, "fs/createDirectory", &params, true, NULL);
+        return r ? r : write_once(l, path, bytes, len, like);
 }
 
 static int remove_path(void *ctx, const char *path)
 {
-        struct loop *l = ctx;
+        struct buf params = params_with("path", path);
 
-        return file_errno(hands_reply(l, client_remove(&l->client, path, false, false), NULL));
+        buf_str(&params, ",\"recursive\":false,\"force\":false");
+        return ask_files(ctx, "fs/remove", &params, false, NULL);
 }
 
 const struct patch_files hands_files = { .resolve = resolve_path, .read = read_path,

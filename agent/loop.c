@@ -7,6 +7,7 @@
 #include "agent/loop.h"
 
 #include "agent/patch_main.h"
+#include "agent/repo_root.h"
 #include "agent/transcript.h"
 #include "agent/way.h"
 #include "base/clock.h"
@@ -99,27 +100,16 @@ struct places {
         bool git;
 };
 
-/* The nearest directory above that has a .git; the directory itself where none has. */
+/* The repository; the directory itself where there is none. */
 static bool find_root(struct places *p)
 {
-        char path[PATH_MAX + 8];
         size_t n;
 
         if (!getcwd(p->cwd, sizeof(p->cwd)))
                 return false;
-        strcpy(p->root, p->cwd);
-        for (n = strlen(p->cwd); n; n = (size_t)((char *)memrchr(p->cwd, '/', n) - p->cwd)) {
-                struct stat st;
-
-                memcpy(path, p->cwd, n);
-                strcpy(path + n, "/.git");
-                if (lstat(path, &st) == 0) {
-                        memcpy(p->root, p->cwd, n);
-                        p->root[n] = '\0';
-                        p->git = true;
-                        return true;
-                }
-        }
+        n = repo_root_len(p->cwd);
+        p->git = n;
+        memcpy(p->root, p->cwd, n ? n : strlen(p->cwd));
         return true;
 }
 

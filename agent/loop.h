@@ -77,7 +77,8 @@ struct reply {
         uint64_t request; /* 0: none */
         bool done;
         int code;
-        struct buf bytes; /* the decoded file, the path, or the error's text */
+        int error;        /* the system's, if the server told; 0 */
+        struct buf bytes; /* the decoded file, or the path */
 };
 
 struct loop {

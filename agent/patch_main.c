@@ -2,6 +2,7 @@
 #include "agent/patch_main.h"
 
 #include "agent/patch.h"
+#include "agent/repo_root.h"
 #include "base/io.h"
 
 #include <errno.h>
@@ -186,21 +187,6 @@ static int remove_path(void *ctx, const char *path)
 
 /* --- the program --------------------------------------------------------------------------- */
 
-/* How much of @cwd names the nearest directory that holds a .git; all of it: none does. */
-static size_t root_len(const char *cwd)
-{
-        char mark[PATH_MAX + 8];
-        size_t all = strlen(cwd);
-
-        for (size_t len = all; len; len = (size_t)((char *)memrchr(cwd, '/', len) - cwd)) {
-                memcpy(mark, cwd, len);
-                memcpy(mark + len, "/.git", sizeof("/.git"));
-                if (!access(mark, F_OK))
-                        return len;
-        }
-        return all;
-}
-
 static int say(int fd, const char *text, size_t len, int status)
 {
         if (write_full(fd, text, len) < 0)
@@ -216,11 +202,13 @@ static int run(const char *text, size_t len)
         char cwd[PATH_MAX], root[PATH_MAX] = "";
         struct patch_place place = { root, cwd };
         struct patch_result r;
+        size_t n;
         int status;
 
         if (!getcwd(cwd, sizeof(cwd)) || cwd[0] != '/')
                 return say(STDERR_FILENO, here, sizeof(here) - 1, STATUS_NOT_APPLIED);
-        memcpy(root, cwd, root_len(cwd));
+        n = repo_root_len(cwd);
+        memcpy(root, cwd, n ? n : strlen(cwd));
         patch_apply(&r, text, len, &place, &files);
         if (!r.ok)
                 buf_str(&r.text, "\n");

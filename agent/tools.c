@@ -1,6 +1,8 @@
 /* agent/tools.c - what a tool call becomes; see loop.h. */
 #include "agent/loop.h"
 
+#include "agent/quote.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,33 +11,6 @@
 #define ENV_MAX 32
 
 /* --- a command's shape -------------------------------------------------------------------------------- */
-
-/* One word as a shell would take it. */
-static void put_quoted(struct buf *b, const char *word)
-{
-        if (*word && !word[strspn(word, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-                                        "0123456789_@%+=:,./-")]) {
-                buf_str(b, word);
-                return;
-        }
-        buf_str(b, "'");
-        for (; *word; word++)
-                if (*word == '\'')
-                        buf_str(b, "'\\''");
-                else
-                        buf_put(b, word, 1);
-        buf_str(b, "'");
-}
-
-static void put_argv(struct buf *b, const char *const *argv)
-{
-        for (size_t i = 0; argv[i]; i++) {
-                if (i)
-                        buf_str(b, " ");
-                put_quoted(b, argv[i]);
-        }
-        buf_put(b, "", 1);
-}
 
 /* Absolute: below the repository when it was relative. */
 static void put_dir(struct buf *b, const struct loop *l, const char *dir)
@@ -75,8 +50,12 @@ static struct hand *start(struct loop *l, const char *const *argv, const char *w
         struct client_command cmd = { .argv = argv, .env = env, .inherit = true, .tty = tty,
                                       .sandbox = l->sandbox.len ? buf_at(&l->sandbox) : NULL };
         struct hand *h;
+        size_t words = 0;
 
-        put_argv(&shown, argv);
+        while (argv[words])
+                words++;
+        put_words(&shown, argv, words);
+        buf_put(&shown, "", 1);
         put_dir(&dir, l, workdir);
         fill_env(env, &texts);
         cmd.cwd = buf_at(&dir);

@@ -19,7 +19,7 @@
 
 #define SETUP_UNIVERSAL "/opt/codex/setup_universal.sh"
 
-static int open_log(int dir, const char *name)
+int task_open_log(int dir, const char *name)
 {
         /* Never what stands there: a link, a FIFO, or a file that others hold open. */
         if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
@@ -42,7 +42,8 @@ static int remove_name(int dir, const char *name)
 /* Results of an earlier task, or an agent's, would be taken for this one's. */
 int task_clear_output(struct task *t)
 {
-        static const char *const names[] = { "answer.md", "changes.diff", "result.json" };
+        static const char *const names[] = { "answer.md", "changes.diff", "result.json",
+                                             "events.ndjson" };
         int r = 0;
 
         for (size_t i = 0; i < COUNT(names) && !r; i++)
@@ -60,12 +61,13 @@ static enum status open_output(struct task *t)
                 r = t->out < 0 ? -errno : task_clear_output(t);
         }
         if (!r) {
-                t->journal.fd = open_log(t->out, "events.ndjson");
-                t->log = open_log(t->out, "setup.log");
-                t->agent_log = open_log(t->out, "agent.log");
+                r = journal_open(&t->journal, task_open_log(t->out, "events.ndjson"));
+                t->log = task_open_log(t->out, "setup.log");
+                t->agent_log = task_open_log(t->out, "agent.log");
                 if (t->spec.agent.builtin)
-                        t->agent_events = open_log(t->out, "agent.jsonl");
-                if (t->journal.fd < 0 || t->log < 0 || t->agent_log < 0 || t->agent_events < 0)
+                        t->agent_events = task_open_log(t->out, "agent.jsonl");
+                if (!r && (t->journal.file < 0 || t->log < 0 || t->agent_log < 0 ||
+                           t->agent_events < 0))
                         r = -errno;
         }
         if (r < 0)

@@ -210,8 +210,12 @@ static void look_at_locks(void)
                 wr_fmt(&w, "lock %s", lock_name(lock));
                 if (first)
                         best_lock = lock;
-                say(holds, wr_cstr(&w), !holds ? why : first ? "holds; a task's, unless it names "
-                                                               "another" : "holds", NULL);
+                say(holds, wr_cstr(&w),
+                    !holds                  ? why
+                    : first                 ? "holds; a task's, unless it names another"
+                    : lock == LOCKED_CLOSED ? "holds, for \"off\": unix sockets alone, not even 127.0.0.1"
+                                            : "holds",
+                    NULL);
         }
         task_possible &= best_lock != LOCKED_NOT;
 }

@@ -37,6 +37,8 @@ static enum status clear_results(struct task *t)
 {
         int r = task_clear_output(t);
 
+        /* The agent is dead: what is written from now on is ours alone. */
+        journal_show_in(&t->journal, task_open_log(t->out, "events.ndjson"));
         return r < 0 ? task_fail(t, STATUS_OUTPUT, "%s: what stands in the place of a result "
                                  "can't be removed: %s", t->spec.output.dir, strerror(-r))
                      : STATUS_OK;

@@ -200,7 +200,7 @@ int main(int argc, char **argv)
         sig_inherited = o.inherited_mask;
         t->quiet = o.quiet;
         t->egress.control = -1;
-        t->out = t->log = t->agent_log = t->journal.fd = t->state_fd = -1;
+        t->out = t->log = t->agent_log = t->journal.fd = t->journal.file = t->state_fd = -1;
         t->tail = (struct tail){ .buf = tail_bytes, .cap = sizeof(tail_bytes) };
         t->answer = (struct tail){ .buf = answer_bytes, .cap = sizeof(answer_bytes) };
         t->journal.start_ms = now_ms();

@@ -122,18 +122,21 @@ static enum status give_work_tree(struct task *t)
 /* What PID 1 still has to do: end others, become the agent's user, make its namespaces. */
 static enum status keep_few_rights(struct task *t)
 {
+        /*
+         * SYS_ADMIN, where we have it at all: airlock-lock covers sockets, disks and the kernel's
+         * settings by mounts of the agent's own. Nobody reads or traces us (not dumpable,
+         * no_new_privs, Landlock's scope), and nobody's text is read by us.
+         */
         uint64_t keep = CAP(CAP_KILL) | CAP(CAP_SETUID) | CAP(CAP_SETGID) | CAP(CAP_SETPCAP) |
-                        CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE);
+                        CAP(CAP_CHOWN) | CAP(CAP_DAC_OVERRIDE) | CAP(CAP_SYS_ADMIN);
         struct confine few = { .keep_caps = 0 };
         const char *stage;
         int r;
 
         /* Inside a namespace that it makes itself, airlock-lock has and needs these. */
         if (t->agent_lock == LOCKED_NETNS || t->agent_lock == LOCKED_CLOSED)
-                keep |= CAP(CAP_SYS_ADMIN) | CAP(CAP_NET_ADMIN) | CAP(CAP_SETFCAP) |
-                        CAP(CAP_SYS_CHROOT) | CAP(CAP_NET_BIND_SERVICE);
-        if (t->agent_lock == LOCKED_NETFILTER)
-                keep |= CAP(CAP_SYS_ADMIN); /* it covers the sockets of others */
+                keep |= CAP(CAP_NET_ADMIN) | CAP(CAP_SETFCAP) | CAP(CAP_SYS_CHROOT) |
+                        CAP(CAP_NET_BIND_SERVICE);
         few.keep_caps = keep;
         r = confine_apply(&few, &stage);
         return r < 0 ? task_fail(t, STATUS_LOCK, "%s: %s", stage, strerror(-r)) : STATUS_OK;

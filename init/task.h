@@ -52,6 +52,7 @@ struct task {
         struct journal journal;
         enum phase phase;
         bool quiet; /* children's output goes to the log alone */
+        bool unread; /* what we show: nobody takes it */
         bool own_user; /* the agent runs as another user than we */
 
         struct egress egress;
@@ -113,8 +114,11 @@ MUST_USE int make_private_dir(char *path, size_t cap);
 /* Says why, keeps the first reason for the result, and returns @status. */
 enum status task_fail(struct task *t, enum status status, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-/* Removes answer.md, changes.diff and result.json from OUT, whatever they are. -errno. */
+/* Removes the results and the journal from OUT, whatever they are. -errno. */
 MUST_USE int task_clear_output(struct task *t);
+
+/* A new, empty file in @dir, whatever had its name. -1: errno says why not. */
+MUST_USE int task_open_log(int dir, const char *name);
 
 /* PROVISION: what automatic setup would do, if the spec wants it. */
 enum status setup_find(struct task *t);

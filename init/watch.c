@@ -186,7 +186,7 @@ static bool pump(struct watching *g, struct stream *s)
 static void drain(struct watching *g, struct stream *s)
 {
         bool quiet = g->t->quiet;
-        uint64_t patience_ends = now_ms() + DRAIN_MS;
+        uint64_t patience_ends = now_ms() + (g->t->unread ? 0 : DRAIN_MS);
 
         for (unsigned i = 0; i < 512; i++) {
                 uint64_t now = now_ms();
@@ -198,6 +198,7 @@ static void drain(struct watching *g, struct stream *s)
                         break;
         }
         show(g, s, false);
+        g->t->unread = g->t->quiet && !quiet; /* whoever waited once in vain waits no more */
         g->t->quiet = quiet;
 }
 
@@ -297,7 +298,8 @@ static void drain_signals(struct watching *g)
 static int keep_deadlines(struct watching *g)
 {
         uint64_t now = now_ms();
-        uint64_t next = UINT64_MAX;
+        /* The proxy writes to the journal, and says nothing to us. */
+        uint64_t next = g->t->egress.proxy ? now + JOURNAL_SHOW_MS : UINT64_MAX;
 
         if (g->warn_ms && now >= g->warn_ms) {
                 log_line(LOG_WARN, "%s: %s has used 80 %% of its %u s", phase_name(g->t->phase),
@@ -312,7 +314,7 @@ static int keep_deadlines(struct watching *g)
                 signal_child(g, SIGKILL);
                 g->kill_ms = now + GRACE_MS; /* it may have forked or be in D state */
         }
-        if (g->warn_ms)
+        if (g->warn_ms && g->warn_ms < next)
                 next = g->warn_ms;
         if (g->deadline_ms && g->deadline_ms < next)
                 next = g->deadline_ms;
@@ -400,6 +402,7 @@ static void watch_loop(struct watching *g)
                 if (p[4].revents && !g->exited)
                         hear_unseal(g);
                 drain_signals(g);
+                journal_show(&g->t->journal);
                 keep_deadlines(g);
                 if (g->t->egress.lost)
                         end_child(g, WATCH_LOST, SIGKILL);

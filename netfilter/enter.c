@@ -2,6 +2,7 @@
 #include "netfilter/enter.h"
 
 #include "base/confine.h"
+#include "base/log.h"
 #include "base/wr.h"
 #include "netfilter/closed.h"
 #include "netfilter/environment.h"
@@ -92,12 +93,13 @@ static int enter_closed(struct entered *got, const char **stage)
 static int enter_namespaces(struct enter *e, struct entered *got, const char **stage)
 {
         /* Under notify, connect(2) itself is asked for: airlock-notify knows whose it is. */
-        if (e->lock != LOCK_NONE && e->lock != LOCK_NOTIFY) {
-                int r = mounts_find(&got->mounts);
+        int r = e->lock == LOCK_NONE     ? 0
+                : e->lock == LOCK_NOTIFY ? mounts_find_machine(&got->mounts)
+                                         : mounts_find(&got->mounts);
 
+        if (r < 0) {
                 *stage = "list the sockets of others";
-                if (r < 0)
-                        return r;
+                return r;
         }
         switch (e->lock) {
         case LOCK_NONE:
@@ -110,7 +112,7 @@ static int enter_namespaces(struct enter *e, struct entered *got, const char **s
                 return enter_closed(got, stage);
         case LOCK_NOTIFY:
                 *stage = "reach airlock-notify";
-                return e->notify < 0 ? -EBADF : 0;
+                return e->notify < 0 ? -EBADF : cover_or_refuse(got, stage);
         case LOCK_COUNT:
                 break;
         }
@@ -157,13 +159,31 @@ static int freeze_paths(const struct enter *e, const char **stage)
         return r;
 }
 
+/* Landlock gives a folder with all below, or not: without mounts, hooks can be written. */
+static void warn_of_git(const struct enter *e)
+{
+        for (unsigned i = 0; i < e->landlock.root_count; i++) {
+                char path[PATH_MAX];
+                struct wr w = wr_of(path, sizeof(path));
+
+                wr_fmt(&w, "%s/.git", e->landlock.roots[i]);
+                if (!faccessat(AT_FDCWD, wr_cstr(&w), W_OK, AT_EACCESS))
+                        log_line(LOG_WARN, "%s can be written: lock %s mounts nothing here, so "
+                                 "look at its hooks and config before you use it", path,
+                                 lock_name(e->lock));
+        }
+}
+
 static int arrange_mounts(const struct enter *e, const struct entered *got, const char **stage)
 {
         const char *path = "";
         int r;
 
-        if (!got->mount_namespace)
+        if (!got->mount_namespace) {
+                if (wants_frozen_paths(e))
+                        warn_of_git(e);
                 return 0;
+        }
         r = mounts_cover(&got->mounts, &path);
         if (r < 0) {
                 *stage = with_path("cover", path);

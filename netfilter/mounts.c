@@ -62,12 +62,18 @@ const char *mounts_unix_path(const char *line)
         return !strncmp(flags, "00010000 ", 9) || !strncmp(type, "0002 ", 5) ? path : NULL;
 }
 
+/* A disk has the machine's files on it, for whoever owns its device as uid 0 does. */
+static bool leads_out(mode_t mode)
+{
+        return S_ISSOCK(mode) || S_ISBLK(mode);
+}
+
 static int add(struct mounts *m, const char *path)
 {
         size_t len = strlen(path) + 1;
         struct stat st;
 
-        if (fstatat(AT_FDCWD, path, &st, AT_NO_AUTOMOUNT) < 0 || !S_ISSOCK(st.st_mode))
+        if (fstatat(AT_FDCWD, path, &st, AT_NO_AUTOMOUNT) < 0 || !leads_out(st.st_mode))
                 return 0;
         if (len > MOUNTS_PATHS_MAX - m->len)
                 return -EFBIG;
@@ -141,7 +147,10 @@ static uint8_t type_of(const char *path, uint8_t type)
 
         if (type != DT_UNKNOWN || lstat(path, &st) < 0)
                 return type;
-        return S_ISSOCK(st.st_mode) ? DT_SOCK : S_ISDIR(st.st_mode) ? DT_DIR : DT_REG;
+        return S_ISSOCK(st.st_mode)  ? DT_SOCK
+               : S_ISBLK(st.st_mode) ? DT_BLK
+               : S_ISDIR(st.st_mode) ? DT_DIR
+                                     : DT_REG;
 }
 
 static void walk_queue(struct walk *w, const char *path, unsigned depth)
@@ -161,7 +170,8 @@ static int walk_entry(struct walk *w, const char *folder, const struct entry *e,
         struct wr p = wr_of(path, sizeof(path));
         uint8_t type = e->type;
 
-        if (type != DT_SOCK && type != DT_UNKNOWN && (type != DT_DIR || !depth))
+        if (type != DT_SOCK && type != DT_BLK && type != DT_UNKNOWN &&
+            (type != DT_DIR || !depth))
                 return 0;
         if (!strcmp(e->name, ".") || !strcmp(e->name, ".."))
                 return 0;
@@ -172,7 +182,9 @@ static int walk_entry(struct walk *w, const char *folder, const struct entry *e,
         type = type_of(path, type);
         if (type == DT_DIR && depth)
                 walk_queue(w, path, depth - 1);
-        return type == DT_SOCK && answers(path) ? add(w->m, path) : 0;
+        if (type == DT_BLK)
+                return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) ? 0 : add(w->m, path);
+        return type == DT_SOCK && !w->m->machine && answers(path) ? add(w->m, path) : 0;
 }
 
 static int walk_folder(struct walk *w, const char *path, unsigned depth)
@@ -310,6 +322,13 @@ int mounts_find(struct mounts *m)
         return r;
 }
 
+int mounts_find_machine(struct mounts *m)
+{
+        m->machine = true;
+        m->kernel = kernel_is_ours();
+        return walk(m, "/dev");
+}
+
 bool mounts_wanted(const struct mounts *m)
 {
         return m->len || m->kernel;
@@ -317,8 +336,15 @@ bool mounts_wanted(const struct mounts *m)
 
 const char *mounts_reachable(const struct mounts *m)
 {
+        struct stat st;
+
+        /* Of a user namespace that the machine's root is not in, it belongs to nobody. */
+        if (m->kernel && !stat(trees[0], &st) && st.st_uid == geteuid())
+                return trees[0];
         for (size_t at = 0; at < m->len; at += strlen(m->paths + at) + 1) {
-                if (!faccessat(AT_FDCWD, m->paths + at, W_OK, AT_EACCESS))
+                /* A disk in a container that may mount nothing was given to it on purpose. */
+                if (!stat(m->paths + at, &st) && S_ISSOCK(st.st_mode) &&
+                    !faccessat(AT_FDCWD, m->paths + at, W_OK, AT_EACCESS))
                         return m->paths + at;
         }
         return NULL;
@@ -332,11 +358,11 @@ static int cover(const char *path)
 {
         struct stat st;
 
-        if (stat(path, &st) < 0 || !S_ISSOCK(st.st_mode))
+        if (stat(path, &st) < 0 || !leads_out(st.st_mode))
                 return 0;
         if (mount("/dev/null", path, NULL, MS_BIND, NULL) < 0)
                 return errno == ENOENT && stat(path, &st) < 0 ? 0 : -errno;
-        return !stat(path, &st) && S_ISSOCK(st.st_mode) ? -EBUSY : 0;
+        return !stat(path, &st) && leads_out(st.st_mode) ? -EBUSY : 0;
 }
 
 int mounts_freeze(const char *path)

@@ -6,7 +6,7 @@
  * whatever its capabilities, may write what the kernel obeys: /proc/sys/kernel/core_pattern.
  *
  * So every socket that somebody outside listens on is covered by a device that refuses
- * connections, and those trees become read-only. Folders that are mounted here may hold
+ * connections, as is every disk that may be read, and those trees become read-only. Folders that are mounted here may hold
  * sockets of another network's, which no list of ours has: they are looked through, nearest
  * first, three deep and 256 folders each, and what answers is covered. A socket made later,
  * outside, or deeper is not seen to, unless it has a well-known name.
@@ -21,7 +21,8 @@
 struct mounts {
         char *paths; /* "…" NUL "…" NUL, of the caller's MOUNTS_PATHS_MAX bytes */
         size_t len;
-        bool kernel; /* /proc/sys and /sys are ours to write */
+        bool kernel;  /* /proc/sys and /sys are ours to write */
+        bool machine; /* sockets are somebody else's business */
 };
 
 /*
@@ -36,10 +37,13 @@ const char *mounts_unix_path(const char *line);
  */
 MUST_USE int mounts_find(struct mounts *m);
 
+/* Disks and settings alone: for a lock that is asked about each connection to a socket. */
+MUST_USE int mounts_find_machine(struct mounts *m);
+
 /* Is there anything to cover? Without, no mount namespace is needed. */
 bool mounts_wanted(const struct mounts *m);
 
-/* The first socket that our ids may connect to, or NULL: for locks that can cover none. */
+/* The first socket or setting that our ids may use, or NULL: where nothing can be covered. */
 const char *mounts_reachable(const struct mounts *m);
 
 /* Covers it, in a mount namespace of our own. 0, or -errno with *@path naming which. */

@@ -580,6 +580,26 @@ static bool tunnel(const struct probe *p, int argument, struct wr *detail)
         return true;
 }
 
+/* Whoever may write these runs a program of his choice as root, outside. Only opened. */
+static bool kernel_settings(const struct probe *p, int argument, struct wr *detail)
+{
+        static const char paths[][36] = { "/proc/sys/kernel/core_pattern",
+                                          "/proc/sys/kernel/modprobe", "/sys/kernel/uevent_helper" };
+
+        (void)p;
+        (void)argument;
+        for (size_t i = 0; i < COUNT(paths); i++) {
+                AUTO_CLOSE int fd = open(paths[i], O_WRONLY | O_CLOEXEC);
+
+                if (fd >= 0) {
+                        wr_fmt(detail, "may write %s", paths[i]);
+                        return false;
+                }
+        }
+        probe_say_errno(detail, errno);
+        return true;
+}
+
 /* --- what must work -------------------------------------------------------------------- */
 
 static bool echoes(int client, int server)
@@ -729,6 +749,7 @@ const struct probe_try probe_tries[] = {
         { "other-families", families, 0 },
         { "network-admin", network_admin, 0 },
         { "tunnel", tunnel, 0 },
+        { "kernel-settings", kernel_settings, 0 },
         { "io-uring", probe_ring, 0 },
         { "engine-sockets", engines, 0 },
         { "inherited", probe_inherited, 0 },

@@ -150,8 +150,8 @@ int rules_try(void)
 
         uncovered = in_reach();
         if (uncovered) {
-                log_line(LOG_ERROR, "netfilter does not hold here: it can't cover %s, a socket of "
-                         "somebody outside, without CAP_SYS_ADMIN", uncovered);
+                log_line(LOG_ERROR, "netfilter does not hold here: it can't cover %s, which leads "
+                         "out, without CAP_SYS_ADMIN", uncovered);
                 return STATUS_LOCK;
         }
         bracket(&n, NFNL_MSG_BATCH_BEGIN);

@@ -23,7 +23,7 @@
  *      its own environment (base/environ.h).
  *   2. stdout and stderr are a pipe that PID 1 shows and keeps as the setup log: lines of our
  *      log, and all that the session prints, masked (--output). --control is a
- *      SOCK_SEQPACKET end, --journal the journal's descriptor (O_APPEND).
+ *      SOCK_SEQPACKET end, --journal the journal's, which PID 1 writes to as well.
  *   3. On OPENED: go on with the task. When the session is due: LEND what a lock needs, RUN.
  *      Where none is due: SCAN, which then only ends us.
  *   4. A time limit or a stop: TERM to airlock-unseal, which passes it on and ends the session

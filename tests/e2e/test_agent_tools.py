@@ -1,8 +1,10 @@
 #!/usr/bin/python3
 """What a model's tools do: the program apply_patch on real files, the repository's AGENTS.md,
 and what a model is asked about commands that look risky."""
+import difflib
 import json
 import os
+import random
 import shutil
 import stat
 import subprocess
@@ -84,6 +86,39 @@ def a_patch_edits_files_whichever_way_it_comes():
             assert repo.read("src/b") == "1\ntwo\n3\n" and repo.read("src/new/c") == "c\n"
             assert repo.read("moved/a") == "one\n2\n"
             assert not os.path.exists(repo.root + "/a") and not os.path.exists(repo.root + "/old")
+
+
+def as_chunks(old, new, context):
+    """The difference of two lists of lines, as a model would write it."""
+    out = []
+    for group in difflib.SequenceMatcher(None, old, new, False).get_grouped_opcodes(context):
+        out.append("@@\n")
+        for tag, a, b, c, d in group:
+            if tag == "equal":
+                out += [" " + line for line in old[a:b]]
+            else:
+                out += ["-" + line for line in old[a:b]] + ["+" + line for line in new[c:d]]
+    return "".join(out)
+
+
+@case
+def random_edits_come_out_as_they_were_meant():
+    seed = random.randrange(1 << 32)
+    r = random.Random(seed)
+    with Repository(f="") as repo:
+        for _ in range(150):
+            old = ["line %d\n" % n for n in range(r.randrange(1, 40))]
+            new = [line for line in old if r.random() > 0.15]
+            for _ in range(r.randrange(4)):
+                new.insert(r.randrange(len(new) + 1), "new %d\n" % r.randrange(1000))
+            end = r.choice(["\n", "\r\n"])
+            repo.put("f", "".join(old).replace("\n", end))
+            chunks = as_chunks(old, new, r.randrange(1, 4))
+            if not chunks:
+                continue
+            got = repo.patch("*** Update File: f\n" + chunks)
+            assert got[0] == 0, (seed, old, new, got)
+            assert repo.read("f") == "".join(new).replace("\n", end), (seed, old, new)
 
 
 @case
@@ -262,6 +297,15 @@ def agents_md_is_what_was_committed():
             "AGENTS.md was changed after the start commit"]
 
 
+@case
+def a_link_to_instructions_is_followed_inside_the_tree():
+    with Repository(docs__guide="linked rule\n") as repo, Model([say("ok")]) as m:
+        os.symlink("docs/guide", repo.root + "/AGENTS.md")
+        committed(repo)
+        run = agent(m, repo.root)
+        assert "linked rule" in told(m.requests[0])[0] and not run.errors(), run.errors()
+
+
 def forging_git(where):
     """A git that says what it is told to in place of each file's bytes."""
     os.makedirs(where)
@@ -303,6 +347,60 @@ def what_setup_writes_is_reported_and_not_obeyed():
             else:
                 assert run.own("instructions")[0]["not_obeyed"] == [
                     {"path": "AGENTS.md", "change": "changed"}]
+
+
+# --- patches by way of the exec-server ------------------------------------------------------------
+
+def patched(repo, *hunks, heredoc=False):
+    """What the model is told about that patch."""
+    text = "*** Begin Patch\n" + "".join(hunks) + "*** End Patch\n"
+    step = call("exec_command", "p", cmd="cd src && apply_patch <<'EOF'\n%sEOF\n" % text) \
+        if heredoc else call("apply_patch", "p", input=text)
+    with Model([step, say("Done.")]) as m:
+        run = agent(m, repo.root)
+        assert not [e for e in run.events if e["type"] == "item.started"], "a command was run"
+        return m.requests[1].outputs()["p"], run
+
+
+@case
+def the_loop_s_patches_do_what_the_program_does():
+    with Repository(a="one\ntwo\n", old="x\n", src__run="#!/bin/sh\necho 1\n") as repo:
+        os.chmod(repo.root + "/src/run", 0o750)
+        out, run = patched(repo, "*** Update File: run\n*** Move to: ../bin/run\n@@\n-echo 1\n"
+                                 "+echo 2\n*** Delete File: ../old\n*** Add File: new/c\n+c\n",
+                           heredoc=True)
+        assert out == ("Success. Updated the following files:\nA new/c\nM ../bin/run\n"
+                       "D ../old\n"), out
+        assert repo.read("bin/run") == "#!/bin/sh\necho 2\n" and repo.read("src/new/c") == "c\n"
+        assert stat.S_IMODE(os.stat(repo.root + "/bin/run").st_mode) == 0o750
+        assert not os.path.exists(repo.root + "/old")
+        changes = [e["item"]["changes"] for e in run.events if e["type"] == "item.completed" and
+                   e["item"]["type"] == "file_change"]
+        assert changes == [[{"path": "../bin/run", "kind": "update"},
+                            {"path": "../old", "kind": "delete"},
+                            {"path": "new/c", "kind": "add"}]], changes
+
+
+@case
+def the_loop_s_patches_stay_in_the_repository():
+    with Repository(a="a\n") as repo:
+        with open(repo.outer + "/secret", "w") as f:
+            f.write("s\n")
+        os.symlink("..", repo.root + "/up")
+        os.symlink("../secret", repo.root + "/s")
+        os.symlink("../made", repo.root + "/made")
+        os.symlink(".git", repo.root + "/g")
+        before = repo.state()
+        add, edit = "*** Add File: %s\n+x\n", "*** Update File: %s\n@@\n-s\n+x\n"
+        for hunk, name, why in (
+                (add, "../x", "outside of the repository"), (add, "up/x", "outside of the"),
+                (edit, "s", "outside of the repository"), (add, "g/hooks/x", "below .git"),
+                (add, "made", "Failed to write file made: Symbolic link loop"),
+                (add, "a/b", "Not a directory"), (edit, "a", "Failed to find expected lines in a")):
+            out, _ = patched(repo, "*** Update File: a\n@@\n-a\n+b\n" if hunk == add else "",
+                             hunk % name)
+            assert why in out, (name, out)
+            assert repo.state() == before, name
 
 
 # --- what a model thinks of commands ------------------------------------------------------------

@@ -192,4 +192,19 @@ def a_signal_that_lost_its_sender_is_not_the_outside():
         assert last == "refused" or r.result["ignored_signals"], r.result
 
 
+@case
+def setup_that_narrows_pid_1_opens_nothing():
+    """As PID 1's own user, and not yet locked, setup may set its limits: then the task ends."""
+    if os.getuid():
+        skip("prlimit of PID 1 asks for its user")
+    ran = 0
+    for limit in ("nofile=20", "as=4096", "fsize=1", "nproc=0", "stack=4096", "nofile=60"):
+        r = task().run("timeout 3 bash -c 'exec 3<>/dev/tcp/192.0.2.1/80' && echo out; echo ran",
+                       "prlimit --pid 1 --" + limit, network=OFF, seconds=30)
+        assert r.code in (0, 73, 74), (limit, r.code, r.err)
+        assert "out" not in r.answer.split(), (limit, r.answer)
+        ran += r.code == 0
+    assert ran < 6, "nothing was narrowed"
+
+
 main()

@@ -577,7 +577,8 @@ def print_table():
                                              if (lock, m) != ("closed", "full")]
     print("\n%-34s" % "engine, user" + " ".join("%-14s" % ("%s %s" % c) for c in columns))
     for row in rows():
-        cells = [table.get((row.name,) + c, "=auto" if c[0] == row.locks[0] else
+        cells = [table.get((row.name,) + c, "=auto" if c[0] == row.locks[0] and
+                           (row.name, "auto", c[1]) in table else
                            "73" if table.get((row.name, c[0], "limited")) == "73" else "-")
                  for c in columns]
         print("%-34s" % row.name + " ".join("%-14s" % c for c in cells))

@@ -18,6 +18,7 @@ import tempfile
 import time
 
 import lib
+from engines import containerd, stop_engines
 from lib import ROOT, case, main, skip, start, until
 from nets import BOX4, BOX6, FAR4, FAR6, NEAR4, NEAR6, Space, pair
 
@@ -836,7 +837,8 @@ def resolve(server, mark):
 def dockerd(space, directory):
     """A dockerd whose network is @space: the machine's own rules are none of its."""
     socket_path = "unix://%s/docker.sock" % directory
-    start(["nsenter", "--net=" + space.path, "dockerd", "-H", socket_path, "--data-root",
+    start(["nsenter", "--net=" + space.path, "dockerd", "-H", socket_path, "--containerd",
+           containerd(), "--data-root",
            directory + "/data", "--exec-root", directory + "/exec", "--pidfile",
            directory + "/pid", "--bip", "10.77.0.1/24"],
           stdout=subprocess.DEVNULL, stderr=open(directory + "/log", "w"))
@@ -861,8 +863,9 @@ def in_a_docker_container_with_net_admin_it_holds():
     box, world = pair()
     box.run("sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
     with tempfile.TemporaryDirectory(prefix="airlock-nft.") as directory:
-        docker = dockerd(box, directory)
+        docker = None
         try:
+            docker = dockerd(box, directory)
             root = directory + "/root"
             for name in ("bin", "sbin", "lib", "lib64"):
                 os.makedirs(root, exist_ok=True)
@@ -885,10 +888,12 @@ def in_a_docker_container_with_net_admin_it_holds():
                                "tcp": "proxy 198.51.100.7 443", "own": "published"}, told
             assert world.do(ask, 4, BOX4, 8000) == "published"
         finally:
-            docker("rm", "-f", "lockedbox", check=False)
+            if docker:
+                docker("rm", "-f", "lockedbox", check=False)
             lib._started[-1].terminate()
             lib._started[-1].wait(20)
             unmount(directory)
+            stop_engines()
 
 
 def unmount(directory):

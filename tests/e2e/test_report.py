@@ -330,6 +330,36 @@ def what_an_agent_forged_in_out_does_not_stay():
 
 
 @case
+def an_agent_can_not_rewrite_the_journal():
+    """It runs as PID 1's user and OUT is a folder like any other: the file is only a copy."""
+    for how in (": > events.ndjson", "rm events.ndjson", "rm events.ndjson; mkdir events.ndjson",
+                "sed -i s/agent/angel/ events.ndjson", "mv events.ndjson x; ln -s x events.ndjson",
+                "rm events.ndjson; echo '{\"event\":\"forged\"}' > events.ndjson",
+                "exec 3<> events.ndjson; head -c 99999 /dev/zero >&3",
+                "rm events.ndjson; ln -s %s events.ndjson"):
+        t = task()
+        shell = how % t.canary if "%s" in how else how
+        r = t.run("cd %s; %s; kill -TERM 1; echo did" % (t.out, shell)).expect(0)
+        t.safe()
+        names = [e["event"] for e in r.events]
+        assert names[0] == "start" and names[-1] == "end" and "agent_end" in names, (how, names)
+        assert "forged" not in names and "lock" in names, (how, names)
+        assert r.result["log_whole"] and r.result["status"] == "done", (how, r.result)
+
+
+@case
+def the_journal_is_shown_while_the_task_runs():
+    t = task()
+    p = t.start("echo up; sleep 20", network={"agent": "limited", "allow": ["a.example"]})
+    assert p.stdout.readline() == b"up\n"
+    with open(t.out + "/events.ndjson") as f:
+        events = [json.loads(line) for line in f]
+    assert [e for e in events if e["phase"] == "seal"] and events[-1]["event"] != "end", events
+    p.terminate()
+    p.communicate(timeout=10)
+
+
+@case
 def links_and_pipes_that_wait_in_out_are_replaced():
     t = task()
     os.symlink(t.dir + "/elsewhere", t.out + "/events.ndjson")

@@ -388,6 +388,57 @@ def give_away(server, gift):
 
 
 @case
+def a_git_folder_that_cannot_be_protected_is_named():
+    user = dict(users())["user"]
+    with Folder() as d:
+        good(["git", "init", "-q", "."], prefix=user, cwd=d)
+        for lock in ("notify", "closed"):
+            argv = SANDBOX + ["--lock", lock, "--", "true"]
+            r = run(argv, user, cwd=d)
+            assert r.returncode == 0 and d + "/.git can be written" in r.stderr, (lock, r)
+            assert not run(argv, user).stderr, lock  # in /tmp there is none
+
+
+MACHINE = """
+import os, stat
+for at in ("/dev/disk", "/dev/deep/er/disk"):
+    if stat.S_ISBLK(os.stat(at).st_mode): print("a disk,", at)
+for at in ("/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/sys/kernel/uevent_helper"):
+    try: os.close(os.open(at, os.O_WRONLY)); print("may write", at)
+    except OSError: pass
+print("done")
+"""
+OF_ROOT = ("mount -t tmpfs t /dev; mkdir -p /dev/deep/er; mknod /dev/disk b 7 0; "
+           "mknod /dev/deep/er/disk b 7 1; mknod -m 666 /dev/null c 1 3; "
+           "mknod -m 666 /dev/urandom c 1 9; exec \"$@\"")
+
+
+@case
+def root_gets_neither_the_disks_nor_the_kernels_settings():
+    """A program for core_pattern is run outside; a disk has every file of the machine."""
+    need_root()
+    outside = ["unshare", "-m", "sh", "-ec", OF_ROOT, "sh"]
+    seen = good([PYTHON, "-c", MACHINE], prefix=outside)
+    assert "a disk, /dev/disk" in seen and "a disk, /dev/deep/er/disk" in seen, seen
+    assert "core_pattern" in seen or not os.access("/proc/sys/kernel/core_pattern", os.W_OK), seen
+    for lock in LOCKS:
+        argv = SANDBOX + ["--fs", "full", "--lock", lock, "--", PYTHON, "-c", MACHINE]
+        assert good(argv, prefix=outside) == "done\n", lock
+
+
+@case
+def no_lock_holds_for_a_root_that_may_set_up_the_kernel():
+    """A container with systempaths=unconfined: no right to mount, and /proc/sys as it is."""
+    need_root()
+    if os.statvfs("/proc/sys").f_flag & os.ST_RDONLY:
+        skip("/proc/sys is read-only here")
+    for lock in ("notify", "closed"):
+        r = run(SANDBOX + ["--lock", lock, "--", "echo", "ran"],
+                ["setpriv", "--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"])
+        assert r.returncode == 73 and not r.stdout and "/proc/sys" in r.stderr, (lock, r)
+
+
+@case
 def a_helper_outside_cannot_be_asked_for_a_socket():
     """It listens on a path and passes a connected socket to whoever comes."""
     code = ("import socket,sys\ns = socket.socket(socket.AF_UNIX)\ns.settimeout(3)\n"
