@@ -39,7 +39,7 @@ SHELL := /bin/bash
 
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
-        airlock-proxy airlock-trust airlock-secret airlock-unseal airlock-cache \
+        airlock-proxy airlock-trust airlock-unseal airlock-cache \
         airlock-auto airlock-exec airlock-exec-client airlock-agent airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
@@ -69,7 +69,7 @@ AGE := base/environ.c base/base64.c secrets/bech32.c secrets/armor.c secrets/age
 # What looks for secrets: pure; and what walks the files for it.
 SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c secrets/vars.c \
         secrets/inflate.c
-LEAK := secrets/look.c secrets/leak.c
+LEAK := secrets/look.c secrets/leak.c secrets/leak_ipc.c
 
 # The cache. What it reads back is pure, but for the disk.
 CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c \
@@ -123,11 +123,10 @@ SRC_airlock-proxy := $(BASE) base/ev.c $(DECODERS) $(TLS) netfilter/look.c \
         netfilter/listen.c netfilter/control.c netfilter/resolve.c netfilter/sock.c \
         netfilter/pool.c netfilter/names.c netfilter/journal.c
 SRC_airlock-trust := $(BASE) base/base64.c init/sig.c init/trust.c init/trust_main.c
-SRC_airlock-secret := $(BASE) $(AGE) \
-        secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c
 SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
         secrets/filter.c secrets/session.c secrets/unseal_options.c secrets/unseal_open.c \
-        secrets/unseal_run.c secrets/unseal_scan.c secrets/unseal.c
+        secrets/unseal_run.c secrets/unseal_scan.c secrets/unseal.c \
+        secrets/secret_main.c secrets/secret_options.c secrets/secret_io.c secrets/main.c
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \

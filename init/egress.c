@@ -505,10 +505,10 @@ int egress_channel(struct task *t, unsigned kind, int *channel)
 static NORETURN void become_notifier(struct task *t, const struct confine *c, int listener,
                                      int proxy)
 {
-        char text[6][16];
+        char text[7][16];
         const uint64_t numbers[] = { (uint64_t)listener, (uint64_t)proxy, t->egress.redirect,
                                      NOTIFY_UID, c->set_ids ? c->uid : getuid(),
-                                     c->set_ids ? c->gid : getgid() };
+                                     c->set_ids ? c->gid : getgid(), c->keep_caps };
         const char *argv[24] = { "airlock-notify", "--listener", text[0] };
         size_t n = 3;
 
@@ -536,6 +536,10 @@ static NORETURN void become_notifier(struct task *t, const struct confine *c, in
 
                 memcpy(argv + n, ids, sizeof(ids));
                 n += COUNT(ids);
+        }
+        if (c->keep_caps) {
+                argv[n++] = "--task-caps";
+                argv[n++] = text[6];
         }
         argv[n] = NULL;
         dup2(STDERR_FILENO, STDOUT_FILENO);

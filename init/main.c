@@ -51,7 +51,7 @@ static const struct command commands[] = {
         { "check", NULL, "airlock-spec", false },
         { "doctor", NULL, "airlock-spec", false },
         { "sandbox", NULL, "airlock-lock", false },
-        { "secret", NULL, "airlock-secret", true },
+        { "secret", NULL, "airlock-unseal", true },
         { "proxy", NULL, "airlock-proxy", false },
         { "exec-server", NULL, "airlock-exec", true },
         { "exec-client", NULL, "airlock-exec-client", true },

@@ -585,6 +585,7 @@ int spec_open(struct spec *spec, const char *json, size_t len, struct spec_error
         *spec = (struct spec){
                 .setup.timeout_s = 1200,
                 .cache.ttl_s = 43200,
+                .secrets.key_timeout_s = 60,
                 .network = { .setup = NET_FULL, .agent = NET_OFF },
                 .agent.timeout_s = 3600,
                 .model.assess = true,

@@ -84,6 +84,9 @@ struct spec {
                 struct spec_list names;
                 enum spec_leak on_leak;
                 struct spec_list allow_leak; /* paths that may hold a value */
+                unsigned key_timeout_s; /* default 60 */
+                bool key_may_stay; /* where it lies can't be emptied, and that is fine */
+                bool unlink;       /* the sealed file goes once it is open */
         } secrets;
         struct {
                 bool auto_setup; /* as the spec says: see spec_auto() */

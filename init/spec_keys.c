@@ -62,6 +62,9 @@ static const struct key secrets[] = {
         STRING("sha256", OF_SHA256, AT(secrets.sha256)),
         WORD("on_leak", W_LEAK, AT(secrets.on_leak)),
         LIST("allow_leak", OF_PATH, AT(secrets.allow_leak)),
+        U32("key_timeout_s", 1, 3600, AT(secrets.key_timeout_s)),
+        BOOL("key_may_stay", AT(secrets.key_may_stay)),
+        BOOL("unlink", AT(secrets.unlink)),
 };
 #define SETUP_SHARED                                                                     \
         { .name = "auto", .kind = K_BOOL, AT(setup.auto_setup), GIVEN(setup.auto_given) }, \

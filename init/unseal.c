@@ -18,7 +18,7 @@
 #define KEY_FD_ENV "AIRLOCK_KEY_FD"
 #define LIST_MAX (64 * 1024)
 #define WORDS 8192
-#define OPEN_S 90 /* it gives up before that, with a better line */
+#define OPEN_S 30 /* over the key's own limit, where it gives up with a better line */
 #define END_S 10
 
 bool unseal_wanted(const struct spec *s)
@@ -87,6 +87,10 @@ static void put_spec(struct words *a, const struct spec *s)
         }
         word(a, "--on-leak");
         word(a, on_leak[s->secrets.on_leak]);
+        if (s->secrets.key_may_stay)
+                word(a, "--key-leftover-ok");
+        if (s->secrets.unlink)
+                word(a, "--unlink-sealed");
         put_list(a, "--name", &s->secrets.names);
         put_list(a, "--allow-leak", &s->secrets.allow_leak);
 }
@@ -172,7 +176,7 @@ static enum status open_file(struct task *t, int theirs, int placeholders, int c
                 .what = "airlock-unseal", .argv = (char *const *)(uintptr_t)a.v,
                 .program = t->programs[PROGRAM_UNSEAL], .in = STDIN_FILENO, .out = -1,
                 .keep = { theirs, placeholders, t->journal.fd, channel > 0 ? channel : 0, key },
-                .new_session = true, .timeout_s = OPEN_S, .confine = rights(t), .env = &t->env,
+                .new_session = true, .timeout_s = t->spec.secrets.key_timeout_s + OPEN_S, .confine = rights(t), .env = &t->env,
                 .unseal = true,
         };
         enum watch_end end;
@@ -184,6 +188,7 @@ static enum status open_file(struct task *t, int theirs, int placeholders, int c
         option(&a, "--control", (uint64_t)theirs);
         option(&a, "--env", (uint64_t)placeholders);
         option(&a, "--journal", (uint64_t)t->journal.fd);
+        option(&a, "--key-timeout-ms", t->spec.secrets.key_timeout_s * UINT64_C(1000));
         option(&a, "--journal-start-ms", t->journal.start_ms);
         if (channel >= 0)
                 option(&a, "--proxy", (uint64_t)channel);

@@ -34,6 +34,7 @@
 #include "base/msg.h"
 #include "base/wr.h"
 #include "netfilter/enter.h"
+#include "netfilter/mounts.h"
 #include "netfilter/probe.h"
 #include "netfilter/rules_main.h"
 #include "netfilter/sandbox.h"
@@ -45,6 +46,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+
+#define KEY_SOCKET "/airlock/key" /* a task's key is said there once, to who connects first */
 
 struct options {
         struct enter enter;
@@ -316,9 +319,11 @@ int main(int argc, char **argv)
                 return enter_main(argv + 2);
         if (!strcmp(argv[1], "--apply") || !strcmp(argv[1], "--remove"))
                 return rules_main(argv + 1);
-        if (!strcmp(argv[1], "--try") && argc == 3)
+        if (!strcmp(argv[1], "--try") && argc == 3) {
+                mounts_spare(KEY_SOCKET);
                 return lock_named(argv[2]) == LOCK_NETFILTER ? rules_try()
                                                              : try_main(lock_named(argv[2]));
+        }
         if (!strcmp(argv[1], "--probe"))
                 return probe_main(argv + 2);
         usage("unknown option: ", argv[1]);

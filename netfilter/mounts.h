@@ -32,6 +32,12 @@ struct mounts {
 const char *mounts_unix_path(const char *line);
 
 /*
+ * Leaves a socket out, and does not connect to it: a trial must not take from there what is
+ * said only once. The string stays the caller's.
+ */
+void mounts_spare(const char *path);
+
+/*
  * Finds what is to be covered, before the network is left: afterwards its sockets can't be
  * listed. -EFBIG when they are more than fit; -errno.
  */

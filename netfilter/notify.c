@@ -3,6 +3,7 @@
  *
  *   airlock-notify --listener FD [--proxy FD --redirect-port P] [--mode on|off]
  *                  [--unix pidns|task] [--uid U --gid G --task-uid U --task-gid G]
+ *                  [--task-caps N]
  *
  * FD of --listener is the seccomp listener, or the SOCK_SEQPACKET channel over which
  * notify_enter() sends it. --proxy is a channel of airlock-proxy on which it takes CONNECT
@@ -12,7 +13,9 @@
  * the agent's, so that the agent's memory may be read and a unix server sees the agent's user.
  * Without --uid it has the agent's ids: then it can take sockets out of the agent, which is
  * faster, and a Landlock scope around the agent must keep signals away. In both cases it
- * holds no capability, is not dumpable, and its own filter knows thirty calls.
+ * is not dumpable, its own filter knows thirty calls, and it holds no capability but
+ * --task-caps: the kernel shows a process's memory to nobody who may less than that process,
+ * and a setup session of root's has some.
  *
  * When it dies every watched call fails with ENOSYS. It exits 0 when the last process of the
  * lock is gone, and with STATUS_LOCK when the proxy is: PID 1 takes that for the end of the
@@ -50,7 +53,7 @@ static struct notifier self LARGE_BUFFER;
 
 struct ids {
         bool own, task;
-        unsigned uid, gid, task_uid, task_gid;
+        unsigned uid, gid, task_uid, task_gid, task_caps;
 };
 
 static unsigned number(const char *name, const char *text)
@@ -94,6 +97,8 @@ static void read_option(struct notifier *n, struct ids *ids, const char *name, c
         }
         if (!strcmp(name, "--listener"))
                 n->listener = (int)number(name, value);
+        else if (!strcmp(name, "--task-caps"))
+                ids->task_caps = number(name, value);
         else if (!strcmp(name, "--proxy"))
                 n->proxy = (int)number(name, value);
         else if (!strcmp(name, "--redirect-port"))
@@ -167,7 +172,7 @@ static void change_ids(const struct ids *ids)
 /* One way only. After it nothing can be opened but the agent's files, and nothing started. */
 static void confine(const struct ids *ids)
 {
-        static const struct confine nothing = { .no_new_privs = true };
+        const struct confine few = { .keep_caps = ids->task_caps, .no_new_privs = true };
         const struct sock_fprog program = { COUNT(notifier_filter), (struct sock_filter *)(
                                                     uintptr_t)notifier_filter };
         const struct rlimit none = { 0, 0 };
@@ -175,7 +180,7 @@ static void confine(const struct ids *ids)
         int r;
 
         change_ids(ids);
-        r = confine_apply(&nothing, &stage);
+        r = confine_apply(&few, &stage);
         if (r < 0)
                 die_errno(STATUS_LOCK, -r, "%s", stage);
         setrlimit(RLIMIT_CORE, &none);

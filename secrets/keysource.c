@@ -277,13 +277,16 @@ static enum key_status read_socket(struct key *k, const char *path, uint8_t *buf
 {
         AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         struct sockaddr_un to = { .sun_family = AF_UNIX };
+        enum key_status status;
 
         if (strlen(path) >= sizeof(to.sun_path))
                 return failed(k, ENAMETOOLONG);
         memcpy(to.sun_path, path, strlen(path));
         if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
                 return failed(k, errno);
-        return read_until(k, fd, buf, cap, ms);
+        status = read_until(k, fd, buf, cap, ms);
+        unlink(path); /* a way to somebody outside, and of no more use */
+        return status;
 }
 
 /* Zeros over all of a file. 0 or -errno. */

@@ -3,8 +3,9 @@
  *
  * A key is the text of an age identity file, or the 16 bytes (or 32 hexadecimal digits) of
  * a file key. It is read straight into the caller's buffer, which lies in an arena; no copy
- * is made. Where it lay is emptied: a FIFO is unlinked, a file overwritten and unlinked, a
- * variable overwritten in our own environment (PID 1 does the same with environ_wipe in its).
+ * is made. Where it lay is emptied: a FIFO or socket is unlinked, a file overwritten and
+ * unlinked, a variable overwritten in our own environment (PID 1 does the same with
+ * environ_wipe in its).
  * Never from an argument: those everybody sees.
  *
  * Operations: nothing here logs. The prompt on a terminal is the one thing written.

@@ -8,9 +8,6 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <string.h>
-#include <sys/ipc.h>
-#include <sys/msg.h>
-#include <sys/shm.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -178,6 +175,13 @@ static void look_contents(struct walk *w, int dir, const char *name, const struc
                       st->st_blocks * 512 < st->st_size);
         if (r < 0)
                 skip(w, "can't be read", -r);
+        if (w->leak->look->unopened) {
+                char why[60];
+                struct wr t = wr_of(why, sizeof(why) - 1);
+
+                wr_fmt(&t, "packed with %s: not searched inside", w->leak->look->unopened);
+                skip(w, wr_cstr(&t), 0);
+        }
         if (w->leak->look->cut)
                 skip(w, "only searched in part: its size or the time limit", 0);
 }
@@ -213,6 +217,14 @@ static void other(struct walk *w, int dir, const char *name, const struct stat *
         n = readlinkat(dir, name, target, sizeof(target));
         if (n > 0)
                 look_bytes(w->leak->look, target, (size_t)n, PLACE_LINK);
+}
+
+static void queue(struct walk *w, const char *name)
+{
+        int r = look_queue(w->leak->look, name);
+
+        if (r < 0)
+                skip(w, "a message queue that can't be searched", -r);
 }
 
 /* --- directories ----------------------------------------------------------------------- */
@@ -320,7 +332,7 @@ static void visit(struct walk *w, const char *name)
         if (is_recent(w->leak, &st)) {
                 look_bytes(look, name, strlen(name), PLACE_NAME);
                 if (queues && S_ISREG(st.st_mode))
-                        skip(w, "a message queue can't be searched", 0);
+                        queue(w, name);
                 else if (S_ISREG(st.st_mode))
                         regular(w, dir, name, &st);
                 else
@@ -401,109 +413,4 @@ int leak_walk(struct leak *l, const char *root)
                 }
         }
         return 0;
-}
-
-/* --- System V --------------------------------------------------------------------------- */
-
-static void put_path(struct walk *w, const char *what, int id)
-{
-        struct wr t = wr_of(w->path, sizeof(w->path) - 1);
-
-        wr_fmt(&t, "%s:%d", what, id);
-        wr_cstr(&t);
-}
-
-static void judge_ipc(struct walk *w, int (*remove)(int id), int id)
-{
-        struct leak *l = w->leak;
-        struct leak_hit h = { .path = w->path, .found = l->look->found,
-                              .count = l->look->count, .fate = LEAK_STAYS };
-
-        if (!h.count)
-                return;
-        if (l->act == LEAK_REMOVE) {
-                h.error = remove(id) < 0 ? errno : 0;
-                h.fate = h.error ? LEAK_IN_THE_WAY : LEAK_REMOVED;
-        }
-        l->hits++;
-        l->stay += h.fate != LEAK_REMOVED;
-        l->hit(l, &h);
-}
-
-static int remove_shm(int id)
-{
-        return shmctl(id, IPC_RMID, NULL);
-}
-
-static int remove_queue(int id)
-{
-        return msgctl(id, IPC_RMID, NULL);
-}
-
-static bool touched(const struct walk *w, time_t a, time_t b)
-{
-        return (a > b ? a : b) >= w->leak->since_s - LEAK_CLOCK_S;
-}
-
-static void shared_memory(struct walk *w)
-{
-        struct shmid_ds info;
-        int highest = shmctl(0, SHM_INFO, &info);
-
-        for (int i = 0; i <= highest; i++) {
-                struct shmid_ds ds;
-                int id = shmctl(i, SHM_STAT, &ds);
-                void *map;
-
-                if (id < 0 || !touched(w, ds.shm_ctime, ds.shm_atime))
-                        continue; /* who writes attaches first */
-                look_clear(w->leak->look);
-                put_path(w, "sysv-shm", id);
-                map = shmat(id, NULL, SHM_RDONLY);
-                if ((intptr_t)map == -1) {
-                        skip(w, "can't be attached", errno);
-                        continue;
-                }
-                look_bytes(w->leak->look, map, ds.shm_segsz, PLACE_MEMORY);
-                shmdt(map);
-                judge_ipc(w, remove_shm, id);
-        }
-}
-
-static void messages(struct walk *w)
-{
-        static LARGE_BUFFER struct {
-                long type;
-                char text[65536];
-        } m;
-        struct msqid_ds info;
-        int highest = msgctl(0, MSG_INFO, &info);
-
-        for (int i = 0; i <= highest; i++) {
-                struct msqid_ds ds;
-                int id = msgctl(i, MSG_STAT, &ds);
-
-                if (id < 0 || !touched(w, ds.msg_ctime, ds.msg_stime))
-                        continue;
-                look_clear(w->leak->look);
-                put_path(w, "sysv-messages", id);
-                for (long n = 0; n < (long)ds.msg_qnum; n++) {
-                        ssize_t len = msgrcv(id, &m, sizeof(m.text), n,
-                                             MSG_COPY | IPC_NOWAIT | MSG_NOERROR);
-
-                        if (len < 0) {
-                                skip(w, "a message queue can't be searched", errno);
-                                break;
-                        }
-                        look_bytes(w->leak->look, m.text, (size_t)len, PLACE_MEMORY);
-                }
-                judge_ipc(w, remove_queue, id);
-        }
-}
-
-void leak_ipc(struct leak *l)
-{
-        the_walk.leak = l;
-        shared_memory(&the_walk);
-        messages(&the_walk);
 }

@@ -5,7 +5,7 @@
  * owner of the clock can turn it back), on every mounted file system but the kernel's own
  * views (proc, sys, cgroups, …): its bytes, what is packed in it (secrets/look.h), its name
  * and its extended attributes; the targets of symbolic links, the names of the rest; and
- * System V shared memory and messages, which outlive processes as files do.
+ * what outlives processes as files do: message queues, System V shared memory, keys.
  *
  * Needs a still world: setup's processes are dead or frozen. A file with several names is
  * searched under the first and, when it must go, removed under all that come later; the
@@ -66,7 +66,19 @@ struct leak {
 /* Walks. 0, or -errno when @root (all of it: "/") can't even be opened. */
 MUST_USE int leak_walk(struct leak *l, const char *root);
 
-/* System V shared memory and message queues. */
+/* leak_ipc.c: System V shared memory and message queues. */
 void leak_ipc(struct leak *l);
+
+/*
+ * The kernel's keys in the user's own keyrings, which outlive every process of his. Nothing
+ * where keys can't be had: there nobody left one.
+ */
+void leak_keys(struct leak *l);
+
+/*
+ * The messages of the POSIX queue @name: taken out, looked at, and put back in their order.
+ * 0 or -errno; -E2BIG before any was taken.
+ */
+MUST_USE int look_queue(struct look *l, const char *name);
 
 #endif

@@ -204,8 +204,28 @@ static void look_zip(struct look *l)
         }
 }
 
+/* What we know by its first bytes, and can't open. */
+static const char *packed_otherwise(const uint8_t head[4])
+{
+        static const struct {
+                uint8_t head[4], len;
+                char name[6];
+        } kinds[] = {
+                { { 0xfd, '7', 'z', 'X' }, 4, "xz" },    { { 0x28, 0xb5, 0x2f, 0xfd }, 4, "zstd" },
+                { { 'B', 'Z', 'h' }, 3, "bzip2" },       { { 0x04, 0x22, 0x4d, 0x18 }, 4, "lz4" },
+                { { '7', 'z', 0xbc, 0xaf }, 4, "7-zip" },
+        };
+
+        for (size_t i = 0; i < COUNT(kinds); i++) {
+                if (!memcmp(head, kinds[i].head, kinds[i].len))
+                        return kinds[i].name;
+        }
+        return NULL;
+}
+
 static void look_inside(struct look *l, const uint8_t head[4])
 {
+        l->unopened = packed_otherwise(head);
         inflate_init(&l->z);
         l->at = l->unpacked = 0;
         if (head[0] == 0x1f && head[1] == 0x8b) {
@@ -241,6 +261,7 @@ void look_clear(struct look *l)
 {
         l->count = 0;
         l->cut = false;
+        l->unopened = NULL;
 }
 
 /* The data from @at up to @end, where a hole or the file's end is. Less: it is shorter. */

@@ -1,7 +1,8 @@
 /*
  * secrets/look.h - looks for secrets in the bytes of one file, and inside of what it packs:
  * gzip, a zlib stream (git's loose objects), a git pack, a zip file. Other compression (xz,
- * zstd, bzip2) and packed files inside of packed files are not opened.
+ * zstd, bzip2, lz4) is named and not opened: the image's own tools are setup's, too, by then.
+ * Packed files inside of packed files are not opened.
  *
  * Objects of a pack that are differences show the text they add, in runs of at most 127
  * bytes; what they take over stands in the object that they refer to.
@@ -49,6 +50,7 @@ struct look {
         struct finding found[LOOK_FINDINGS];
         size_t count;
         bool cut;         /* a bound was met: not all of it was looked at */
+        const char *unopened; /* how it is packed, where we can't open that; or NULL */
         uint64_t bytes;   /* looked at, of all files; holes are none */
 
         int fd;

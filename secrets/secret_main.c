@@ -1,11 +1,10 @@
 /*
- * secrets/secret_main.c - the main of airlock-secret: `airlock secret`.
+ * secrets/secret_main.c - `airlock secret`: keys made, files sealed and opened.
  *
  * Keys and plaintext are read into an arena, worked on there on a stack of its own, and
  * written out of it; the arena is wiped before we end. A whole file is in memory at a time,
  * so nothing is released that is not authenticated to its end.
  */
-#include "base/confine.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/utf8.h"
@@ -14,6 +13,7 @@
 #include "secrets/keysource.h"
 #include "secrets/sealed.h"
 #include "secrets/secret_io.h"
+#include "secrets/secret_main.h"
 #include "secrets/secret_options.h"
 
 #include <errno.h>
@@ -337,13 +337,12 @@ static int secret_decrypt(const struct secret_options *o)
         return STATUS_OK;
 }
 
-int main(int argc, char **argv)
+int secret_main(int argc, char **argv)
 {
         static const struct rlimit none = { 0, 0 };
         struct secret_options o;
         int r;
 
-        confine_relro();
         log_role("secret");
         r = secret_options_parse(&o, argc, argv);
         if (r)

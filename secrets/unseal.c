@@ -1,6 +1,6 @@
 /*
- * secrets/unseal.c - the main of airlock-unseal: secrets for the setup session, and nobody
- * else, for as long as it runs.
+ * secrets/unseal.c - what airlock-unseal does for PID 1: secrets for the setup session, and
+ * nobody else, for as long as it runs.
  *
  * What happens, in this order:
  *
@@ -56,7 +56,6 @@
  * and so can print, and nobody is left who would know it.
  */
 #include "base/clock.h"
-#include "base/confine.h"
 #include "base/io.h"
 #include "base/msg.h"
 #include "secrets/unseal.h"
@@ -164,6 +163,9 @@ static void hand_to_proxy(struct unseal *u)
 
         if (!u->o.inject)
                 return;
+        if (u->o.proxy < 0)
+                fail(u, STATUS_SPEC, "a rule injects %s, and network.setup and network.agent are "
+                     "off", u->o.inject);
         fd = fill_memory(u);
         if (fd < 0)
                 fail(u, fd == -E2BIG ? STATUS_SPEC : STATUS_AGAIN,
@@ -237,13 +239,11 @@ static void tell_opened(struct unseal *u)
                 fail(u, STATUS_AGAIN, "tell PID 1 that the secrets are open: %s", strerror(-r));
 }
 
-int main(int argc, char **argv)
+int unseal_main(char **argv)
 {
         struct unseal *u = &unseal;
         int r;
 
-        (void)argc;
-        confine_relro();
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
         log_role("unseal");

@@ -34,6 +34,9 @@ struct unseal {
         const char *phase;         /* for the journal */
 };
 
+/* The program's part for PID 1: its exit status. */
+int unseal_main(char **argv);
+
 /* Wipes every arena. */
 void unseal_close(struct unseal *u);
 

@@ -91,16 +91,32 @@ static void *take(struct unseal *u, struct arena *a, size_t len)
         return at;
 }
 
+/* An empty stdin is nobody's choice (docker run -i < /dev/null): the next source it is. */
+static enum key_status find_key(struct unseal *u, struct key *k, uint8_t *buf)
+{
+        struct key_source *s = &u->o.key;
+        enum key_status status = KEY_NONE;
+        bool found = u->o.key_given || key_source_find(KEY_FROM_STDIN, s);
+
+        if (found)
+                status = key_read(k, s, buf, KEY_ROOM, u->o.key_ms, u->o.leftover_ok);
+        if (found && status == KEY_NONE && !u->o.key_given && s->from == KEY_FROM_STDIN) {
+                found = key_source_find(KEY_FROM_STDIN + 1, s);
+                if (found)
+                        status = key_read(k, s, buf, KEY_ROOM, u->o.key_ms, u->o.leftover_ok);
+        }
+        if (!found)
+                fail(u, STATUS_SPEC, "no key: pipe it into stdin (docker run -i), or put a FIFO, "
+                     "socket or file at " KEY_PATH);
+        return status;
+}
+
 static void read_key(struct unseal *u, uint8_t *buf)
 {
         struct key_source *s = &u->o.key;
-        enum key_status status;
         struct key k = { 0 };
+        enum key_status status = find_key(u, &k, buf);
 
-        if (!u->o.key_given && !key_source_find(KEY_FROM_STDIN, s))
-                fail(u, STATUS_SPEC, "no key: pipe it into stdin (docker run -i), or put a FIFO, "
-                     "socket or file at " KEY_PATH);
-        status = key_read(&k, s, buf, KEY_ROOM, u->o.key_ms, u->o.leftover_ok);
         if (status != KEY_OK)
                 fail(u, status == KEY_LATE || (status == KEY_SYSTEM && k.error != ENOENT)
                                 ? STATUS_AGAIN : STATUS_SPEC,

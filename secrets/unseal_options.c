@@ -170,8 +170,6 @@ static int check(const struct unseal_options *o)
                 return usage("either --sealed or", "--sealed-fd");
         if (o->control < 0)
                 return usage("missing:", "--control");
-        if (o->inject && o->proxy < 0)
-                return usage("--inject needs", "--proxy");
         if (o->sha256 && (strlen(o->sha256) != 64 ||
                           strspn(o->sha256, "0123456789abcdefABCDEF") != 64))
                 return usage("--sha256: 64 hexadecimal digits, not", o->sha256);

@@ -19,8 +19,8 @@
 #include <time.h>
 
 #define SCAN_MS 120000         /* from ENDED to the next order */
-#define ORDER_MAX (512 * 1024) /* bytes of a session's words and environment */
-#define WORDS_MAX 64
+#define ORDER_MAX (512L * 1024) /* bytes of a session's words and environment */
+#define WORDS_MAX 64UL
 #define CAP(n) (UINT64_C(1) << (n))
 
 static char *words[WORDS_MAX + 1];
@@ -154,7 +154,8 @@ static void keep_few_rights(struct unseal *u)
                 SYS_fstat, SYS_newfstatat, SYS_statx, SYS_fstatfs, SYS_getdents64,
                 SYS_readlinkat, SYS_flistxattr, SYS_fgetxattr, SYS_unlinkat, SYS_ftruncate,
                 SYS_ppoll, SYS_wait4, SYS_kill, SYS_sendmsg, SYS_recvmsg, SYS_clock_gettime,
-                SYS_shmctl, SYS_shmat, SYS_shmdt, SYS_msgctl, SYS_msgrcv, SYS_munmap,
+                SYS_shmctl, SYS_shmat, SYS_shmdt, SYS_msgctl, SYS_msgrcv, SYS_munmap, SYS_keyctl,
+                SYS_mq_open, SYS_mq_getsetattr, SYS_mq_timedreceive, SYS_mq_timedsend,
                 SYS_exit_group, SYS_exit, SYS_rt_sigreturn, SYS_rt_sigprocmask,
                 SYS_restart_syscall, /* poll goes on with it after a stop */
 #ifdef SYS_open

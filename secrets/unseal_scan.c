@@ -102,6 +102,7 @@ int unseal_scan(struct unseal *u)
         if (r < 0)
                 fail(u, STATUS_LEAK, "the leak scan can't open %s: %s", u->o.root, strerror(-r));
         leak_ipc(&l);
+        leak_keys(&l);
         wr_fmt(&w, ",\"files\":%lu,\"searched\":%lu,\"bytes\":%lu,\"leaks\":%u,\"stay\":%u,"
                "\"skipped\":%u,\"took_ms\":%lu", (unsigned long)l.seen,
                (unsigned long)l.searched, (unsigned long)look.bytes, l.hits, l.stay, l.skips,

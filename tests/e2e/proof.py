@@ -23,10 +23,12 @@ import socket
 import stat
 import struct
 import sys
+import tempfile
 import urllib.parse
 import zlib
 
 CHUNK = 1 << 22
+ZEROS = bytes(4096)
 SKIP_FS = {"proc", "sysfs", "cgroup", "cgroup2", "devpts", "securityfs", "debugfs", "tracefs",
            "bpf", "pstore", "efivarfs", "configfs", "selinuxfs", "binfmt_misc", "fusectl"}
 libc = ctypes.CDLL(None, use_errno=True)
@@ -36,8 +38,8 @@ libc.shmdt.argtypes = [ctypes.c_void_p]
 libc.ptrace.restype = ctypes.c_long
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
 libc.tee.restype = ctypes.c_ssize_t
-SYS_PIDFD_OPEN, SYS_PIDFD_GETFD, SYS_KEYCTL = 434, 438, {"x86_64": 250, "aarch64": 219}[
-    os.uname().machine]
+SYS_PIDFD_OPEN, SYS_PIDFD_GETFD = 434, 438
+SYS_KEYCTL, SYS_MQ_OPEN = {"x86_64": (250, 240), "aarch64": (219, 180)}[os.uname().machine]
 
 
 # --- what to look for -------------------------------------------------------------------------
@@ -70,9 +72,10 @@ def spellings(value):
         for encode in (base64.b64encode, base64.urlsafe_b64encode):
             whole = encode(b"\0" * pre + v).rstrip(b"=")
             add(whole[pre + (pre > 0):-1], "base64")
+    borders = [line for line in v.splitlines() if line.startswith(b"-----")]  # no secret
     for at in range(0, len(v) - 11, 6):
         part = v[at:at + 12]
-        if len(set(part)) > 4 and not part.startswith(b"-----"):
+        if len(set(part)) > 4 and not any(part in line for line in borders):
             add(part, "raw, in part")
     return out
 
@@ -108,6 +111,19 @@ class Look:
 
     def data(self, where, data):
         self.bytes += len(data)
+        # Most memory is zeros, and no needle has one.
+        start = None
+        for at in range(0, len(data), 4096):
+            if data[at:at + 4096] == ZEROS:
+                if start is not None:
+                    self.run(where, data[start:at])
+                start = None
+            elif start is None:
+                start = at
+        if start is not None:
+            self.run(where, data[start:])
+
+    def run(self, where, data):
         for name, how in self.needles.find(data):
             self.add(where, name, how)
 
@@ -275,28 +291,30 @@ def look_process(look, pid):
 
 # --- what outlives processes --------------------------------------------------------------------
 
-def in_namespace(pid, function):
-    """function() in a child that has pid's IPC namespace; its return value, by JSON."""
+def in_child(function):
+    """function()'s return value, from a child whose user and keyrings are its own, by JSON."""
     r, w = os.pipe()
     child = os.fork()
     if not child:
         try:
-            ns = os.open("/proc/%d/ns/ipc" % pid, os.O_RDONLY)
-            ok = libc.setns(ns, 0x08000000) == 0
-            answer = function() if ok else [["IPC namespace", "", "hidden: setns"]]
-            os.write(w, json.dumps(answer).encode())
+            os.write(w, json.dumps(function()).encode())
         finally:
             os._exit(0)
     os.close(w)
-    data = b""
-    while True:
-        part = os.read(r, 65536)
-        if not part:
-            break
-        data += part
-    os.close(r)
+    with os.fdopen(r, "rb") as f:
+        data = f.read()
     os.waitpid(child, 0)
     return json.loads(data or b"[]")
+
+
+def in_namespace(pid, function):
+    """function() in a child that has pid's IPC namespace."""
+    def inside():
+        ns = os.open("/proc/%d/ns/ipc" % pid, os.O_RDONLY)
+        if libc.setns(ns, 0x08000000):
+            return [["IPC namespace", "", "hidden: setns"]]
+        return function()
+    return in_child(inside)
 
 
 def look_ipc(look, pid):
@@ -323,26 +341,90 @@ def look_ipc(look, pid):
                     here.hidden("message queue %s" % row[1], os.strerror(ctypes.get_errno()))
                     break
                 here.data("message queue %s" % row[1], buf.raw[8:8 + got])
+        for where, name, how in queues():
+            here.add(where, name, how)
+        return here.findings
+
+    def queues():
+        """POSIX: all messages are taken out and put back in their order."""
+        here = Look(look.secrets)
+        point = tempfile.mkdtemp()
+        libc.unshare(0x20000)
+        libc.mount(b"none", b"/", None, 0x44000, None)
+        if libc.mount(b"mqueue", point.encode(), b"mqueue", 0, None):
+            here.hidden("message queues", "mount")
+        for name in os.listdir(point):
+            where = "message queue /" + name
+            fd = libc.syscall(SYS_MQ_OPEN, name.encode(), os.O_RDWR | os.O_NONBLOCK, 0, None)
+            if fd < 0:
+                here.hidden(where, os.strerror(ctypes.get_errno()))
+                continue
+            here.data(where, name.encode())
+            buf, taken = ctypes.create_string_buffer(1 << 20), []
+            while True:
+                priority = ctypes.c_uint()
+                n = libc.syscall(SYS_MQ_OPEN + 3, fd, buf, 1 << 20, ctypes.byref(priority), None)
+                if n < 0:
+                    break
+                taken.append((buf.raw[:n], priority))
+            for data, priority in taken:
+                here.data(where, data)
+                libc.syscall(SYS_MQ_OPEN + 2, fd, data, len(data), priority, None)
+            os.close(fd)
+        libc.umount2(point.encode(), 2)
+        os.rmdir(point)
         return here.findings
     for where, name, how in in_namespace(pid, inside):
         look.add(where, name, how)
 
 
-def look_keys(look):
-    try:
-        with open("/proc/keys") as f:
-            rows = [line.split() for line in f]
-    except OSError:
-        return
-    for row in rows:
-        if len(row) < 9 or row[7] not in ("user", "big_key"):
-            continue
-        serial = ctypes.c_int(int(row[0], 16))
-        buf = ctypes.create_string_buffer(1 << 16)
-        look.data("key %s" % row[0], " ".join(row[8:]).encode())
-        n = libc.syscall(SYS_KEYCTL, 11, serial, buf, 1 << 16, 0)
-        if n > 0:
-            look.data("key %s" % row[0], buf.raw[:n])
+def keyctl(*arguments):
+    return libc.syscall(SYS_KEYCTL, *arguments)
+
+
+def users(pid):
+    """The uids, as we see them, of the container's processes, and its root's."""
+    found = set()
+    for process in processes(pid):
+        try:
+            with open("/proc/%d/status" % process) as f:
+                found |= {int(w) for line in f if line.startswith("Uid:") for w in line.split()[1:]}
+        except FileNotFoundError:
+            pass
+    return found | {0}
+
+
+def look_keys(look, pid):
+    """
+    What a user may read he must possess: in a child that is that user, in the container's
+    user namespace, with his keyring below its session's.
+    """
+    def as_user(uid):
+        here = Look(look.secrets)
+        libc.setns(os.open("/proc/%d/ns/user" % pid, os.O_RDONLY), 0)  # refused where it is ours
+        os.setgroups([])
+        os.setresuid(uid, uid, uid)
+        keyctl(1, None)              # JOIN_SESSION_KEYRING
+        for ring in (-4, -5):        # the user's, his sessions'
+            keyctl(8, ring, -3)      # LINK
+        try:
+            with open("/proc/keys") as f:
+                rows = [line.split() for line in f]
+        except OSError:
+            rows = []
+        for row in rows:
+            if len(row) < 9 or row[7] not in ("user", "big_key"):
+                continue
+            serial = ctypes.c_int(int(row[0], 16))
+            buf = ctypes.create_string_buffer(1 << 16)
+            here.data("key %s" % row[0], " ".join(row[8:]).encode())
+            n = keyctl(11, serial, buf, 1 << 16)
+            if n > 0:
+                here.data("key %s" % row[0], buf.raw[:n])
+        return here.findings
+    for uid in users(pid):
+        for where, name, how in in_child(lambda: as_user(uid)):
+            look.add(where, name, how)
 
 
 # --- files --------------------------------------------------------------------------------------
@@ -420,7 +502,7 @@ def look(pid, secrets, files=True, since=0, skip=()):
     for process in processes(pid):
         look_process(look_, process)
     look_ipc(look_, pid)
-    look_keys(look_)
+    look_keys(look_, pid)
     if files:
         look_files(look_, pid, since, skip)
     return look_.findings

@@ -538,7 +538,7 @@ def nobody_of_the_same_user_reads_its_memory(keys, _):
                                stderr=subprocess.DEVNULL)
     path = "/proc/%d" % process.pid
     try:
-        until(lambda: open(path + "/comm").read() == "airlock-secret\n", "it started")
+        until(lambda: open(path + "/comm").read() == "airlock-unseal\n", "it started")
         # Not dumpable: its files in /proc belong to root, whoever runs it.
         with open(path + "/limits") as f:
             def core():

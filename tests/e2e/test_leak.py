@@ -144,6 +144,20 @@ def gits_objects_and_packs_are_opened():
 
 
 @case
+def what_can_not_be_unpacked_is_told():
+    s = Scan()
+    for tool in ("xz", "zstd", "bzip2", "lz4"):
+        if shutil.which(tool):
+            out = subprocess.run([tool, "-c"], input=TOKEN.encode(), stdout=subprocess.PIPE,
+                                 stderr=subprocess.DEVNULL, check=True).stdout
+            s.put(tool, out)
+    assert os.listdir(s.root), "no tool at all"
+    s.run()
+    for name in os.listdir(s.root):
+        assert "%s packed with %s: not searched inside" % (name, name) in s.text, s.text
+
+
+@case
 def names_links_and_attributes_are_searched():
     s = Scan()
     name = "tok_s3cr3t"
@@ -283,7 +297,75 @@ os.execv("/probe", ["/probe", "/vars", "/", "0", *sys.argv[3:]])
             skip("no IPC namespace: " + done.stderr.decode())
         fate = "removed" if more else "stays"
         assert "sysv-shm:" in text and "TOKEN raw memory " + fate in text, text
-        assert "sysv-messages:" in text or "message queue can't" in text, text
+        assert "sysv-messages:" in text or "message queue that can't" in text, text
+
+
+@case
+def posix_queues_are_searched_and_left_as_they_were():
+    s = Scan()
+    os.mkdir(s.root + "/mq")
+    script = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.mount(b"mq", sys.argv[4].encode() + b"/mq", b"mqueue", 0, None) == 0
+q = libc.syscall(240, b"left", 0o102, 0o600, None)
+for n, (text, priority) in enumerate([(b"a", 1), (sys.argv[1].encode(), 5), (b"b", 5), (b"c", 1)]):
+    assert libc.syscall(242, q, text, len(text), priority, None) == 0
+os.system(" ".join(sys.argv[2:]))
+buf = ctypes.create_string_buffer(8192)
+if os.path.exists(sys.argv[4] + "/mq/left"):
+    receive = lambda: libc.syscall(243, q, buf, 8192, None, None)
+    print([(lambda n: buf.raw[:n][:2])(receive()) for _ in range(4)])
+"""
+    for more in (["report"], ["remove"]):
+        done = subprocess.run(["unshare", "--ipc", "--mount", "--fork", "python3", "-c", script,
+                               TOKEN, PROBE, s.dir + "/vars", s.root, "0",
+                               *more], capture_output=True)
+        text = done.stdout.decode()
+        if "searched" not in text:
+            skip("no IPC namespace: " + done.stderr.decode())
+        assert "/mq/left TOKEN raw memory " in text, text
+        if more == ["report"]:
+            assert str([TOKEN.encode()[:2], b"b", b"a", b"c"]) in text, text
+        else:
+            assert "removed" in text and "[b" not in text, text
+
+
+KEYS = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+def add(kind, name, value, ring):
+    k = libc.syscall(248, kind, name, value, ctypes.c_size_t(len(value or b"")), ring)
+    if k < 0:
+        sys.exit(os.strerror(ctypes.get_errno()))
+    return k
+libc.syscall(250, 8, -4, -3)  # else what is below it is not ours to write
+ring = add(b"keyring", b"airlock-ring", None, -4)
+add(b"user", b"airlock-plain", b"nothing", -4)
+add(b"user", b"airlock-key", os.environ["TOKEN"].encode(), ring)
+"""
+
+
+@case
+def keys_that_outlive_their_session_are_searched_and_removed():
+    def names():
+        return subprocess.run(["python3", "-c", "import ctypes; c=ctypes.CDLL(None); k=c.syscall("
+                               "250,10,-4,b'keyring',b'airlock-ring',0); print(k > 0 and c.syscall("
+                               "250,10,k,b'user',b'airlock-key',0) > 0)"],
+                              capture_output=True).stdout
+    try:
+        for act in ("fail", "remove"):
+            u = Unsealed({"TOKEN": TOKEN}, ["python3", "-c", KEYS], ["--on-leak", act]).wait()
+            if "not permitted" in u.output or "not implemented" in u.output:
+                skip("no keys here: " + u.output)
+            assert u.code == (72 if act == "fail" else 1), (u.output, u.err)
+            assert "key:airlock-key holds the secret TOKEN (raw, in memory)" in u.err, u.err
+            assert "airlock-plain" not in u.err, u.err
+            assert names() == (b"True\n" if act == "fail" else b"False\n")
+    finally:
+        subprocess.run(["python3", "-c", "import ctypes; c=ctypes.CDLL(None)\n"
+                        "for t,n in ((b'keyring',b'airlock-ring'),(b'user',b'airlock-plain')):\n"
+                        "  c.syscall(250,9,c.syscall(250,10,-4,t,n,0),-4)"], check=True)
 
 
 # --- what becomes of it ----------------------------------------------------------------------

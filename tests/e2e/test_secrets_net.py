@@ -134,7 +134,8 @@ def run(agent="true", setup=None, network=None, **more):
 
 @case
 def a_private_repository_is_cloned_with_a_token_that_only_the_proxy_has():
-    for network in ({}, {"setup": "limited"}):
+    read = {"host": "git.example", "git": "read", "inject": RULE["inject"]}
+    for network in ({}, {"rules": [read]}, {"setup": "limited"}, {"setup": "limited", "lock": "notify"}):
         r = run("cat a.txt .git/config; git status --porcelain", network=network)
         assert r.code == 0, (network, r.reason(), r.err[-900:])
         assert r.answer.startswith("private\n") and "git.example" in r.answer, r.answer

@@ -11,7 +11,7 @@ import time
 import urllib.parse
 
 from lib import case, children, main, skip, status, until
-from unsealed import SECRET, UNSEAL, Unsealed, keys, seal
+from unsealed import UNSEAL, Unsealed, keys, seal
 
 TOKEN = "tok_s3cr3t/+0123456789=&xyz"
 PEM = """-----BEGIN PRIVATE KEY-----

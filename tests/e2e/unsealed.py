@@ -22,7 +22,6 @@ import time
 from lib import AIRLOCK, ROOT, start
 
 UNSEAL = os.path.abspath(os.environ.get("AIRLOCK_UNSEAL", ROOT + "/build/release/airlock-unseal"))
-SECRET = os.path.dirname(UNSEAL) + "/airlock-secret"
 MESSAGE = struct.Struct("=IIiI HH16s H3H 200s")  # base/msg.h
 SECRETS, DONE, ENDED, SCAN, OPENED, LEND, RUN = 3, 6, 7, 8, 9, 10, 11
 LEND_FIRST = 64
@@ -38,13 +37,13 @@ def _remove():
 
 def keys():
     """(identity file's text, recipient)"""
-    text = subprocess.run([SECRET, "keygen"], check=True, capture_output=True).stdout
+    text = subprocess.run([AIRLOCK, "secret", "keygen"], check=True, capture_output=True).stdout
     recipient = [w for w in text.decode().split() if w.startswith("age1")][0]
     return text, recipient
 
 
 def seal(plain, recipient, *options):
-    return subprocess.run([SECRET, "encrypt", "-r", recipient, *options], input=plain, check=True,
+    return subprocess.run([AIRLOCK, "secret", "encrypt", "-r", recipient, *options], input=plain, check=True,
                           capture_output=True).stdout
 
 
