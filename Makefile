@@ -50,7 +50,7 @@ SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_che
         init/spec_narrow.c init/spec_load.c
 
 # What the proxy reads and judges by: pure.
-DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/dns.c \
+DECODERS := base/http1.c netfilter/address.c netfilter/name.c netfilter/resolv.c netfilter/dns.c \
         netfilter/sni.c netfilter/git.c netfilter/glob.c netfilter/preset.c \
         netfilter/policy.c netfilter/policy_parse.c
 

@@ -495,12 +495,15 @@ static enum http1_status read_request_line(struct http1 *h, struct http1_text li
         return read_target(h);
 }
 
-static bool names_another_method(const struct http1 *h)
-{
-        static const char *const names[] = { "x-http-method-override", "x-http-method",
+/* Some frameworks obey these in place of the request line. */
+static const char *const other_methods[] = { "x-http-method-override", "x-http-method",
                                              "x-method-override" };
+static const char *const other_paths[] = { "x-original-url", "x-rewrite-url", "x-override-url" };
 
-        for (size_t i = 0; i < COUNT(names); i++) {
+/* Has a header of these names, where a server may read '_' as '-'. */
+static bool has_any(const struct http1 *h, const char *const *names, size_t count)
+{
+        for (size_t i = 0; i < count; i++) {
                 for (size_t n = 0; n < h->count; n++) {
                         struct http1_text name = h->headers[n].name;
                         bool same = name.len == strlen(names[i]);
@@ -537,7 +540,8 @@ static enum http1_status read_request(struct http1 *h, struct http1_text head)
         }
         h->websocket = h->minor && h->body == HTTP1_NONE && h->method.len == 3 &&
                        !memcmp(h->method.at, "GET", 3) && upgrades_to_websocket(h);
-        h->overrides_method = names_another_method(h);
+        h->overrides_method = has_any(h, other_methods, COUNT(other_methods));
+        h->overrides_path = has_any(h, other_paths, COUNT(other_paths));
         return HTTP1_OK;
 }
 

@@ -89,6 +89,7 @@ struct http1 {
         bool upgrades;            /* Connection: upgrade and an Upgrade header: any kind */
         bool websocket;           /* a handshake to WebSocket by GET without a body; or its 101 */
         bool overrides_method;    /* X-HTTP-Method-Override or one of its sisters */
+        bool overrides_path;      /* X-Original-URL or one of its */
         /* a response */
         unsigned code; /* 100 to 599 */
         struct http1_text reason;

@@ -68,8 +68,9 @@ bool san_has_address(const void *certificate, size_t len, const uint8_t *address
         struct rd r = rd_of(certificate, len), extension;
         uint8_t tag;
 
-        if (!enter(&r, DER_SEQUENCE) || !enter(&r, DER_SEQUENCE))
-                return false;
+        for (int depth = 0; depth < 2; depth++) /* Certificate, TBSCertificate */
+                if (!enter(&r, DER_SEQUENCE))
+                        return false;
         do
                 tag = next_value(&r, &extension);
         while (tag && tag != DER_EXTENSIONS);

@@ -367,6 +367,14 @@ const char *tls_sni(const struct tls *t)
 
 uint8_t *tls_in(struct tls *t, size_t *len)
 {
+        /*
+         * False Start (RFC 7918): a browser's first request comes with its Finished. To BearSSL
+         * it is out of place until the answer to that has gone out.
+         */
+        if (!t->clear && tls_state(t) == TLS_SHAKING && has_out(t)) {
+                *len = 0;
+                return NULL;
+        }
         if (!t->clear)
                 return br_ssl_engine_recvrec_buf(&t->u.engine, len);
         if (t->in_at == t->in_len)

@@ -144,7 +144,7 @@ enum tls_error tls_error(const struct tls *t);
 /* The name that the client asked for (SNI), "" for none; once the handshake is done. */
 const char *tls_sni(const struct tls *t);
 
-/* Where bytes from the peer go, and that @n of them are there. NULL: not now. */
+/* Where bytes from the peer go, and that @n of them are there. NULL: not now, see tls_out. */
 uint8_t *tls_in(struct tls *t, size_t *len);
 void tls_in_got(struct tls *t, size_t n);
 

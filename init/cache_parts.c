@@ -49,6 +49,7 @@ static void put_network(struct wr *w, const struct spec *s)
 {
         put(w, "", "network.setup", spec_net_name(s->network.setup));
         put(w, "", "network.upstream_proxy", s->network.upstream_proxy);
+        put(w, "", "network.ca_file", s->network.ca_file);
         if (s->network.setup != NET_LIMITED)
                 return;
         put(w, "", "network.preset", s->network.preset == PRESET_NONE ? "none"

@@ -252,7 +252,7 @@ static NORETURN void become_proxy(struct task *t, int control)
         struct wr j = wr_of(journal, sizeof(journal) - 1);
         struct wr u = wr_of(uid, sizeof(uid) - 1);
         struct wr s = wr_of(start, sizeof(start) - 1);
-        const char *argv[16] = { "airlock-proxy", "--control", fd, "--journal", journal,
+        const char *argv[20] = { "airlock-proxy", "--control", fd, "--journal", journal,
                                  "--start-ms", start };
         size_t n = 7;
 
@@ -269,6 +269,10 @@ static NORETURN void become_proxy(struct task *t, int control)
                 argv[n++] = "--ca-out-fd";
                 argv[n++] = wr_cstr(&c);
                 fcntl(t->egress.ca, F_SETFD, 0);
+        }
+        if (t->spec.network.ca_file) {
+                argv[n++] = "--ca-bundle";
+                argv[n++] = t->spec.network.ca_file;
         }
         if (t->egress.own_uid) {
                 argv[n++] = "--uid";

@@ -180,7 +180,14 @@ void policy_text_put(struct wr *w, const struct spec *spec, enum policy_text_for
                         put_rule(w, &spec->network.rules[i]);
         if (phase < POLICY_TEXT_AGENT)
                 put_repo(w, spec->repo.url, methods);
-        put_pair(w, "upstream ", spec->network.upstream_proxy);
-        if (spec->network.upstream_proxy)
+        if (spec->network.upstream_proxy) {
+                put_pair(w, "upstream ", spec->network.upstream_proxy);
                 wr_char(w, '\n');
+        }
+        if (spec->network.upstream_auth) { /* "${NAME}" */
+                wr_str(w, "upstream-auth ");
+                put_value(w, spec->network.upstream_auth + 2,
+                          strlen(spec->network.upstream_auth) - 3);
+                wr_char(w, '\n');
+        }
 }

@@ -480,6 +480,17 @@ static bool check_rule(struct reader *r, const struct seen *seen, const struct s
                     "%s: \"branch\" goes with \"git\": \"push\"", r->path);
 }
 
+/* "${NAME}" and nothing else: what policy_text.c relies on. */
+static bool check_network(struct reader *r, const struct seen *seen)
+{
+        const char *auth = r->spec->network.upstream_auth;
+
+        return !auth || (!strncmp(auth, "${", 2) && !strpbrk(auth + 2, "${:") &&
+                         strchr(auth, '}') == auth + strlen(auth) - 1) ||
+               fail(r, json_value(seen_key(seen, O_NETWORK, "upstream_auth")),
+                    "network.upstream_auth: \"${NAME}\", a secret that holds user:password");
+}
+
 static bool check_object(struct reader *r, uint32_t v, enum object o, const void *base,
                          const struct seen *seen)
 {
@@ -491,6 +502,8 @@ static bool check_object(struct reader *r, uint32_t v, enum object o, const void
                 return check_secrets(r, seen);
         if (o == O_AGENT)
                 return check_agent(r, seen);
+        if (o == O_NETWORK)
+                return check_network(r, seen);
         return o != O_RULE || check_rule(r, seen, base);
 }
 

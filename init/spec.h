@@ -112,6 +112,8 @@ struct spec {
                 struct spec_rule *rules;
                 size_t rule_count;
                 const char *upstream_proxy;
+                const char *upstream_auth; /* "${NAME}": a secret, user:password */
+                const char *ca_file;       /* PEM: authorities beside the image's, or NULL */
                 enum spec_lock lock;
                 bool model_only; /* agent said off: of "limited" the model's rule alone */
         } network;

@@ -87,13 +87,14 @@ static void fix_spec(struct image *m, struct spec *s)
         const char **const strings[] = {
                 &s->repo.url, &s->repo.ref, &s->repo.dir, &s->secrets.sealed, &s->secrets.sha256,
                 &s->setup.script, &s->maintenance.script, &s->cache.dir,
-                &s->network.upstream_proxy, &s->agent.user, &s->agent.exec_server,
-                &s->model.base_url, &s->model.name, &s->model.key, &s->model.effort, &s->prompt, &s->output.dir,
+                &s->network.upstream_proxy, &s->network.upstream_auth, &s->network.ca_file,
+                &s->agent.user, &s->agent.exec_server, &s->model.base_url, &s->model.name,
+                &s->model.key, &s->model.effort, &s->prompt, &s->output.dir,
                 &s->output.branch, &s->output.title,
         };
         struct spec_list *const lists[] = {
-                &s->secrets.names, &s->secrets.allow_leak, &s->network.allow, &s->network.deny, &s->network.methods,
-                &s->agent.command,
+                &s->secrets.names, &s->secrets.allow_leak, &s->network.allow, &s->network.deny,
+                &s->network.methods, &s->agent.command,
         };
 
         for (size_t i = 0; i < COUNT(strings); i++)

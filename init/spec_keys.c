@@ -90,6 +90,8 @@ static const struct key network[] = {
         LIST("methods", OF_METHOD, AT(network.methods)),
         { .name = "rules", .kind = K_RULES },
         STRING("upstream_proxy", OF_HTTP, AT(network.upstream_proxy)),
+        STRING("upstream_auth", OF_REFERENCES, AT(network.upstream_auth)),
+        STRING("ca_file", OF_PATH, AT(network.ca_file)),
         WORD("lock", W_LOCK, AT(network.lock)),
 };
 static const struct key agent[] = {
@@ -163,7 +165,8 @@ static const struct {
 static const struct need needs[] = {
         { O_TOP, "", "version" },      { O_OWN, "", "version" },   { O_REPO, "ref", "url" },
         { O_REPO, "depth", "url" },    { O_REPO, "lfs", "url" },   { O_REPO, "submodules", "url" },
-        { O_RULE, "", "host" },        { O_RULE, "branch", "git" }, { O_INJECT, "", "header" },
+        { O_RULE, "", "host" },        { O_RULE, "branch", "git" },
+        { O_NETWORK, "upstream_auth", "upstream_proxy" }, { O_INJECT, "", "header" },
         { O_INJECT, "", "value" },     { O_PULL, "title", "branch" },
 };
 

@@ -43,7 +43,7 @@ const char *spec_words(enum words list);
 /* In object @o, @key (empty: the object itself) is nothing without @needs. */
 struct need {
         uint8_t object;
-        char key[11], needs[8];
+        char key[14], needs[15];
 };
 const struct need *spec_needs(size_t *count);
 

@@ -85,6 +85,10 @@ static void put_spec(struct words *a, const struct spec *s)
                         word(a, s->network.rules[i].inject_value);
                 }
         }
+        if (s->network.upstream_auth) {
+                word(a, "--template");
+                word(a, s->network.upstream_auth);
+        }
         word(a, "--on-leak");
         word(a, on_leak[s->secrets.on_leak]);
         if (s->secrets.key_may_stay)

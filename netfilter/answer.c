@@ -18,14 +18,13 @@
 #include <sys/socket.h>
 
 #define QUERIES 32 /* of one socket in one turn */
-#define SEARCHES 8
 #define RECENT 16  /* refused names that were written lately */
 
 /*
  * Where mode full or preset all lets any name through, the search list of resolv.conf would
  * make github.com.cluster.local an existing name before github.com was asked for.
  */
-static struct name searches[SEARCHES];
+static struct name searches[RESOLV_SEARCHES];
 static size_t search_count;
 
 static struct recent {
@@ -34,32 +33,10 @@ static struct recent {
 } recents[RECENT];
 static size_t recent_next;
 
-static const char *line_after(const char *at)
+void answer_open(const struct resolv *conf)
 {
-        at += strcspn(at, "\n");
-        return *at ? at + 1 : at;
-}
-
-static void add_search(const char *at)
-{
-        while (search_count < SEARCHES) {
-                size_t len;
-
-                at += strspn(at, " \t");
-                len = strcspn(at, " \t\r\n#;");
-                if (!len)
-                        return;
-                if (name_parse(&searches[search_count], at, len) == NAME_OK)
-                        search_count++;
-                at += len;
-        }
-}
-
-void answer_open(const char *resolv_conf)
-{
-        for (const char *at = resolv_conf; at && *at; at = line_after(at))
-                if (!strncmp(at, "search", 6) || !strncmp(at, "domain", 6))
-                        add_search(at + 6);
+        memcpy(searches, conf->searches, sizeof(searches));
+        search_count = conf->search_count;
 }
 
 /* Is it allowed because the policy has its name? */

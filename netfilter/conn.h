@@ -136,6 +136,7 @@ struct conn {
         uint32_t synthetic; /* the virtual address in use, 0: none */
         struct exchange x;
         struct inspect *look; /* NULL: not looked into (look.h) */
+        uint8_t look_waits;   /* the phase of it that the deadline is for */
         uint64_t start_ms, up, down;
         uint32_t pid;
         char command[120];
@@ -287,7 +288,7 @@ void answer_udp(struct proxy *p, struct listener_slot *l);
 /* False: the other end is gone. */
 bool answer_pair(struct proxy *p, struct listener_slot *l);
 void answer_tcp(struct proxy *p, struct conn *c);
-void answer_open(const char *resolv_conf);
+void answer_open(const struct resolv *conf);
 
 /* --- listen.c -------------------------------------------------------------------------- */
 

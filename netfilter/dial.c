@@ -4,7 +4,9 @@
  * The addresses that the policy lets through are tried one after the other; the one that
  * was checked is the one that is dialled. With an upstream proxy the name is resolved and
  * checked all the same, as far as the container's resolver knows it, and the dialled
- * address is the upstream's.
+ * address is the upstream's. A name that only the upstream can resolve is the upstream's to
+ * check; of those that no pattern names, private ones (metadata.google.internal) are not left
+ * to it.
  */
 #include "netfilter/conn.h"
 
@@ -111,6 +113,10 @@ void conn_resolved(struct proxy *p, struct conn *c, const struct resolved *r)
         if (!c->address_count && c->refused_all != POLICY_ALLOWED)
                 conn_refuse(p, c, (enum policy_reason)c->refused_all,
                             "the name leads to a special address");
+        else if (!c->address_count && conn_policy(p, c)->upstream_port && !c->verdict.named &&
+                 name_is_private(&c->verdict.host.name))
+                conn_refuse(p, c, POLICY_DENY_ADDRESS,
+                            "a private name, and only the upstream proxy knows where it leads");
         else if (conn_policy(p, c)->upstream_port)
                 dial_parent(p, c);
         else if (!c->address_count)

@@ -240,6 +240,7 @@ void door_direct(struct proxy *p, struct conn *c, const struct endpoint *to)
 static bool sni_agrees(struct proxy *p, struct conn *c, const struct sni *s,
                        enum policy_reason *reason, const char **detail)
 {
+        struct policy_verdict v;
         struct host h;
 
         if (!s->name_len) {
@@ -254,8 +255,11 @@ static bool sni_agrees(struct proxy *p, struct conn *c, const struct sni *s,
         }
         if (!c->verdict.host.literal)
                 return name_equal(&h.name, &c->verdict.host.name);
-        *detail = "SNI is a name that is not allowed";
-        return policy_host(conn_policy(p, c), &h, c->verdict.port).reason == POLICY_ALLOWED;
+        v = policy_host(conn_policy(p, c), &h, c->verdict.port);
+        *detail = v.reason == POLICY_ALLOWED
+                          ? "SNI is a name whose requests are judged: connect to it by name"
+                          : "SNI is a name that is not allowed";
+        return v.reason == POLICY_ALLOWED && !v.needs_inspection;
 }
 
 void door_peek(struct proxy *p, struct conn *c)

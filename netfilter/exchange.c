@@ -240,6 +240,10 @@ static bool judge_request(struct proxy *p, struct conn *c)
                 conn_refuse(p, c, POLICY_DENY_METHOD, inspect_carries(&head));
                 return false;
         }
+        if (inspect_strays(conn_policy(p, c), &v, &head)) {
+                conn_refuse(p, c, POLICY_DENY_PATH, "a header names another path");
+                return false;
+        }
         if (v.rule >= 0 && conn_policy(p, c)->rules[v.rule].inject) {
                 conn_refuse(p, c, POLICY_DENY_INJECT, "a secret goes over verified TLS only");
                 return false;

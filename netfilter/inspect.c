@@ -328,6 +328,11 @@ static bool shaking(struct inspect *in, struct inspect_world *w)
                 else if (tls_error(&in->client) == TLS_ERR_REFUSED)
                         abandon(in, w, POLICY_DENY_NOT_TLS,
                                 "the client does not trust airlock's certificate");
+                else if (tls_error(&in->client) == TLS_ERR_VERSION ||
+                         tls_error(&in->client) == TLS_ERR_SUITE)
+                        abandon(in, w, POLICY_DENY_NOT_TLS,
+                                "the client does not speak TLS 1.2 with us, which is what "
+                                "airlock can look into");
                 else
                         abandon(in, w, POLICY_DENY_NOT_TLS, tls_error_str(tls_error(&in->client)));
                 return true;

@@ -35,6 +35,14 @@ const char *inspect_carries(const struct http1 *h)
         return NULL;
 }
 
+bool inspect_strays(const struct policy *p, const struct policy_request_verdict *v,
+                    const struct http1 *h)
+{
+        const struct policy_rule *rule = v->rule < 0 ? NULL : &p->rules[v->rule];
+
+        return h->overrides_path && rule && (rule->path_count || rule->git);
+}
+
 static struct policy_request_verdict ask(const struct inspect *in, const struct inspect_world *w,
                                          const struct http1 *h, const char *method, size_t len)
 {
@@ -83,6 +91,10 @@ static enum policy_reason judge(struct inspect *in, struct inspect_world *w,
         if (inspect_carries(h) && ask(in, w, h, "POST", 4).reason != POLICY_ALLOWED) {
                 d->why = inspect_carries(h);
                 return POLICY_DENY_METHOD;
+        }
+        if (inspect_strays(w->policy, v, h)) {
+                d->why = "a header names another path";
+                return POLICY_DENY_PATH;
         }
         if (v->check_refs && http1_header(h, "content-encoding").at) {
                 d->why = "the refs of a compressed push can't be read";

@@ -14,6 +14,10 @@
  */
 const char *inspect_carries(const struct http1 *h);
 
+/* Where a rule lets through some paths only: a header by which some servers take another. */
+bool inspect_strays(const struct policy *p, const struct policy_request_verdict *v,
+                    const struct http1 *h);
+
 /* A placeholder is anywhere in the head, of whatever secret. */
 bool inspect_foreign(const struct inject *i, const struct http1 *h);
 

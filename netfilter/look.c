@@ -267,8 +267,15 @@ static void report(struct proxy *p, struct conn *c)
         conn_report(p, c, d->reason, d->why);
 }
 
+#define NO_PHASE UINT8_MAX
+
+/* A deadline is for a whole phase, not for each byte of it: somebody may send one a minute. */
 static void wait_for(struct proxy *p, struct conn *c)
 {
+        if (c->look_waits == c->look->phase && c->look->phase != INSPECT_EXCHANGE &&
+            c->look->phase != INSPECT_TUNNEL)
+                return;
+        c->look_waits = (uint8_t)c->look->phase;
         switch (c->look->phase) {
         case INSPECT_SHAKING:
         case INSPECT_LISTING:
@@ -322,6 +329,7 @@ static void turn(struct proxy *p, struct conn *c)
                         break;
                 case INSPECT_DECIDED:
                         report(p, c);
+                        c->look_waits = NO_PHASE; /* idle again is another wait */
                         break;
                 case INSPECT_OVER:
                         look_drop(c);
@@ -341,6 +349,7 @@ void look_begin(struct proxy *p, struct conn *c)
         }
         world.now_s = unix_s();
         c->look = in;
+        c->look_waits = NO_PHASE;
         if (!inspect_init(in, &world, &c->verdict,
                           c->model ? INSPECT_TLS_UPSTREAM : INSPECT_TLS)) {
                 look_drop(c);

@@ -290,6 +290,23 @@ bool name_within(const struct name *name, const struct name *suffix)
         return name->text[rest - 1] == '.' && !memcmp(name->text + rest, suffix->text, suffix->len);
 }
 
+bool name_is_private(const struct name *name)
+{
+        /* RFC 6762 appendix G, RFC 6761, RFC 8375, and what ICANN will never delegate. */
+        static const char *const endings[] = { "local", "localhost", "internal", "intranet",
+                                               "private", "corp", "home", "lan", "home.arpa",
+                                               "localdomain" };
+
+        for (size_t i = 0; i < COUNT(endings); i++) {
+                size_t len = strlen(endings[i]);
+
+                if (name->len > len && name->text[name->len - len - 1] == '.' &&
+                    !memcmp(name->text + name->len - len, endings[i], len))
+                        return true;
+        }
+        return !memchr(name->text, '.', name->len);
+}
+
 enum name_status host_parse(struct host *h, const char *text, size_t len)
 {
         struct host got = { .literal = false };

@@ -48,6 +48,8 @@ MUST_USE enum name_status name_parse(struct name *n, const char *text, size_t le
 bool name_equal(const struct name *a, const struct name *b);
 /* @name is @suffix or ends with a dot and @suffix. */
 bool name_within(const struct name *name, const struct name *suffix);
+/* No public DNS has it: a single label, or one of the endings that local networks use. */
+bool name_is_private(const struct name *name);
 
 /* What a client asks for: a host by name, or an address. */
 struct host {

@@ -31,6 +31,7 @@
  *             there is none, an allow or the preset lets 443 and 80 through.
  *             `preset all`: as if each name were allowed, on 443 and 80.
  *   full      as limited, but what no rule takes is let through too: any public host and port.
+ *             Rules bind a host by its name there; whoever knows its address has that too.
  * A rule takes 443 and 80 unless it names its ports.
  *
  * What may be sent there. Port 443 has to be TLS with the name as its SNI and port 80 HTTP,

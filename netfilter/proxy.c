@@ -40,10 +40,10 @@ static char hosts_text[TEXT_MAX] LARGE_BUFFER;
 
 /* ---- events ---- */
 
-/* A request that waits in a buffer gets no event of its own. */
+/* A request that waits in a buffer gets no event of its own, nor does an end that was read. */
 static void settle(struct proxy *p, struct conn *c, uint32_t gen)
 {
-        if (c->gen == gen && c->state == CONN_HEAD && buf_len(c->up_in))
+        if (c->gen == gen && c->state == CONN_HEAD && (buf_len(c->up_in) || c->client.eof))
                 exchange_pump(p, c);
 }
 
@@ -480,6 +480,7 @@ int main(int argc, char **argv)
 {
         struct proxy *p = &the_proxy;
         struct proxy_options o = { .policy = wr_of(policy_text, sizeof(policy_text)) };
+        static struct resolv conf LARGE_BUFFER;
         int r;
 
         confine_relro();
@@ -501,8 +502,9 @@ int main(int argc, char **argv)
         open_journal(&o, o.start_ms ? o.start_ms : p->now_ms);
         read_text(o.resolv, resolv_text);
         read_text(o.hosts, hosts_text);
-        resolve_open(p->ev, EV_RESOLVER, resolv_text, hosts_text, o.mark != 0, resolver_done);
-        answer_open(resolv_text);
+        resolv_parse(&conf, resolv_text);
+        resolve_open(p->ev, EV_RESOLVER, &conf, hosts_text, o.mark != 0, resolver_done);
+        answer_open(&conf);
         if (o.control >= 0) {
                 log_patience(100);
                 open_control(p, &o);

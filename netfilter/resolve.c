@@ -19,7 +19,6 @@
 #include <sys/uio.h>
 
 #define LOOKUPS 512
-#define SERVERS 3
 #define TRY_MS 1200
 #define TRIES 4
 #define TTL_MAX_S 60
@@ -51,15 +50,19 @@ struct lookup {
         uint64_t until_ms; /* KNOWN: forgotten then; ASKING: given up then */
         uint32_t ttl_s;
         enum resolve_status status;
-        struct name name;
+        struct name name;   /* as it was asked for … */
+        struct name target; /* … and under what name it is looked up now: */
+        unsigned candidate; /* resolv_candidate's number of it */
         struct question q[2]; /* A and AAAA */
         struct ev_timer patience; /* one has an answer, the other may hurry */
         struct resolve_waiter waiters; /* a ring */
 };
 
 static struct lookup table[LOOKUPS] LARGE_BUFFER;
-static struct endpoint servers[SERVERS];
+static const struct resolv *the_conf;
+static struct endpoint servers[RESOLV_SERVERS];
 static size_t server_count;
+static unsigned try_count, total_ms;
 static const char *hosts_text;
 static struct ev_queue tries, patiences;
 static int the_ev;
@@ -81,48 +84,26 @@ const char *resolve_status_str(enum resolve_status s)
         return NULL;
 }
 
-/* The next word of a line; false at its end. Lines end at '\n', comments begin at '#'. */
-static bool next_word(const char **at, struct rd *word)
-{
-        const char *p = *at, *start;
-
-        while (*p == ' ' || *p == '\t')
-                p++;
-        start = p;
-        while (*p && !strchr(" \t\r\n#;", *p))
-                p++;
-        *at = p;
-        *word = rd_of(start, (size_t)(p - start));
-        return p != start;
-}
-
-static const char *next_line(const char *at)
-{
-        at += strcspn(at, "\n");
-        return *at ? at + 1 : at;
-}
-
-static bool word_is(const struct rd *word, const char *s)
-{
-        return rd_left(word) == strlen(s) && !memcmp(word->at, s, rd_left(word));
-}
-
 static bool word_address(const struct rd *word, struct address *a)
 {
         return address_parse(a, (const char *)word->at, rd_left(word)) == ADDRESS_OK;
 }
 
-static void read_servers(const char *text)
+/*
+ * A second and four tries where the file has no opinion: libc's five seconds are a long
+ * silence for whoever waits at the other end.
+ */
+static void set_patience(const struct resolv *conf)
 {
-        struct rd word;
+        unsigned span_ms = conf->timeout_s ? conf->timeout_s * 1000u : TRY_MS;
 
-        for (const char *at = text; *at && server_count < SERVERS; at = next_line(at)) {
-                struct endpoint e = { .port = 53 };
-
-                if (next_word(&at, &word) && word_is(&word, "nameserver") &&
-                    next_word(&at, &word) && word_address(&word, &e.address))
-                        servers[server_count++] = e;
-        }
+        ev_queue_init(&tries, span_ms);
+        try_count = conf->attempts ? conf->attempts * (unsigned)server_count : TRIES;
+        total_ms = RESOLVE_MS;
+        if (conf->timeout_s || conf->attempts)
+                total_ms = span_ms * try_count;
+        if (total_ms > RESOLVE_MS_MAX)
+                total_ms = RESOLVE_MS_MAX;
 }
 
 /* An address that can be bound to is one of this network namespace's. */
@@ -153,7 +134,7 @@ static void forget_ours(void)
                                    "/etc/resolv.conf: no name will be found");
 }
 
-void resolve_open(int ev, uint8_t kind, const char *resolv_conf, const char *hosts,
+void resolve_open(int ev, uint8_t kind, const struct resolv *conf, const char *hosts,
                   bool beside_task,
                   void (*done)(struct resolve_waiter *w, const struct resolved *r))
 {
@@ -162,17 +143,18 @@ void resolve_open(int ev, uint8_t kind, const char *resolv_conf, const char *hos
         the_ev = ev;
         the_kind = kind;
         the_done = done;
+        the_conf = conf;
         hosts_text = hosts;
-        ev_queue_init(&tries, TRY_MS);
         ev_queue_init(&patiences, OTHER_WAIT_MS);
-        server_count = 0;
-        if (resolv_conf)
-                read_servers(resolv_conf);
+        for (server_count = 0; server_count < conf->server_count; server_count++)
+                servers[server_count] =
+                        (struct endpoint){ .address = conf->servers[server_count], .port = 53 };
         if (!server_count)
                 servers[server_count++] =
                         (struct endpoint){ .address = address_of_v4(loopback), .port = 53 };
         if (beside_task)
                 forget_ours();
+        set_patience(conf);
 }
 
 /* Adds an address, IPv4 before IPv6, once. */
@@ -197,13 +179,13 @@ static bool in_hosts(const struct name *name, struct resolved *r)
 {
         struct rd word;
 
-        for (const char *at = hosts_text; at && *at; at = next_line(at)) {
+        for (const char *at = hosts_text; at && *at; at = resolv_line(at)) {
                 struct address a;
                 struct name n;
 
-                if (!next_word(&at, &word) || !word_address(&word, &a))
+                if (!resolv_word(&at, &word) || !word_address(&word, &a))
                         continue;
-                while (next_word(&at, &word))
+                while (resolv_word(&at, &word))
                         if (name_parse(&n, (const char *)word.at, rd_left(&word)) == NAME_OK &&
                             name_equal(&n, name))
                                 add_address(r, &a);
@@ -224,7 +206,7 @@ static void question_close(struct question *q)
 
 static void make_query(const struct lookup *l, const struct question *q, struct wr *w)
 {
-        dns_put_query(w, q->id, &l->name, q->type, q->case_bits);
+        dns_put_query(w, q->id, &l->target, q->type, q->case_bits);
 }
 
 static struct ev_ref ref_of(const struct lookup *l, const struct question *q)
@@ -285,7 +267,7 @@ static void lookup_check(struct lookup *l, uint64_t now_ms);
 /* The next try of a question, or its end. */
 static void ask_again(struct lookup *l, struct question *q, uint64_t now_ms)
 {
-        while (q->tries < TRIES && now_ms < l->until_ms) {
+        while (q->tries < try_count && now_ms < l->until_ms) {
                 int r = send_udp(l, q);
 
                 q->tries++;
@@ -306,6 +288,23 @@ static void collect(const struct lookup *l, struct resolved *r)
                         add_address(r, &l->q[i].addresses[k]);
 }
 
+/* Asks for both kinds of address of the name's next candidate. False: it has no more. */
+static bool ask_next(struct lookup *l, uint64_t now_ms)
+{
+        if (!resolv_candidate(the_conf, &l->name, l->candidate, &l->target))
+                return false;
+        l->candidate++;
+        l->gen++;
+        for (size_t i = 0; i < 2; i++)
+                l->q[i] = (struct question){ .type = i ? DNS_TYPE_AAAA : DNS_TYPE_A };
+        /* Both are begun before the first may end: an end looks at both. */
+        ev_arm(&tries, &l->q[1].timer, now_ms);
+        ask_again(l, &l->q[0], now_ms);
+        ev_disarm(&l->q[1].timer);
+        ask_again(l, &l->q[1], now_ms);
+        return true;
+}
+
 static void lookup_end(struct lookup *l, uint64_t now_ms)
 {
         const struct question *a = &l->q[0], *aaaa = &l->q[1];
@@ -321,6 +320,8 @@ static void lookup_end(struct lookup *l, uint64_t now_ms)
                 l->status = RESOLVE_NONE;
         else
                 l->status = RESOLVE_FAILED;
+        if (l->status == RESOLVE_NONE && now_ms < l->until_ms && ask_next(l, now_ms))
+                return;
         if (l->status != RESOLVE_OK)
                 keep_ms = l->status == RESOLVE_NONE ? NONE_TTL_MS : FAILED_TTL_MS;
         l->state = LOOKUP_KNOWN;
@@ -399,18 +400,11 @@ enum resolve_status resolve_start(const struct name *name, struct resolve_waiter
         if (!useful(l, name, now_ms)) {
                 uint32_t gen = l->gen;
 
-                *l = (struct lookup){ .state = LOOKUP_ASKING, .gen = gen + 1,
-                                      .name = *name, .ttl_s = TTL_MAX_S,
-                                      .until_ms = now_ms + RESOLVE_MS };
+                *l = (struct lookup){ .state = LOOKUP_ASKING, .gen = gen, .name = *name,
+                                      .ttl_s = TTL_MAX_S, .until_ms = now_ms + total_ms };
                 l->waiters.next = &l->waiters;
                 l->waiters.prev = &l->waiters;
-                l->q[0].type = DNS_TYPE_A;
-                l->q[1].type = DNS_TYPE_AAAA;
-                /* Both are begun before the first may end: an end looks at both. */
-                ev_arm(&tries, &l->q[1].timer, now_ms);
-                ask_again(l, &l->q[0], now_ms);
-                ev_disarm(&l->q[1].timer);
-                ask_again(l, &l->q[1], now_ms);
+                (void)!ask_next(l, now_ms);
         }
         if (l->state == LOOKUP_ASKING) {
                 wait_for(l, w);

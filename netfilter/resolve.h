@@ -14,11 +14,12 @@
 #define NETFILTER_RESOLVE_H
 
 #include "base/ev.h"
-#include "netfilter/name.h"
+#include "netfilter/resolv.h"
 #include "netfilter/sock.h"
 
 #define RESOLVE_ADDRESSES 16
-#define RESOLVE_MS 5000 /* all tries together */
+#define RESOLVE_MS 5000      /* all tries together, unless resolv.conf has options for it … */
+#define RESOLVE_MS_MAX 30000 /* … and then no more than this */
 
 enum resolve_status {
         RESOLVE_OK,
@@ -40,14 +41,14 @@ struct resolve_waiter {
 };
 
 /*
- * @resolv_conf and @hosts are texts (NULL: none); @hosts must outlive us, the other need
- * not. Without a name server in it we ask 127.0.0.1, as libc does.
+ * @conf and @hosts (a text, NULL: none) must outlive us. Without a name server in @conf we ask
+ * 127.0.0.1, as libc does; a name that is not there is asked for under its search list.
  *
  * @beside_task: whoever we judge has our addresses too, and may bind to port 53 of one that
  * nobody serves; with a name server like that an allowed name would lead wherever it likes.
  * So none of ours is asked, but for Docker's, whose port is redirected before it gets there.
  */
-void resolve_open(int ev, uint8_t kind, const char *resolv_conf, const char *hosts,
+void resolve_open(int ev, uint8_t kind, const struct resolv *conf, const char *hosts,
                   bool beside_task,
                   void (*done)(struct resolve_waiter *w, const struct resolved *r));
 

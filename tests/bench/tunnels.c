@@ -235,7 +235,7 @@ static void tls_answer(SSL *tls)
         char buf[4096], *body = NULL, *length;
         int len = 0;
 
-        while (!body || buf + len < body + 4 + atoi(length + 16)) {
+        while (!body || buf + len < body + 4 + atoi(length + 17)) {
                 int n = SSL_read(tls, buf + len, (int)sizeof(buf) - 1 - len);
 
                 if (n <= 0)

@@ -10,6 +10,7 @@ and a name server that remembers every question. The namespace ends with the pro
 Standard library only; openssl(1) makes the certificate.
 """
 import array
+import base64
 import json
 import os
 import re
@@ -30,11 +31,12 @@ from lib import ROOT, start, until  # noqa: E402
 PROXY = os.path.abspath(os.environ.get("AIRLOCK_PROXY", ROOT + "/build/release/airlock-proxy"))
 
 ALLOWED, OTHER, EVIL = "93.184.216.10", "93.184.216.11", "93.184.216.66"
+PACKAGES = "93.184.216.12"
 NAMESERVER = "93.184.216.53"
 PRIVATE, METADATA, CGNAT = "10.9.8.7", "169.254.169.254", "100.64.1.1"
 ALLOWED6 = "2606:2800:220:1::10"
 ULA6, NAT64 = "fd00:ec2::254", "64:ff9b::a09:807"
-ADDRESSES = [ALLOWED, OTHER, EVIL, NAMESERVER, PRIVATE, METADATA, CGNAT]
+ADDRESSES = [ALLOWED, OTHER, EVIL, PACKAGES, NAMESERVER, PRIVATE, METADATA, CGNAT]
 ADDRESSES6 = [ALLOWED6, ULA6, NAT64]
 
 # name: (A, AAAA)
@@ -55,12 +57,15 @@ ZONE = {
     "to-ula.example": ([], [ULA6]),
     "to-nat64.example": ([], [NAT64]),
     "to-mapped.example": ([], ["::ffff:10.9.8.7"]),
+    "to-6to4.example": ([], ["2002:a09:807::1"]),
+    "to-compatible.example": ([], ["::10.9.8.7"]),
     "mixed.example": ([PRIVATE, ALLOWED], []),
     "dead.example": ([ALLOWED], []),
     "hang.example": ([], []),
     "empty.example": ([], []),
     "git.example": ([ALLOWED], []),
     "big.example": ([ALLOWED], []),
+    "packages.example": ([PACKAGES], []),
 }
 
 
@@ -308,6 +313,39 @@ def sink(server, connection):
         if not data:
             return
         server.seen.bytes += data
+
+
+def upstream(server, connection, login=b"me:pass"):
+    """A proxy that wants credentials and carries every CONNECT to ALLOWED."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        data += connection.recv(65536)
+    server.seen.requests.append((data, b""))
+    if b"Proxy-Authorization: Basic " + base64.b64encode(login) not in data:
+        connection.sendall(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
+        return
+    port = int(data.split(b" ")[1].rsplit(b":", 1)[1])
+    beyond = socket.create_connection((ALLOWED, port))
+    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+
+    def back():
+        try:
+            while True:
+                got = beyond.recv(65536)
+                if not got:
+                    break
+                connection.sendall(got)
+            connection.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+    threading.Thread(target=back, daemon=True).start()
+    while True:
+        got = connection.recv(65536)
+        if not got:
+            break
+        server.seen.bytes += got
+        beyond.sendall(got)
+    beyond.shutdown(socket.SHUT_WR)
 
 
 class Nameserver:
@@ -566,6 +604,34 @@ def client_context():
     context = ssl.create_default_context(cafile=certificate()[0])
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
+
+
+def hello(name, ech=False):
+    """A ClientHello for that name, as OpenSSL makes it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
+    try:
+        tls.do_handshake()
+    except ssl.SSLWantReadError:
+        pass
+    raw = outgoing.read()
+    if ech:
+        # One more extension, and the three lengths around it.
+        extension = struct.pack("!HH", 0xfe0d, 4) + b"\0\0\0\0"
+        body = bytearray(raw[9:])
+        at = 34
+        at += 1 + body[at]
+        at += 2 + struct.unpack("!H", body[at:at + 2])[0]
+        at += 1 + body[at]
+        old = struct.unpack("!H", body[at:at + 2])[0]
+        body[at:at + 2] = struct.pack("!H", old + len(extension))
+        body += extension
+        raw = raw[:3] + struct.pack("!H", len(body) + 4) + b"\1" + \
+            struct.pack("!I", len(body))[1:] + bytes(body)
+    return raw
 
 
 # --- the control channel --------------------------------------------------------------

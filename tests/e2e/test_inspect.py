@@ -557,6 +557,19 @@ def a_client_of_http_2_alone_gets_a_clear_end():
 
 
 @case
+def a_client_of_tls_1_3_alone_gets_a_clear_end():
+    p = Probe(Origin(), "methods=GET")
+    c = ssl.create_default_context(cafile=p.ca)
+    c.minimum_version = ssl.TLSVersion.TLSv1_3
+    try:
+        c.wrap_socket(p.socket(), server_hostname=p.name)
+        assert False, "it was let in"
+    except ssl.SSLError as e:
+        assert "ALERT" in str(e), e
+    assert "the client does not speak TLS 1.2" in p.said("not-tls 0 -")[0]
+
+
+@case
 def a_client_that_does_not_trust_us_is_journalled():
     p = Probe(Origin(), "methods=GET")
     code, text = p.curl(ca=D + "/root.pem")
@@ -662,6 +675,9 @@ def paths_and_methods_are_judged_one_by_one():
         body = b"Content-Length: 0\r\n" if line.startswith("POST") else b""
         out = p.raw(line.encode() + b" HTTP/1.1\r\n" + h + body + b"Connection: close\r\n\r\n")
         assert out.startswith(b"HTTP/1.1 %d " % code), (line, out)
+    out = p.raw(b"GET /pub/a HTTP/1.1\r\n" + h + b"X-Original-URL: /etc\r\n"
+                b"Connection: close\r\n\r\n")
+    assert b"x-airlock-denied: path" in out and b"names another path" in out, out
 
 
 @case
@@ -1003,6 +1019,61 @@ curl -sS -o /dev/null -w '%{http_code}\n' --resolve a.example:$3:127.0.0.1 https
                  "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "CARGO_HTTP_CAINFO", "NPM_CONFIG_CAFILE",
                  "AWS_CA_BUNDLE", "DENO_CERT", "CODEX_PROXY_CERT"):
         assert env[name] == p.dir + "/trust/ca-bundle.pem", name
+
+
+# How images of other families keep their authorities: what is made, the files that clients
+# read, and where the family's own tool looks for additions.
+LAYOUTS = {
+    "alpine": ("mkdir -p /etc/ssl/certs; cp $B /etc/ssl/certs/ca-certificates.crt; "
+               "ln -s certs/ca-certificates.crt /etc/ssl/cert.pem",
+               ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem"),
+               "/usr/local/share/ca-certificates/airlock.crt"),
+    "rhel": ("mkdir -p /etc/pki/ca-trust/extracted/pem /etc/pki/ca-trust/source/anchors "
+             "/etc/pki/tls/certs /etc/ssl; cd /etc/pki/ca-trust/extracted/pem; "
+             "cp $B tls-ca-bundle.pem; cd /etc/pki/tls/certs; "
+             "ln -s ../../ca-trust/extracted/pem/tls-ca-bundle.pem ca-bundle.crt; "
+             "ln -s ../pki/tls/certs /etc/ssl/certs",
+             ("/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+              "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-bundle.crt"),
+             "/etc/pki/ca-trust/source/anchors/airlock.pem"),
+    "suse": ("mkdir -p /var/lib/ca-certificates /etc/ssl /etc/pki/trust/anchors; "
+             "cp $B /var/lib/ca-certificates/ca-bundle.pem; "
+             "ln -s /var/lib/ca-certificates/ca-bundle.pem /etc/ssl/ca-bundle.pem",
+             ("/var/lib/ca-certificates/ca-bundle.pem", "/etc/ssl/ca-bundle.pem"),
+             "/etc/pki/trust/anchors/airlock.pem"),
+}
+
+
+@probe_only
+def the_stores_of_other_families_are_found_and_their_links_kept():
+    p = Probe(Origin(), "methods=GET")
+    for name, (make, files, addition) in LAYOUTS.items():
+        script = """
+set -eu
+mount -t tmpfs none /mnt; cp /etc/ssl/certs/ca-certificates.crt /mnt/bundle; B=/mnt/bundle
+mkdir -p /mnt/var /mnt/local
+mount --bind /mnt/var /var/lib; mount --bind /mnt/local /usr/local/share/ca-certificates
+mount -t tmpfs none /etc
+""" + make + """
+cd "$1"; rm -rf trust; mkdir trust
+for round in 1 2; do "$2" --dir "$1/trust" --store < ca.pem > env; done
+for f in """ + " ".join(files) + """; do
+        openssl verify -CAfile $f ca.pem
+        test $(grep -c BEGIN $f) = $(($(grep -c BEGIN $B) + 1))
+done
+openssl verify -CAfile trust/ca-bundle.pem ca.pem
+test $(grep -c BEGIN trust/ca-bundle.pem) = $(($(grep -c BEGIN $B) + 1))
+test -s """ + addition + """
+find /etc /var/lib -type l | wc -l
+"""
+        r = subprocess.run(["unshare", "-m", *([] if os.getuid() == 0 else ["-r"]), "bash", "-c",
+                            script, "x", p.dir, TRUST], stdout=subprocess.PIPE,
+                           stderr=subprocess.STDOUT)
+        if r.returncode and b"unshare" in r.stdout:
+            skip("no mount namespace here")
+        assert r.returncode == 0, (name, r.stdout)
+        assert r.stdout.count(b": OK") == len(files) + 1, (name, r.stdout)
+        assert int(r.stdout.split()[-1]) == make.count("ln -s"), (name, r.stdout)
 
 
 @case

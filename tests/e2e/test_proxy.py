@@ -3,7 +3,6 @@ SOCKS5, transparent connections, DNS, phases, an upstream proxy, and its own con
 import netlab
 netlab.enter()
 
-import base64  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import re  # noqa: E402
@@ -117,6 +116,26 @@ def a_body_waits_for_100_continue():
         assert code == 100 and not rest
         s.sendall(b"hello")
         assert read_response(s)[2] == b"POST /p 5\n"
+
+
+@case
+def a_client_that_ends_after_its_request_is_let_go_with_the_answer():
+    proxy = allowing()
+    for url, code in (("http://allowed.example/last", b"200"), ("http://evil.test/", b"403"),
+                      ("http://dead.example:81/", b"403"), ("http://empty.example/", b"502")):
+        with proxy.connect() as s:
+            s.sendall(get(url))
+            s.shutdown(socket.SHUT_WR)
+            began = time.monotonic()
+            reply = drain(s)
+            assert reply.startswith(b"HTTP/1.1 " + code) and b"<TIMEOUT>" not in reply, reply
+            assert time.monotonic() - began < 3, url
+    # The same when the end comes while an upstream is being tried.
+    names.zone["refusing.example"] = (["93.184.216.250"], [])
+    with proxy.connect() as s:
+        s.sendall(get("http://refusing.example/"))
+        s.shutdown(socket.SHUT_WR)
+        assert b"<TIMEOUT>" not in drain(s)
 
 
 @case
@@ -576,6 +595,44 @@ def a_silent_name_server_is_a_clear_error_in_five_seconds():
     assert 2 < took < 8, took
 
 
+def resolving(text, *options):
+    """A proxy with those lines in its resolv.conf."""
+    conf = text_file("resolv-of-its-own", "nameserver %s\n%s\n" % (netlab.NAMESERVER, text))
+    return fresh("--resolv", conf, *options)
+
+
+@case
+def the_options_of_resolv_conf_are_heeded():
+    for text, least, most in (("options timeout:1 attempts:1", 0.8, 1.9),
+                              ("options attempts:2 timeout:1", 1.8, 3.5)):
+        proxy = resolving(text, "--allow", "example")
+        began = time.monotonic()
+        reply = ask(proxy, get("http://hang.example/", b"Connection: close\r\n"), timeout=9)
+        took = time.monotonic() - began
+        assert b"no answer from the name servers" in reply and least < took < most, (text, took)
+
+
+@case
+def the_search_list_completes_what_the_policy_named():
+    names.zone.update({"db.corp.example": ([ALLOWED], []), "a.b.corp.example": ([ALLOWED], [])})
+    rules = text_file("short", "rule host=db\nrule host=a.b\nrule host=evil\n")
+    proxy = resolving("search wrong.example corp.example\noptions ndots:3", "--rules", rules)
+    for name, asked in (("db", ["db.wrong.example", "db.corp.example"]),
+                        ("a.b", ["a.b", "a.b.wrong.example", "a.b.corp.example"])):
+        names.asked.clear()
+        assert b"200 OK" in ask(proxy, get("http://%s/" % name, b"Connection: close\r\n")), name
+        assert list(dict.fromkeys(names.asked)) == asked, names.asked
+        assert web.seen.requests[-1][0].lower().count(b"host: %s\r\n" % name.encode()) == 1
+    # What the policy did not name is asked for under no name at all.
+    names.asked.clear()
+    assert b"not-allowed" in ask(proxy, get("http://dc/", b"Connection: close\r\n"))
+    assert not names.asked
+    # One dot is enough where ndots says nothing else.
+    proxy = resolving("search corp.example", "--rules", rules)
+    assert b"no such name" in ask(proxy, get("http://a.b/", b"Connection: close\r\n"))
+    assert set(names.asked) == {"a.b"}, names.asked
+
+
 # --- phases -----------------------------------------------------------------------------
 
 @case
@@ -701,41 +758,9 @@ def the_end_of_the_control_channel_is_the_proxy_s():
 
 # --- an upstream proxy ------------------------------------------------------------------
 
-def upstream(server, connection):
-    """A proxy that wants credentials and carries CONNECT to ALLOWED."""
-    data = b""
-    while b"\r\n\r\n" not in data:
-        data += connection.recv(65536)
-    server.seen.requests.append((data, b""))
-    if b"Proxy-Authorization: Basic " + base64.b64encode(b"me:pass") not in data:
-        connection.sendall(b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n")
-        return
-    port = int(data.split(b" ")[1].rsplit(b":", 1)[1])
-    beyond = socket.create_connection((ALLOWED, port))
-    connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
-
-    def back():
-        try:
-            while True:
-                got = beyond.recv(65536)
-                if not got:
-                    break
-                connection.sendall(got)
-            connection.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-    threading.Thread(target=back, daemon=True).start()
-    while True:
-        got = connection.recv(65536)
-        if not got:
-            break
-        beyond.sendall(got)
-    beyond.shutdown(socket.SHUT_WR)
-
-
 @case
 def everything_goes_through_the_upstream_proxy_after_our_checks():
-    parent = Server("10.9.8.7", 8080, upstream)
+    parent = Server("10.9.8.7", 8080, netlab.upstream)
     c = child("mode limited\nallow example\nupstream http://10.9.8.7:8080\n"
               "upstream-auth PROXY_LOGIN\n")
     c.listen(netlab.LISTEN_PROXY)
@@ -757,6 +782,17 @@ def everything_goes_through_the_upstream_proxy_after_our_checks():
     assert b"address" in ask(c, get("http://to-private.example/", b"Connection: close\r\n"))
     assert len(parent.seen.requests) == before
     assert not any(b"me:pass" in r[0] for r in web.seen.requests)
+    # What only the upstream can resolve goes there, but for private names that nobody named.
+    assert c.policy("mode full\nallow known.internal\nupstream http://10.9.8.7:8080\n"
+                    "upstream-auth PROXY_LOGIN\n") == 0
+    for name in ("elsewhere.test", "known.internal"):
+        reply = ask(c, get("http://%s/u" % name, b"Connection: close\r\n"))
+        assert b"GET /u 0\n" in reply, (name, reply)
+    before = len(parent.seen.requests)
+    for name in ("metadata.google.internal", "metadata", "db.corp", "x.home.arpa", "a.local"):
+        reply = ask(c, get("http://%s/" % name, b"Connection: close\r\n"))
+        assert b"x-airlock-denied: address" in reply and b"private name" in reply, (name, reply)
+    assert len(parent.seen.requests) == before
     parent.close()
 
 
@@ -777,6 +813,15 @@ def help_version_and_mistakes_on_the_command_line():
                             (["--dns", "x"], "--dns")):
         code, out, err = run(*arguments)
         assert code == 2 and word in err and err.count("\n") == 1, (arguments, code, err)
+
+
+@case
+def every_reason_is_in_the_manual():
+    with open(netlab.ROOT + "/netfilter/policy.c") as f:
+        reasons = set(re.findall(r'\[POLICY_DENY_\w+\] = "([a-z-]+)"', f.read()))
+    with open(netlab.ROOT + "/rootfs/airlock.1") as f:
+        section = f.read().split(".Sh REFUSALS")[1].split(".Sh ")[0]
+    assert len(reasons) > 15 and reasons == set(re.findall(r"\.It Cm (\S+)", section)), reasons
 
 
 @case

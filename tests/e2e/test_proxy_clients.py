@@ -1,12 +1,19 @@
-"""tests/e2e/test_proxy_clients.py - real programs through airlock-proxy, by variable and by
-SOCKS: what people run, not what we think they send."""
+"""tests/e2e/test_proxy_clients.py - real programs through airlock-proxy, by variable, by SOCKS
+and transparently, looked into and not: what people run, not what we think they send."""
 import netlab
 netlab.enter()
 
+import base64  # noqa: E402
+import hashlib  # noqa: E402
+import io  # noqa: E402
+import json  # noqa: E402
 import os  # noqa: E402
+import shutil  # noqa: E402
 import socket  # noqa: E402
 import subprocess  # noqa: E402
+import tarfile  # noqa: E402
 import threading  # noqa: E402
+import zipfile  # noqa: E402
 
 from lib import case, main, skip, until  # noqa: E402
 from netlab import (ALLOWED, TMP, Nameserver, Proxy, Server, certificate, have, http,  # noqa: E402
@@ -21,7 +28,7 @@ CA = certificate()[0]
 def environment(proxy):
     clean = {k: v for k, v in os.environ.items()
              if k.lower() not in ("http_proxy", "https_proxy", "all_proxy", "no_proxy")}
-    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY") if proxy else ():
         clean[name] = proxy.url
     clean.update(no_proxy="localhost,127.0.0.1", NO_PROXY="localhost,127.0.0.1", HOME=TMP,
                  SSL_CERT_FILE=CA, CURL_CA_BUNDLE=CA, GIT_SSL_CAINFO=CA, NODE_EXTRA_CA_CERTS=CA,
@@ -146,6 +153,8 @@ def repository():
     def git(*arguments, cwd):
         subprocess.run(["git", "-c", "user.name=n", "-c", "user.email=e@x", *arguments],
                        cwd=cwd, check=True, capture_output=True)
+    if os.path.exists(TMP + "/repos"):
+        return
     os.makedirs(TMP + "/work", exist_ok=True)
     git("init", "-q", "-b", "main", cwd=TMP + "/work")
     for i in range(20):
@@ -210,47 +219,412 @@ def loopback_servers_go_direct():
     local.close()
 
 
-@case
-def programs_that_know_no_proxy_find_their_way_by_name():
-    """DNS and transparent connections together, as the netfilter lock has them."""
-    if subprocess.run(["nft", "list", "ruleset"], capture_output=True).returncode:
-        skip("no nft here")
-    for s in (web, tls):
-        s.clear()
-    names.asked.clear()
-    c = netlab.Child("--mark", "77", "--resolv", names.docker())
-    assert c.policy("mode limited\nallow allowed.example\n") == 0
-    dns = c.listen(netlab.LISTEN_DNS_UDP)
-    port = c.listen(netlab.LISTEN_REDIRECTED)
-    subprocess.run(["ip", "route", "replace", "local", "198.18.0.0/15", "dev", "lo"], check=True)
-    rules = ("table inet t { chain o { type nat hook output priority -110; "
-             "meta mark 77 accept; udp dport 53 redirect to :%d; "
-             "ip daddr 198.18.0.0/15 meta l4proto tcp redirect to :%d; }; }" % (dns, port))
-    if subprocess.run(["nft", rules], capture_output=True).returncode:
-        skip("no nat in this kernel")
-    resolv = text_file("agent-resolv", "nameserver 93.184.216.53\noptions timeout:2\n")
+# --- transparently, and looked into -----------------------------------------------------
 
-    def inside(*argv, code=0):
-        if not have(argv[0]):
-            skip("no " + argv[0])
-        r = subprocess.run(["unshare", "--mount", "sh", "-c",
-                            'mount --bind "$0" /etc/resolv.conf && exec "$@"', resolv, *argv],
-                           capture_output=True, timeout=15,
-                           env=dict(PATH=os.environ["PATH"], HOME=TMP, SSL_CERT_FILE=CA,
-                                    NODE_EXTRA_CA_CERTS=CA))
-        assert r.returncode == code, (argv, r.returncode, r.stdout[-300:], r.stderr[-500:])
-        return r.stdout
-    try:
-        for url in ("http://allowed.example/t", "https://allowed.example/t"):
-            assert inside("curl", "-sS", url) == b"GET /t 0\n"
-            assert inside("/usr/bin/python3", "-c", "import urllib.request as u;"
-                          "print(u.urlopen('%s').read())" % url) == b"b'GET /t 0\\n'\n"
-            assert inside("node", "-e", "require('%s').get('%s', r => r.pipe(process.stdout))"
-                          % (url.split(":")[0], url)) == b"GET /t 0\n"
-        inside("curl", "-sS", "http://evil.example/", code=6)
-        assert not names.asked or set(names.asked) == {"allowed.example"}, names.asked
-    finally:
+TOLD = "told"  # no rule looks inside, but clients know the task's authority
+
+
+def world_of(looked):
+    """(options of the proxy's, a bundle that its clients should trust)."""
+    if not looked:
+        return [], CA
+    if os.path.exists(TMP + "/task-ca.pem"):
+        os.unlink(TMP + "/task-ca.pem")
+    return ["--ca-out", TMP + "/task-ca.pem", "--ca-bundle", CA], TMP + "/bundle.pem"
+
+
+def bundle(looked):
+    """What a task's clients get: the image's authorities, and the task's."""
+    if looked:
+        def whole():
+            if not os.path.exists(TMP + "/task-ca.pem"):
+                return None
+            with open(TMP + "/task-ca.pem") as f:
+                text = f.read()
+            return text if "END CERTIFICATE" in text else None
+        task = until(whole, "the task's authority")
+        with open(CA) as f, open(TMP + "/bundle.pem", "w") as to:
+            to.write(f.read() + task)
+
+
+HOSTS = ("allowed.example", "packages.example", "git.example")
+
+
+class Variable:
+    """Programs that heed http_proxy and its like, or are told of the proxy."""
+
+    def __init__(self, looked=True):
+        options, self.ca = world_of(looked)
+        what = " methods=GET,HEAD,POST" if looked is True else ""
+        rules = "".join("rule host=%s%s\nrule host=%s ports=22\n" % (h, what, h) for h in HOSTS)
+        self.proxy = Proxy("--rules", text_file("rules", rules), *options)
+        self.port = self.proxy.port
+        bundle(looked)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.proxy.stop()
+
+    def run(self, *argv, code=0, seconds=40, **more):
+        env = {**environment(self.proxy), **trusting(self.ca), **more.pop("env", {})}
+        return finish(subprocess.run(argv, capture_output=True, timeout=seconds, env=env, **more),
+                      code)
+
+
+class Transparent:
+    """Programs that know no proxy: DNS and redirected connections, as netfilter has them."""
+
+    port = 0
+
+    def __init__(self, looked=False):
+        if subprocess.run(["nft", "list", "ruleset"], capture_output=True).returncode:
+            skip("no nft here")
+        options, self.ca = world_of(looked)
+        what = " methods=GET,HEAD,POST" if looked is True else ""
+        self.child = c = netlab.Child("--mark", "77", "--resolv", names.docker(), *options)
+        bundle(looked)
+        text = "mode limited\n" + "".join("rule host=%s%s\nrule host=%s ports=22\n" % (h, what, h)
+                                          for h in HOSTS)
+        assert c.policy(text) == 0
+        dns, port = c.listen(netlab.LISTEN_DNS_UDP), c.listen(netlab.LISTEN_REDIRECTED)
+        subprocess.run(["ip", "route", "replace", "local", "198.18.0.0/15", "dev", "lo"],
+                       check=True)
+        rules = ("table inet t { chain o { type nat hook output priority -110; "
+                 "meta mark 77 accept; udp dport 53 redirect to :%d; "
+                 "ip daddr 198.18.0.0/15 meta l4proto tcp redirect to :%d; }; }" % (dns, port))
+        if subprocess.run(["nft", rules], capture_output=True).returncode:
+            skip("no nat in this kernel")
+        self.resolv = text_file("agent-resolv", "nameserver 93.184.216.53\noptions timeout:2\n")
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
         subprocess.run(["nft", "delete", "table", "inet", "t"], check=True)
+        self.child.end()
+
+    def run(self, *argv, code=0, seconds=40, **more):
+        env = {**environment(None), **trusting(self.ca), **more.pop("env", {})}
+        return finish(subprocess.run(
+            ["unshare", "--mount", "sh", "-c",
+             'mount --bind "$0" /etc/resolv.conf && exec "$@"', self.resolv, *argv],
+            capture_output=True, timeout=seconds, env=env, **more), code)
+
+
+def trusting(ca):
+    return {name: ca for name in ("SSL_CERT_FILE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO", "PIP_CERT",
+                                  "REQUESTS_CA_BUNDLE", "NODE_EXTRA_CA_CERTS", "NPM_CONFIG_CAFILE")}
+
+
+def finish(r, code):
+    assert r.returncode == code, (r.args, r.returncode, r.stdout[-500:], r.stderr[-1500:])
+    return r.stdout
+
+
+def each_way(*ways):
+    """A case for each way: its name, then how the client gets there."""
+    def register(function):
+        for way, looked in ways:
+            def one(way=way, looked=looked):
+                with way(looked) as w:
+                    names.asked.clear()
+                    packages.clear()
+                    function(w)
+                    assert set(names.asked) <= set(HOSTS), names.asked
+            how = {True: "_looked_into", TOLD: "_told", False: ""}[looked]
+            one.__name__ = "%s_%s%s" % (function.__name__, way.__name__.lower(), how)
+            case(one)
+        return function
+    return register
+
+
+ALL = ((Variable, True), (Transparent, False))
+DIRECT = ((Transparent, False), (Transparent, True))
+
+
+@each_way(*DIRECT)
+def curl_python_and_node_know_no_proxy(w):
+    for url in ("http://allowed.example/t", "https://allowed.example/t"):
+        assert w.run("curl", "-sS", url) == b"GET /t 0\n"
+        assert w.run("/usr/bin/python3", "-c", "import urllib.request as u;"
+                     "print(u.urlopen('%s').read())" % url) == b"b'GET /t 0\\n'\n"
+        if have("node"):
+            assert w.run("node", "-e", "require('%s').get('%s', r => r.pipe(process.stdout))"
+                         % (url.split(":")[0], url)) == b"GET /t 0\n"
+    w.run("curl", "-sS", "http://evil.example/", code=6)
+
+
+@each_way(*DIRECT)
+def nodes_fetch(w):
+    if not have("node"):
+        skip("no node")
+    code = """(async () => {
+        for (const [path, options] of [["/f", {}], ["/f", { method: "POST", body: "12345" }]]) {
+            const r = await fetch("https://allowed.example" + path, options);
+            process.stdout.write(await r.text());
+        } })();"""
+    assert w.run("node", "-e", code) == b"GET /f 0\nPOST /f 5\n"
+    assert b"ENOTFOUND" in w.run("node", "-e", "fetch('https://evil.example/')"
+                                 ".catch(e => console.log(e.cause.code))")
+
+
+@each_way(*DIRECT)
+def nodes_websocket(w):
+    if not have("node"):
+        skip("no node")
+    flags = []
+    known = "process.exit(typeof WebSocket == 'function' ? 0 : 1)"
+    if subprocess.run(["node", "-e", known]).returncode:
+        flags = ["--experimental-websocket"]
+        if subprocess.run(["node", *flags, "-e", "0"], capture_output=True).returncode:
+            skip("this node has no WebSocket")
+    code = """const s = new WebSocket("%s://allowed.example/ws");
+        s.onopen = () => s.send("over there");
+        s.onmessage = e => { console.log(e.data); s.close(); process.exit(0); };
+        s.onerror = e => { console.log(e.message); process.exit(1); };"""
+    for scheme in ("ws", "wss"):
+        assert w.run("node", *flags, "-e", code % scheme) == b"over there\n"
+
+
+@each_way((Variable, True), (Transparent, True), (Transparent, TOLD))
+def chromium_reads_a_page(w):
+    """With ECH made up in every hello, and its request sent before the handshake is over."""
+    if not have("chromium"):
+        skip("no chromium")
+    home = clean("chromium")
+    way = ["--proxy-server=http://127.0.0.1:%d" % w.port] if w.port else []
+    # Its trust store is its own, and nobody fills it: hence the third option.
+    out = w.run("chromium", "--headless", "--no-sandbox", "--ignore-certificate-errors",
+                "--disable-gpu", "--disable-quic", "--user-data-dir=" + home, *way, "--dump-dom",
+                "https://packages.example/simple/hello/", env={"HOME": home})
+    assert b"hello-1.0.0-py3-none-any.whl</a>" in out, out
+    fetched("/simple/hello/")
+
+
+# --- package managers -------------------------------------------------------------------
+
+def archive(kind, files):
+    """A zip or a tar.gz in memory."""
+    out = io.BytesIO()
+    if kind == "zip":
+        with zipfile.ZipFile(out, "w") as z:
+            for name, text in files.items():
+                z.writestr(name, text)
+    else:
+        with tarfile.open(fileobj=out, mode="w:gz") as t:
+            for name, text in files.items():
+                info = tarfile.TarInfo(name)
+                info.size = len(text)
+                t.addfile(info, io.BytesIO(text.encode()))
+    return out.getvalue()
+
+
+def shelf():
+    """Path -> bytes: hello 1.0.0 for everybody."""
+    wheel = archive("zip", {
+        "hello.py": "word = 'hello'\n", "hello-1.0.0.dist-info/RECORD": "",
+        "hello-1.0.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: hello\nVersion: 1.0.0\n",
+        "hello-1.0.0.dist-info/WHEEL": "Wheel-Version: 1.0\nGenerator: x\n"
+                                       "Root-Is-Purelib: true\nTag: py3-none-any\n"})
+    package = archive("tar", {"package/package.json": '{"name":"hello","version":"1.0.0"}',
+                              "package/index.js": "module.exports = 'hello';\n"})
+    module = archive("zip", {"packages.example/m@v1.0.0/go.mod": "module packages.example/m\n"})
+    deb = b"not really a package, which apt-get download does not mind"
+    listing = ("Package: hello\nVersion: 1.0.0\nArchitecture: all\nMaintainer: x <x@x>\n"
+               "Filename: ./hello_1.0.0_all.deb\nSize: %d\nSHA256: %s\nDescription: x\n\n"
+               % (len(deb), hashlib.sha256(deb).hexdigest())).encode()
+    release = "Origin: x\nDate: Sat, 21 Nov 2026 10:00:00 UTC\nSHA256:\n %s %d Packages\n" % (
+        hashlib.sha256(listing).hexdigest(), len(listing))
+    about = {"name": "hello", "dist-tags": {"latest": "1.0.0"}, "versions": {"1.0.0": {
+        "name": "hello", "version": "1.0.0", "dist": {
+            "tarball": "https://packages.example/hello/-/hello-1.0.0.tgz",
+            "shasum": hashlib.sha1(package).hexdigest(),
+            "integrity": "sha512-" + base64.b64encode(hashlib.sha512(package).digest()).decode()}}}}
+    go = "/packages.example/m/@v/v1.0.0"
+    wheel_at = "/hello-1.0.0-py3-none-any.whl"
+    return {"/simple/hello/": b'<!DOCTYPE html><a href="%s">%s</a>' % ((wheel_at.encode(),
+                                                                        wheel_at[1:].encode())),
+            wheel_at: wheel, "/hello": json.dumps(about).encode(),
+            "/hello/-/hello-1.0.0.tgz": package, go + ".zip": module,
+            go + ".info": b'{"Version":"v1.0.0","Time":"2026-01-01T00:00:00Z"}',
+            go + ".mod": b"module packages.example/m\n", "/apt/./Packages": listing,
+            "/apt/./Release": release.encode(), "/apt/Packages": listing,
+            "/apt/Release": release.encode(), "/apt/./hello_1.0.0_all.deb": deb,
+            "/apt/hello_1.0.0_all.deb": deb}
+
+
+def registry(server, connection):
+    reader = netlab.Reader(server, connection)
+    while True:
+        head, body = netlab.read_request(reader)
+        server.seen.requests.append((head, body))
+        method, path, _ = head.split(b"\r\n")[0].decode().split(" ")
+        found = SHELF.get(path)
+        kind = b"text/html" if path.startswith("/simple") else b"application/octet-stream"
+        connection.sendall(b"HTTP/1.1 %s\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n%s" % (
+            b"200 OK" if found else b"404 Not Found", kind, len(found or b""),
+            b"" if method == "HEAD" else found or b""))
+
+
+SHELF = shelf()
+packages = Server(netlab.PACKAGES, 443, registry, tls=True)
+
+
+def clean(name):
+    path = TMP + "/" + name
+    shutil.rmtree(path, ignore_errors=True)
+    os.makedirs(path)
+    return path
+
+
+def fetched(path):
+    assert any(b"GET " + path.encode() + b" " in head for head, _ in packages.seen.requests), \
+        packages.seen.requests
+
+
+@each_way(*ALL)
+def pip_installs(w):
+    if not have("pip3"):
+        skip("no pip")
+    d = clean("pip")
+    w.run("pip3", "install", "-q", "--no-cache-dir", "--disable-pip-version-check", "--target", d,
+          "--root-user-action=ignore", "-i", "https://packages.example/simple", "hello", cwd=d)
+    assert os.path.exists(d + "/hello.py")
+    fetched("/hello-1.0.0-py3-none-any.whl")
+    w.run("pip3", "download", "-q", "--no-cache-dir", "--disable-pip-version-check", "--retries",
+          "0", "-i", "https://evil.example/simple", "hello", cwd=d, code=1)
+
+
+@each_way(*ALL)
+def npm_installs(w):
+    node_package(w, "npm", "install", "--no-audit", "--no-fund", "--loglevel=error")
+
+
+@each_way(*ALL)
+def yarn_installs(w):
+    node_package(w, "yarnpkg" if have("yarnpkg") else "yarn", "add", "--silent")
+
+
+@each_way(*ALL)
+def pnpm_installs(w):
+    node_package(w, "pnpm", "add", "--silent", "--store-dir", TMP + "/pnpm-store")
+
+
+def node_package(w, program, *words):
+    if not have(program):
+        skip("no " + program)
+    d = clean(program)
+    with open(d + "/package.json", "w") as f:
+        f.write('{"name": "mine", "version": "1.0.0", "private": true}')
+    for leftover in (".npm", ".cache", "pnpm-store", ".local"):
+        shutil.rmtree(TMP + "/" + leftover, ignore_errors=True)
+    w.run(program, *words, "hello", cwd=d,
+          env={"npm_config_registry": "https://packages.example/",
+               "YARN_REGISTRY": "https://packages.example/",
+               "YARN_CACHE_FOLDER": d + "/yarn-cache",
+               "npm_config_update_notifier": "false"})
+    assert os.path.exists(d + "/node_modules/hello/index.js"), os.listdir(d)
+    fetched("/hello/-/hello-1.0.0.tgz")
+
+
+@each_way(*ALL)
+def go_downloads_a_module(w):
+    if not have("go"):
+        skip("no go")
+    d = clean("go")
+    env = {"GOPROXY": "https://packages.example", "GOSUMDB": "off", "GOPATH": d,
+           "GOFLAGS": "-modcacherw", "GOCACHE": d + "/cache"}
+    out = json.loads(w.run("go", "mod", "download", "-json", "packages.example/m@v1.0.0", cwd=d,
+                           env=env))
+    assert os.path.exists(out["Dir"] + "/go.mod"), out
+    fetched("/packages.example/m/@v/v1.0.0.zip")
+    env["GOPROXY"] = "https://evil.example"
+    w.run("go", "mod", "download", "evil.example/m@v1.0.0", cwd=d, env=env, code=1)
+
+
+@each_way(*ALL)
+def apt_updates_and_downloads(w):
+    if not have("apt-get"):
+        skip("no apt-get")
+    d = clean("apt")
+    for part in ("state/lists/partial", "cache/archives/partial", "etc", "log"):
+        os.makedirs(d + "/" + part)
+    with open(d + "/list", "w") as f:
+        f.write("deb [trusted=yes] https://packages.example/apt ./\n")
+    with open(d + "/status", "w"):
+        pass
+    options = ["Dir::State=" + d + "/state", "Dir::Cache=" + d + "/cache", "Dir::Log=" + d + "/log",
+               "Dir::Etc::SourceList=" + d + "/list", "Dir::Etc::SourceParts=/dev/null",
+               "Dir::State::status=" + d + "/status", "APT::Sandbox::User=root",
+               "Acquire::https::CAInfo=" + w.ca, "Acquire::Languages=none",
+               "Acquire::Check-Valid-Until=false", "Acquire::Check-Date=false"]
+    apt = ["apt-get", "-qq"] + [x for o in options for x in ("-o", o)]
+    w.run(*apt, "update", cwd=d)
+    w.run(*apt, "download", "hello", cwd=d)
+    with open(d + "/hello_1.0.0_all.deb", "rb") as f:
+        assert f.read() == SHELF["/apt/hello_1.0.0_all.deb"]
+
+
+@each_way(*ALL)
+def java_reads_a_page(w):
+    if not have("java"):
+        skip("no java")
+    trust = netlab.ROOT + "/build/release/airlock-trust"
+    d = clean("java")
+    with open(w.ca, "rb") as f:
+        text = f.read()
+    last = text[text.rindex(b"-----BEGIN"):]  # the task's, or the server's own
+    given = subprocess.run([trust, "--dir", d], input=last, capture_output=True, check=True).stdout
+    env = dict(line.split("=", 1) for line in given.decode().splitlines()
+               if line.startswith("JAVA"))
+    assert env, given
+    with open(d + "/G.java", "w") as f:
+        f.write("""public class G { public static void main(String[] a) throws Exception {
+            var in = new java.net.URL("https://allowed.example/java").openStream();
+            System.out.print(new String(in.readAllBytes())); } }""")
+    # A JVM heeds no variable: a proxy has to be a property.
+    way = ["-Dhttps.proxyHost=127.0.0.1", "-Dhttps.proxyPort=%d" % w.port] if w.port else []
+    assert w.run("java", *way, d + "/G.java", env=env) == b"GET /java 0\n"
+
+
+# --- git over ssh -----------------------------------------------------------------------
+
+def ssh_server():
+    """sshd on git.example's address; ssh's options for it. Ends with the case."""
+    d = clean("ssh")
+    for key in ("host", "user"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", d + "/" + key],
+                       check=True)
+    os.makedirs("/run/sshd", exist_ok=True)
+    with open(d + "/config", "w") as f:
+        f.write("ListenAddress 93.184.216.11:22\nHostKey %s/host\nPidFile none\n"
+                "AuthorizedKeysFile %s/user.pub\nStrictModes no\nUsePAM no\n"
+                "PermitRootLogin prohibit-password\n" % (d, d))
+    sshd = netlab.start(["/usr/sbin/sshd", "-D", "-e", "-f", d + "/config"])
+    while b"listening" not in (line := sshd.stderr.readline()):
+        assert line, "sshd ended"
+    return ["-i", d + "/user", "-o", "StrictHostKeyChecking=no", "-o", "BatchMode=yes", "-o",
+            "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+
+
+@each_way((Variable, False), (Transparent, False))
+def git_clones_and_pushes_over_ssh(w):
+    if os.getuid():
+        skip("sshd wants root")
+    if not have("/usr/sbin/sshd") or not have("git"):
+        skip("no sshd or git")
+    repository()
+    names.zone["git.example"] = (["93.184.216.11"], [])
+    options = ssh_server()
+    if w.port:  # ssh heeds no variable either
+        options += ["-o", "'ProxyCommand=nc -X connect -x 127.0.0.1:%d %%h %%p'" % w.port]
+    env = {"GIT_SSH_COMMAND": " ".join(["ssh", *options])}
+    d = clean("cloned")
+    w.run("git", "clone", "-q", "ssh://root@git.example" + TMP + "/repos/r.git", d, env=env)
+    assert len(os.listdir(d)) == 21
+    w.run("git", "-C", d, "push", "-q", "origin", "HEAD:refs/heads/by-ssh-%d" % w.port, env=env)
 
 
 main()

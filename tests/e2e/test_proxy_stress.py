@@ -3,14 +3,19 @@ deadlines, and nobody waits for somebody else."""
 import netlab
 netlab.enter()
 
+import atexit  # noqa: E402
 import os  # noqa: E402
 import random  # noqa: E402
+import re  # noqa: E402
 import resource  # noqa: E402
+import signal  # noqa: E402
 import socket  # noqa: E402
+import ssl  # noqa: E402
 import subprocess  # noqa: E402
 import threading  # noqa: E402
 import time  # noqa: E402
 
+import lib  # noqa: E402
 from lib import case, main, skip, until  # noqa: E402
 from netlab import (ALLOWED, Nameserver, Proxy, Server, ask, drain, echo, http, sink,  # noqa: E402
                     text_file, tunnel)
@@ -20,6 +25,7 @@ echoes = Server(ALLOWED, 7, echo)
 sinks = Server(ALLOWED, 9, sink)
 names = Nameserver()
 SMALL_KB = 1500
+RUBBISH_S = float(os.environ.get("RUBBISH_S", 4))
 
 
 def flood(server, connection):
@@ -35,6 +41,43 @@ silent_socket.bind((ALLOWED, 11))
 silent_socket.listen(0)  # never accepted: a few connect, the rest hang
 
 
+def begin_trickles():
+    """Begun with the file, looked at by its last case: nobody waits for the deadline."""
+    proxy = Proxy("--allow", "allowed.example", "--rules",
+                  text_file("rules5", "rule host=packages.example methods=GET\n"),
+                  "--ca-out", netlab.TMP + "/trickle-ca.pem")
+    lib._started.remove(proxy.process)
+    atexit.register(proxy.process.kill)
+    hello = netlab.hello("packages.example")
+    inside = iter(b"\x16\x03\x03\0\x25\x10\0\0\x21\x20" + bytes(30))
+    looked, peeked = tunnel(proxy, "packages.example:443"), tunnel(proxy, "packages.example:443")
+    looked.sendall(hello)
+    peeked.sendall(hello[:50])
+    rest = iter(hello[50:])
+    out = [(looked, "the handshake inside", b""), (peeked, "a hello", b"")]
+    for first, what, said in ((b"", "nothing yet", b""), (get("/slow")[:20], "a head", b"503"),
+                              (b"\5", "SOCKS", b""), (b"CONNECT allowed.ex", "CONNECT", b"503")):
+        s = proxy.connect()
+        s.sendall(first)
+        out.append((s, what, said))
+
+    def trickle():
+        while True:
+            time.sleep(2)
+            for s, what, _ in out:
+                try:
+                    if what == "the handshake inside":
+                        s.sendall(bytes([next(inside)]))
+                    elif what == "a hello":
+                        s.sendall(bytes([next(rest)]))
+                    elif what in ("a head", "CONNECT"):
+                        s.sendall(b"x")
+                except OSError:
+                    pass
+    threading.Thread(target=trickle, daemon=True).start()
+    return out, time.monotonic()
+
+
 def fresh(*options, **more):
     for s in (web, echoes, sinks):
         s.clear()
@@ -45,6 +88,9 @@ def fresh(*options, **more):
 def get(path, extra=b""):
     return b"GET http://allowed.example" + path.encode() + b" HTTP/1.1\r\nHost: x\r\n" + extra + \
         b"\r\n"
+
+
+TRICKLES, TRICKLING = begin_trickles()
 
 
 def alive(proxy, seconds=2.0):
@@ -96,7 +142,7 @@ def slow_readers_hold_back_their_servers_alone():
 
 
 @case
-def slow_writers_are_let_go_after_their_deadline_and_hold_nobody_up():
+def slow_writers_hold_nobody_up():
     proxy = fresh()
     slow = [proxy.connect() for _ in range(200)]
     for i, s in enumerate(slow):
@@ -309,23 +355,28 @@ QUESTIONS = [get("/"), get("/ws", b"Connection: Upgrade\r\nUpgrade: websocket\r\
              b"CONNECT allowed.example:443 HTTP/1.1\r\nHost: a\r\n\r\n",
              b"CONNECT allowed.example:12 HTTP/1.1\r\nHost: a\r\n\r\n", b"X" * 40000,
              b"GET / HTTP/1.1\r\nHost: allowed.example\r\n\r\n", b"\5\1\0",
+             b"POST /x HTTP/1.1\r\nHost: allowed.example\r\nContent-Length: 5\r\n\r\nhello",
+             b"POST /y HTTP/1.1\r\nHost: allowed.example\r\nTransfer-Encoding: chunked\r\n\r\n"
+             b"5\r\nhello\r\n0\r\n\r\n", b"HEAD /z HTTP/1.1\r\nHost: allowed.example\r\n\r\n",
              b"\5\1\0\3\x0fallowed.example\0\x50", b"\5\1\0\3\x0fallowed.example\0\x0c",
              b"\x16\x03\x01\x00\x80\x01\x00\x00\x7c\x03\x03" + b"r" * 32]
 
 
 def any_answer(server, connection):
     connection.settimeout(0.5)
-    for _ in range(random.randrange(1, 6)):
+    for turn in range(random.randrange(1, 6)):
         if random.random() < 0.6:
-            connection.recv(65536)
+            data = connection.recv(65536)
+            if turn == 0:
+                server.seen.requests.append(data)
         for _ in range(random.randrange(5)):
             connection.sendall(random.choice(ANSWERS))
 
 
-def any_question(proxy, stop):
+def any_question(proxy, stop, connect=None):
     while time.monotonic() < stop:
         try:
-            with proxy.connect(1) as s:
+            with connect() if connect else proxy.connect(1) as s:
                 for _ in range(random.randrange(1, 7)):
                     data = bytearray(random.choice(QUESTIONS))
                     if random.random() < 0.2:
@@ -348,12 +399,12 @@ def rubbish_from_both_sides_ends_nothing():
     try:
         rules = text_file("rules3", "rule host=allowed.example ports=12,80,443\n")
         proxy = Proxy("--rules", rules, "--allow", "other.example")
-        stop = time.monotonic() + 4
+        stop = time.monotonic() + RUBBISH_S
         threads = [threading.Thread(target=any_question, args=(proxy, stop)) for _ in range(6)]
         for t in threads:
             t.start()
         for t in threads:
-            t.join(10)
+            t.join(10 + RUBBISH_S)
         assert proxy.process.poll() is None, "seed %d" % seed
         until(lambda: len(os.listdir("/proc/%d/fd" % proxy.pid)) < 90, "all closed", 10)
         assert len(proxy.journal()) > 100
@@ -361,6 +412,42 @@ def rubbish_from_both_sides_ends_nothing():
         names.zone["allowed.example"] = ([ALLOWED], [])
         for s in servers:
             s.close()
+
+
+@case
+def rubbish_inside_of_tls_ends_nothing_and_no_rubbish_arrives():
+    seed = int(time.time())
+    random.seed(seed)
+    server = Server(netlab.PACKAGES, 443, any_answer, tls=True)
+    names.zone["allowed.example"] = ([netlab.PACKAGES], [])
+    ca = netlab.TMP + "/rubbish-ca.pem"
+    rules = text_file("rules4", "rule host=allowed.example methods=GET,HEAD,POST\n")
+    proxy = Proxy("--rules", rules, "--ca-out", ca, "--ca-bundle", netlab.certificate()[0])
+    context = ssl.create_default_context(cafile=ca)
+
+    def inside():
+        s = tunnel(proxy, "allowed.example:443")
+        s.settimeout(1)
+        return context.wrap_socket(s, server_hostname="allowed.example",
+                                   suppress_ragged_eofs=True)
+    try:
+        stop = time.monotonic() + RUBBISH_S
+        threads = [threading.Thread(target=any_question, args=(proxy, stop, inside))
+                   for _ in range(4)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(10 + RUBBISH_S)
+        assert proxy.process.poll() is None, "seed %d" % seed
+        until(lambda: len(os.listdir("/proc/%d/fd" % proxy.pid)) < 90, "all closed", 15)
+        assert len(server.seen.requests) > 10, len(server.seen.requests)
+        for data in server.seen.requests:
+            assert not data or re.match(rb"(GET|HEAD|POST) /\S* HTTP/1\.1\r\n", data), (seed, data)
+            assert data.lower().count(b"\r\nhost: allowed.example\r\n") <= 1 + data.count(
+                b" HTTP/1.1\r\n"), (seed, data)
+    finally:
+        names.zone["allowed.example"] = ([ALLOWED], [])
+        server.close()
 
 
 @case
@@ -419,6 +506,18 @@ def a_killed_proxy_lets_nothing_out():
         raise AssertionError("somebody listens")
     except ConnectionRefusedError:
         pass
+
+
+@case
+def slow_writers_are_let_go_in_half_a_minute_however_often_they_write():
+    signal.alarm(45)  # of which the other cases have had most
+    for s, _, _ in TRICKLES:
+        s.settimeout(max(1, TRICKLING + 35 - time.monotonic()))
+    for s, what, said in TRICKLES:
+        reply = drain(s)
+        took = time.monotonic() - TRICKLING
+        assert b"<TIMEOUT>" not in reply and said in reply, (what, reply, took)
+        assert took < 36, (what, took)
 
 
 main()

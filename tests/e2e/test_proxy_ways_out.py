@@ -15,7 +15,7 @@ import time  # noqa: E402
 from lib import case, main  # noqa: E402
 from netlab import (ALLOWED, ALLOWED6, CGNAT, EVIL, METADATA, NAT64,  # noqa: E402
                     OTHER, PRIVATE, ULA6, Nameserver, Proxy, Server, ask, ask_dns,
-                    banner, drain, echo, http, read_response, socks, tunnel)
+                    banner, drain, echo, hello, http, read_response, socks, tunnel)
 
 servers = {(a, 80): Server(a, 80, http)
            for a in (ALLOWED, OTHER, EVIL, PRIVATE, METADATA, CGNAT, "127.0.0.1", ALLOWED6,
@@ -26,7 +26,8 @@ servers.update({(ALLOWED, p): Server(ALLOWED, p, echo) for p in (25, 3306, 8443,
 names = Nameserver()
 GOOD = {"allowed.example", "www.allowed.example", "to-private.example", "to-loopback.example",
         "to-zero.example", "to-metadata.example", "to-cgnat.example", "to-ula.example",
-        "to-nat64.example", "to-mapped.example", "mixed.example"}
+        "to-nat64.example", "to-mapped.example", "to-6to4.example", "to-compatible.example",
+        "mixed.example"}
 BAD = [s for (a, _), s in servers.items() if a not in (ALLOWED, ALLOWED6, OTHER)]
 
 
@@ -75,7 +76,7 @@ ODD_NAMES = [b"evil.example", b"evilallowed.example", b"allowed.example.evil.exa
              b"allowed.example:80:22", b"evil.example:80.allowed.example",
              b"allowed.example:+80", b"allowed.example:65616", b"allowed.example:0",
              b"allowed.example:-1", b"allowed.example:8 0", b"allowed.example:22",
-             b"allowed.example\t", b" allowed.example"]
+             b"allowed.example\t", b" allowed.example", b"allowedxexample", b"allowed-example"]
 
 
 @case
@@ -142,8 +143,22 @@ def other_spellings_of_an_address_reach_nobody():
                      "[64:ff9b::a09:807]", "[2002:a09:807::1]", "[::1]", "[::]", "0.0.0.0",
                      "169.254.169.254", "[fd00:ec2::254]", "[fe80::1%25lo]",
                      "[::ffff:10.9.8.7%x.allowed.example]", "10.9.8.7.", "100.64.1.1",
-                     "localhost"):
+                     "localhost", "198.18.0.1", "255.255.255.255", "224.0.0.1", "240.0.0.1",
+                     "192.0.0.192", "[fec0::1]", "[ff02::1]", "[64:ff9b:1::a09:807]",
+                     "[2001:0:a09:807::1]", "[::ffff:0:10.9.8.7]", "10.2311", "0xa9fea9fe"):
             refused(ask(proxy, get(host)))
+            for port in (80, 443):
+                s = tunnel(proxy, "%s:%d" % (host, port))
+                assert isinstance(s, bytes), (host, port)
+                refused(s)
+            s, code = socks(proxy, host.strip("[]"), 80)
+            assert code, host
+            s.close()
+        for literal in (PRIVATE, METADATA, CGNAT, "127.0.0.1", "0.0.0.0", "::1", "::",
+                        "::ffff:10.9.8.7", "::10.9.8.7", NAT64, "2002:a09:807::1", ULA6):
+            s, code = socks(proxy, "", 80, literal=literal)
+            assert code == 2, (literal, code)
+            s.close()
         nothing_arrived()
 
 
@@ -189,7 +204,7 @@ def the_request_target_decides_and_not_host():
 # --- B: addresses -----------------------------------------------------------------------
 
 SPECIAL = ["to-private", "to-loopback", "to-zero", "to-metadata", "to-cgnat", "to-ula",
-           "to-nat64", "to-mapped"]
+           "to-nat64", "to-mapped", "to-6to4", "to-compatible"]
 
 
 @case
@@ -325,34 +340,6 @@ def plain_text_in_a_tunnel_to_443_never_arrives():
     assert proxy.event(reason="not-tls")["door"] == "connect"
 
 
-def hello(name, ech=False):
-    """A ClientHello for that name, as OpenSSL makes it."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    tls = context.wrap_bio(incoming, outgoing, server_hostname=name)
-    try:
-        tls.do_handshake()
-    except ssl.SSLWantReadError:
-        pass
-    raw = outgoing.read()
-    if ech:
-        # One more extension, and the three lengths around it.
-        extension = struct.pack("!HH", 0xfe0d, 4) + b"\0\0\0\0"
-        body = bytearray(raw[9:])
-        at = 34
-        at += 1 + body[at]
-        at += 2 + struct.unpack("!H", body[at:at + 2])[0]
-        at += 1 + body[at]
-        old = struct.unpack("!H", body[at:at + 2])[0]
-        body[at:at + 2] = struct.pack("!H", old + len(extension))
-        body += extension
-        raw = raw[:3] + struct.pack("!H", len(body) + 4) + b"\1" + \
-            struct.pack("!I", len(body))[1:] + bytes(body)
-    return raw
-
-
 @case
 def another_sni_no_sni_and_ech_never_arrive():
     proxy = allowing()
@@ -392,6 +379,29 @@ def openssl_with_ech(sock, name, request, authority):
     while (n := lib.SSL_read(tls, buffer, len(buffer))) > 0:
         out += buffer.raw[:n]
     return out
+
+
+@case
+def an_address_is_no_way_around_the_rules_of_its_name():
+    rules = netlab.text_file("judged", "rule host=allowed.example methods=GET\n")
+    proxy = fresh("--net", "full", "--rules", rules, "--deny", "evil.example")
+    for name, reason in (("allowed.example", "sni"), ("evil.example", "sni")):
+        s = tunnel(proxy, ALLOWED + ":443", early=hello(name))
+        assert not isinstance(s, bytes)
+        assert drain(s) == b"<RESET>", name
+        s.close()
+        assert name.split(".")[0] == "evil" or "by name" in proxy.event(reason=reason)["detail"]
+        s, code = socks(proxy, "", 443, literal=ALLOWED)
+        assert code == 0
+        s.sendall(hello(name))
+        assert drain(s) == b"<RESET>", name
+        s.close()
+    # A name without rules of its own passes, as any other way there does.
+    s = tunnel(proxy, ALLOWED + ":443", early=hello("other.example"))
+    assert s.recv(5)[:1] == b"\x16"
+    s.close()
+    assert set(servers[(ALLOWED, 443)].seen.names) == {"other.example"}
+    nothing_arrived()
 
 
 @case
@@ -613,7 +623,13 @@ def paths_are_compared_in_one_form():
     for path in ("/", "/ok", "/no", "/ok/../no", "/ok/%2e%2e/no", "/ok/..;/no", "/ok//no",
                  "/OK/x", "/ok/%2fno", "/ok\\..\\no", "/ok/%00", "/%6fk/../no"):
         refused(ask(proxy, get("allowed.example", path)), "path", "request")
+    for header in (b"X-Original-URL", b"x-rewrite-url", b"X_Original_URL", b"X-Override-URL"):
+        refused(ask(proxy, get("allowed.example", "/ok/x", header + b": /no\r\n")), "path")
     assert len(servers[(ALLOWED, 80)].seen.requests) == 1
+    # Where every path is let through there is nothing to stray from.
+    proxy = allowing()
+    assert ask(proxy, get("allowed.example", "/x", b"X-Original-URL: /no\r\n")).startswith(
+        b"HTTP/1.1 200")
 
 
 @case

@@ -23,6 +23,7 @@ from unsealed import keys, seal  # noqa: E402
 
 TOKEN = "ghp_Zz91aXc77QpLmN0oRsTuVwXyZ23456789AbC"
 OTHER = "npm_6bN1mK9jH3gF5dS2aP0oI8uY"
+LOGIN = "me:Pq7rS2tU9vW4xY1zA6bC3dE8"
 BASIC = "Basic " + base64.b64encode(("x-access-token:" + TOKEN).encode()).decode()
 RULE = {"host": "git.example", "methods": ["GET", "POST"],
         "inject": {"header": "Authorization", "value": "Basic ${base64:x-access-token:GIT_TOKEN}"}}
@@ -86,14 +87,17 @@ def serve(folder):
     threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
-def make_root():
-    """The small Debian again, where git.example is known and believed."""
+def make_root(believed=True):
+    """The small Debian again, where git.example is known, and believed; or not by the image."""
     root = tempfile.mkdtemp(prefix="rootfs-net-", dir=ROOT + "/build")
     atexit.register(shutil.rmtree, root, True)
     subprocess.run(["cp", "-al", make_rootfs() + "/.", root], check=True)
     os.makedirs(root + "/etc/ssl/certs", exist_ok=True)
+    with open(certificate()[0]) as f:
+        authority = f.read()
     for path, text in (("/etc/hosts", "127.0.0.1 localhost\n%s git.example\n" % ALLOWED),
-                       ("/etc/ssl/certs/ca-certificates.crt", open(certificate()[0]).read())):
+                       ("/etc/ssl/certs/ca-certificates.crt", authority if believed else ""),
+                       ("/own-ca.pem", authority)):
         if os.path.lexists(root + path):
             os.unlink(root + path)
         with open(root + path, "w") as f:
@@ -110,10 +114,10 @@ serve(HOME.dir)
 BOX = make_root()
 
 
-def run(agent="true", setup=None, network=None, **more):
+def run(agent="true", setup=None, network=None, box=None, **more):
     t = Task()
     identity, recipient = keys()
-    values = {"GIT_TOKEN": TOKEN, "NPM_TOKEN": OTHER}
+    values = {"GIT_TOKEN": TOKEN, "NPM_TOKEN": OTHER, "PROXY_LOGIN": LOGIN}
     with open(t.out + "/secrets.age", "wb") as f:
         f.write(seal(json.dumps(values).encode(), recipient))
     spec = t.spec(agent, setup, repo={"url": "https://git.example/repo/.git"},
@@ -121,12 +125,12 @@ def run(agent="true", setup=None, network=None, **more):
                   network=dict({"agent": "limited", "rules": [RULE]}, **(network or {})), **more)
     t.spec = lambda *a, **k: spec
     del Private.seen[:]
-    p = t.start(options=["--box", BOX], popen={"stdin": subprocess.PIPE})
+    p = t.start(options=["--box", box or BOX], popen={"stdin": subprocess.PIPE})
     out, err = p.communicate(identity, timeout=60)
     r = Result(t.out, p.returncode, out, err)
     for name in os.listdir(t.out):
         text = r.file(name)
-        for bad in (TOKEN, OTHER, BASIC[6:], BASIC[20:-6]):
+        for bad in (TOKEN, OTHER, LOGIN, BASIC[6:], BASIC[20:-6]):
             assert bad not in text, "%s holds %s: %s" % (name, bad, text[-600:])
     assert TOKEN.encode() not in out + err and BASIC[6:].encode() not in out + err
     return r
@@ -161,6 +165,32 @@ def setup_and_agent_use_it_and_an_echo_of_it_is_masked():
         assert lines[0].startswith("you sent ") and "fetched" in lines, log
         assert [l for l in lines if l.startswith("GIT_TOKEN=")], log
     assert "NPM_TOKEN=***" in r.file("setup.log") and "NPM_TOKEN" not in r.answer, r.answer
+
+
+@case
+def a_host_of_ones_own_authority_is_believed_by_ca_file():
+    box = make_root(believed=False)
+    r = run("cat a.txt", box=box).expect(70)
+    assert "tls-upstream" in r.file("events.ndjson"), r.reason()
+    assert not [a for _, a in Private.seen if a], "the token went to whoever answered"
+    r = run("cat a.txt", network={"ca_file": "/own-ca.pem"}, box=box).expect(0)
+    assert r.answer == "private\n" and BASIC in [a for _, a in Private.seen], r.answer
+    r = run(network={"ca_file": "/nowhere.pem"}, box=box).expect(73)
+    assert "/nowhere.pem" in r.err, r.err[-500:]
+
+
+@case
+def an_upstream_proxy_gets_its_login_from_a_secret():
+    parent = netlab.Server("10.9.8.7", 8080,
+                           lambda s, c: netlab.upstream(s, c, login=LOGIN.encode()))
+    network = {"upstream_proxy": "http://10.9.8.7:8080", "upstream_auth": "${PROXY_LOGIN}"}
+    ask = "cat a.txt; curl -sS https://git.example/echo; env | grep -c Pq7rS2"
+    r = run(ask, network=dict(network, setup="limited")).expect(1)
+    assert r.answer.startswith("private\nyou sent ") and r.answer.endswith("\n0\n"), r.answer
+    heads = [head for head, _ in parent.seen.requests]
+    assert heads and all(h.startswith(b"CONNECT git.example:443 ") for h in heads), heads
+    assert TOKEN.encode() not in parent.seen.bytes and BASIC.encode() not in b"".join(heads)
+    parent.close()
 
 
 main()

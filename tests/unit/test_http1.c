@@ -229,6 +229,9 @@ TEST(a_request_says_what_it_wants_of_the_connection)
         CHECK(!request(R "X-HTTP-Method-Override: DELETE\r\n\r\n") && h.overrides_method);
         CHECK(!request(R "x_http_method: DELETE\r\n\r\n") && h.overrides_method);
         CHECK(!request(R "X-Method: DELETE\r\n\r\n") && !h.overrides_method);
+        CHECK(!request(R "X-Original-URL: /x\r\n\r\n") && h.overrides_path);
+        CHECK(!request(R "x_rewrite-url: /x\r\n\r\n") && h.overrides_path && !h.overrides_method);
+        CHECK(!request(R "X-Original: /x\r\n\r\n") && !h.overrides_path);
 }
 
 TEST(a_response_is_framed_by_its_request_and_code)

@@ -145,6 +145,22 @@ TEST(a_suffix_ends_at_a_dot)
         }
 }
 
+TEST(a_private_name_has_one_label_or_a_local_ending)
+{
+        static const char *const private[] = { "db", "metadata.google.internal", "a.local",
+                                               "x.home.arpa", "localhost", "a.b.corp" };
+        static const char *const public[] = { "a.org", "internal.example", "local.org",
+                                              "xlocal.net", "a.arpa", "home.arpa.org" };
+        struct name n;
+
+        for (size_t i = 0; i < COUNT(private); i++) {
+                CHECK(name_parse(&n, private[i], strlen(private[i])) == NAME_OK);
+                CHECK(name_is_private(&n));
+                CHECK(name_parse(&n, public[i], strlen(public[i])) == NAME_OK);
+                CHECK(!name_is_private(&n));
+        }
+}
+
 TEST(a_host_is_a_name_or_an_address_in_its_one_spelling)
 {
         struct host h;

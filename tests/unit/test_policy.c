@@ -620,13 +620,15 @@ TEST(a_spec_becomes_a_text_that_means_the_same)
                 " \"paths\": [\"/a,b/*\", \"/c d\"],"
                 " \"inject\": {\"header\": \"Authorization\", \"value\": \"Bearer ${T}\"}},"
                 " {\"host\": \"ssh.org\", \"ports\": [22, 2222]},"
-                " {\"host\": \"push.org\", \"git\": \"push\", \"branch\": \"airlock/*\"}],"
-                "\"upstream_proxy\": \"http://proxy:8080\"");
+                " {\"host\": \"push.org\", \"git\": \"push\", \"branch\": \"airlock/*\"},"
+                " {\"host\": \"db.org\", \"ports\": [5432], \"raw\": true}],"
+                "\"upstream_proxy\": \"http://proxy:8080\","
+                "\"upstream_auth\": \"${PROXY_LOGIN}\"");
         char buf[8192];
         struct wr w = wr_of(buf, sizeof(buf));
 
         CHECK(loads(text_of(&w, json, POLICY_TEXT_AGENT)));
-        CHECK(p.mode == POLICY_LIMITED && p.preset == POLICY_PRESET_COMMON && p.rule_count == 3);
+        CHECK(p.mode == POLICY_LIMITED && p.preset == POLICY_PRESET_COMMON && p.rule_count == 4);
         CHECK(!ask("a.x.org", 443).reason && ask("x.org", 443).reason);
         CHECK(ask("evil.x.org", 443).reason == POLICY_DENY_DENIED && !ask("9.9.9.9", 443).reason);
         CHECK(!request("api.org", 443, "POST", "/a,b/c"));
@@ -635,6 +637,8 @@ TEST(a_spec_becomes_a_text_that_means_the_same)
         CHECK(!strcmp(p.rules[0].value, "Bearer ${T}"));
         CHECK(!ask("ssh.org", 2222).reason && ask("ssh.org", 443).reason);
         CHECK(p.rules[2].git == POLICY_GIT_PUSH && !strcmp(p.rules[2].branch, "airlock/*"));
+        CHECK(p.rules[3].raw && !ask("db.org", 5432).reason);
+        CHECK(!strcmp(p.upstream_auth, "PROXY_LOGIN"));
         CHECK(p.upstream_port == 8080 && ask("git.org", 443).reason);
         CHECK(request("github.com", 443, "POST", "/") == POLICY_DENY_METHOD);
 

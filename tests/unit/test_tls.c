@@ -11,6 +11,7 @@
 #include <string.h>
 
 #define NOW 1795273445 /* 2026-11-21 */
+#define APPLICATION_DATA 23 /* type of a record */
 
 static struct tls_random rng;
 static struct ca ca;
@@ -165,6 +166,59 @@ TEST(an_address_is_compared_with_the_certificates_addresses_and_is_no_sni)
                 abort();
         shake("10.1.2.3", "10.1.2.3", NOW);
         CHECK(tls_error(&client) == TLS_ERR_UNTRUSTED);
+}
+
+/* A record of application data that the client's engine would only make later. */
+static size_t put_early(uint8_t *to, const char *text)
+{
+        static uint8_t room[256];
+        const br_sslrec_out_class **out = &client.u.engine.out.vtable;
+        size_t len = strlen(text);
+        uint8_t *record;
+
+        memcpy(room + 64, text, len);
+        record = (*out)->encrypt(out, APPLICATION_DATA, BR_TLS12, room + 64, &len);
+        memcpy(to, record, len);
+        return len;
+}
+
+TEST(a_request_may_come_with_the_last_flight_of_the_handshake)
+{
+        static uint8_t flight[4096];
+        size_t len = 0, at = 0, n;
+        struct tls_trust trust;
+        const uint8_t *out;
+        uint8_t *in;
+
+        setup();
+        trust = anchors_trust(&anchors);
+        chain = (br_x509_certificate){ leaf, ca_leaf(&ca, "a.org", NOW, leaf) };
+        tls_server_init(&server, &rng, &chain, &ca.leaf.secret, &cache);
+        tls_client_init(&client, &rng, &trust, "a.org", 443, NOW, &sessions);
+        while (carry(&client, &server, 9999))
+                ;
+        while (carry(&server, &client, 9999))
+                ;
+        for (; (out = tls_out(&client, &n)) != NULL; len += n) {
+                memcpy(flight + len, out, n);
+                tls_out_sent(&client, n);
+        }
+        len += put_early(flight + len, "GET / HTTP/1.1");
+        while (at < len) {
+                in = tls_in(&server, &n);
+                if (!in && !carry(&server, &client, 9999))
+                        break;
+                if (!in)
+                        continue;
+                n = n < len - at ? n : len - at;
+                memcpy(in, flight + at, n);
+                at += n;
+                tls_in_got(&server, n);
+        }
+        CHECK(at == len && tls_error(&server) == TLS_FINE);
+        CHECK(hears(&server, "GET / HTTP/1.1"));
+        settle_both(9999);
+        CHECK(tls_state(&client) == TLS_OPEN);
 }
 
 TEST(a_session_is_resumed_without_a_certificate_and_forgotten_in_time)
