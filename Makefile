@@ -19,6 +19,7 @@
 #   make bench-cache    save and restore of a state beside tar; the second start of a task
 #                       beside its first, and beside docker commit
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
+#   make codex          build/codex: the real Codex client, which the tests drive
 #   make bearssl        build/bearssl/libbearssl.a from Debian's source package
 #   make deps           install what a fresh Debian machine lacks (apt; asks for root);
 #                       deps-test, deps-lint, deps-run, deps-bench, deps-bench-proxy,
@@ -95,7 +96,7 @@ TOOLS := $(PATCH) agent/buf.c agent/shells.c agent/patch_call.c agent/toolset.c 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
-        init/program.c init/sig.c init/env.c \
+        init/serve.c init/program.c init/sig.c init/env.c \
         init/policy_text.c init/spec_model.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
@@ -112,7 +113,7 @@ SRC_airlock-lock := $(BASE) $(NETFILTER) \
         netfilter/netns.c netfilter/idmap.c netfilter/route.c netfilter/inside.c \
         netfilter/mounts.c base/ruleset.c netfilter/landlock.c netfilter/fds.c netfilter/environment.c \
         netfilter/sandbox.c netfilter/sandbox_options.c netfilter/sandbox_trust.c \
-        netfilter/unlock.c netfilter/probe.c netfilter/probe_tries.c \
+        netfilter/unlock.c netfilter/apart.c netfilter/scribe.c netfilter/porch.c netfilter/probe.c netfilter/probe_tries.c \
         netfilter/probe_process.c netfilter/rules_main.c netfilter/notify_enter.c
 SRC_airlock-notify := $(BASE) netfilter/notify.c netfilter/notify_calls.c \
         netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
@@ -130,8 +131,8 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
-        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/http.c agent/buf.c \
-        agent/patch_path.c
+        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/fetch.c agent/http.c agent/buf.c \
+        agent/journal.c agent/patch_path.c
 SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/auto_find.c init/auto_main.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
@@ -161,7 +162,7 @@ SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
         $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) base/ev.c base/ruleset.c \
-        init/spec_image.c init/env.c init/policy_text.c init/trust.c init/page.c \
+        init/spec_image.c init/serve.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)
@@ -308,7 +309,7 @@ TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_
 .PHONY: test tests-built check run run-agent matrix bench bench-locks bench-proxy bench-leak bench-cache
 tests-built: $(TESTED)
 test: deps deps-test
-	+$(AGAIN) tests-built
+	+$(AGAIN) tests-built codex
 	tests/run
 check: deps deps-test deps-lint
 	+$(AGAIN) tests-built
@@ -399,6 +400,14 @@ build/compile_commands.json: Makefile
 	                -isystem $(BEARSSL_INC) -isystem build/generated -c "$$f"; do \
                         printf ', "%s"' "$$a"; done; \
 	        printf ']}'; sep=','; done; printf '\n]\n'; } > $@
+
+# --- the real Codex client, from npm: without it the tests that drive it say why ----------
+CODEX := 0.169.0
+.PHONY: codex
+codex: build/codex/$(CODEX)
+build/codex/$(CODEX):
+	-npm install --silent --no-audit --no-fund --no-save --prefix build/codex \
+	        @openai/codex@$(CODEX) && touch $@
 
 # --- reproducible: other directories, other times, other numbers of jobs -----------------
 .PHONY: repro

@@ -120,11 +120,31 @@ static int write_text(const char *path, const char *text)
         return fd < 0 ? -errno : write_full(fd, text, strlen(text));
 }
 
-/* A user namespace in which we are who we are, when a mount namespace alone is not given. */
-static int enter_namespaces(void)
+/*
+ * We stay who we are. Since Linux 5.12 uid 0 can't be mapped by a root without CAP_SETFCAP, as
+ * agents of ours are: then the process goes by the overflow id, "nobody", and owns what it owned.
+ */
+static int map_ids(uid_t uid, gid_t gid)
 {
         char map[64];
         struct wr w = wr_of(map, sizeof(map) - 1);
+        int r;
+
+        prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* or our files in /proc are root's; we have memory of our own */
+        r = write_text("/proc/self/setgroups", "deny");
+        wr_fmt(&w, "%u %u 1", uid, uid);
+        if (!r)
+                r = write_text("/proc/self/uid_map", wr_cstr(&w));
+        w = wr_of(map, sizeof(map) - 1);
+        wr_fmt(&w, "%u %u 1", gid, gid);
+        if (!r)
+                r = write_text("/proc/self/gid_map", wr_cstr(&w));
+        return r == -EPERM && !uid ? 0 : r;
+}
+
+/* A user namespace besides, when a mount namespace alone is not given. */
+static int enter_namespaces(void)
+{
         uid_t uid = geteuid();
         gid_t gid = getegid();
         int r;
@@ -132,14 +152,7 @@ static int enter_namespaces(void)
         if (unshare(CLONE_NEWNS) < 0) {
                 if (unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
                         return -errno;
-                r = write_text("/proc/self/setgroups", "deny");
-                wr_fmt(&w, "%u %u 1", uid, uid);
-                if (!r)
-                        r = write_text("/proc/self/uid_map", wr_cstr(&w));
-                w = wr_of(map, sizeof(map) - 1);
-                wr_fmt(&w, "%u %u 1", gid, gid);
-                if (!r)
-                        r = write_text("/proc/self/gid_map", wr_cstr(&w));
+                r = map_ids(uid, gid);
                 if (r < 0)
                         return r;
         }
@@ -321,7 +334,9 @@ bool cage_possible(const struct grants *g, struct wr *why)
         }
         if (cage_needs_namespaces(g) && !namespaces_work()) {
                 wr_str(why, "an entry allows less than what is around it, which needs a mount "
-                            "namespace, and this container gives none");
+                            "namespace, and this container gives none; where the container "
+                            "is the sandbox, the client needs none of its own "
+                            "(danger-full-access)");
                 return false;
         }
         return true;

@@ -4,6 +4,7 @@
 #include "base/base64.h"
 #include "agent/dispatch.h"
 #include "agent/files.h"
+#include "agent/helper.h"
 #include "agent/job.h"
 #include "agent/session.h"
 #include "base/log.h"
@@ -35,15 +36,6 @@ void conn_init(struct server *s)
         ev_queue_init(&s->trims, TRIM_MS);
 }
 
-unsigned conn_count(void)
-{
-        unsigned n = 0;
-
-        for (size_t i = 0; i < CONN_COUNT; i++)
-                n += conns[i].state != CONN_FREE;
-        return n;
-}
-
 static uint32_t slot_of(const struct conn *c)
 {
         return (uint32_t)(c - conns);
@@ -63,6 +55,11 @@ struct conn *conn_of(const struct asker *a)
         struct conn *c = &conns[a->slot];
 
         return a->id && c->gen == a->gen && c->state == CONN_OPEN ? c : NULL;
+}
+
+bool conn_is(const struct asker *a, const struct conn *c)
+{
+        return &conns[a->slot] == c && a->gen == c->gen;
 }
 
 struct asker conn_asker(const struct conn *c, const char *id, size_t id_len)
@@ -94,9 +91,21 @@ static struct conn *conn_take(struct server *s)
         return NULL;
 }
 
-struct conn *conn_accept(struct server *s, int fd, const char *peer)
+/* Whoever has not said yet what it wants makes room for the next, the oldest first. */
+static struct conn *conn_take_anyhow(struct server *s)
 {
         struct conn *c = conn_take(s);
+        struct ev_timer *oldest = s->handshakes.all.next;
+
+        if (c || oldest == &s->handshakes.all)
+                return c;
+        conn_close((struct conn *)(void *)((char *)oldest - offsetof(struct conn, timer)));
+        return conn_take(s);
+}
+
+struct conn *conn_accept(struct server *s, int fd, const char *peer)
+{
+        struct conn *c = conn_take_anyhow(s);
         struct ev_ref ref = { .kind = EVENT_CONN };
 
         if (!c)
@@ -167,6 +176,7 @@ void conn_close(struct conn *c)
         buf_free(&c->held);
         buf_free(&c->after);
         c->state = CONN_FREE;
+        helper_forget(c);
         c->gen++;
         job_forget_waiters();
         if (c->session)
@@ -601,6 +611,8 @@ static void flush(struct conn *c)
                         conn_close(c);
                         return;
                 }
+                if (c->abroad)
+                        helper_resume(c); /* what it adds marks us again */
                 /* Requests waited for a file to end: they have not been looked at yet. */
                 if (c->out.len || (!was_busy && !more_to_do(c, had)))
                         break;

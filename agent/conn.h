@@ -52,6 +52,7 @@ struct conn {
         struct ev_timer timer; /* the handshake's end, then the next ping */
         struct ev_timer trim;  /* a large output buffer is looked at again */
         unsigned mutations;    /* file calls in helpers that later ones wait for */
+        unsigned abroad;       /* http/request helpers */
         struct buf held;       /* those: length and text */
         struct open_file *handles;
         char peer[80];
@@ -80,10 +81,11 @@ void conn_mark(struct conn *c);
 void conn_timers(struct server *s);
 /* SIGTERM: a Close frame for each, as far as it can be sent at once. */
 void conn_stop_all(struct server *s);
-unsigned conn_count(void);
 
 /* NULL: it is gone. */
 struct conn *conn_of(const struct asker *a);
+/* Was it @c that asked, whatever its state? */
+bool conn_is(const struct asker *a, const struct conn *c);
 struct asker conn_asker(const struct conn *c, const char *id, size_t id_len);
 void asker_free(struct asker *a);
 

@@ -144,6 +144,7 @@ static void request(struct conn *c, struct rpc *r, char *text, size_t len, bool 
         while (i < COUNT(methods) && strcmp(methods[i].method, r->method) != 0)
                 i++;
         if (i == COUNT(methods)) {
+                /* Word for word what codex exec-server answers: it is no stub, nor are we. */
                 conn_error(c, r->id, r->id_len, RPC_METHOD,
                            "exec-server stub does not implement `%s` yet", r->method);
                 return;

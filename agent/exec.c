@@ -8,6 +8,7 @@
 #include "agent/exec_options.h"
 #include "agent/helper.h"
 #include "agent/job.h"
+#include "agent/journal.h"
 #include "agent/patch_path.h"
 #include "agent/server.h"
 #include "agent/session.h"
@@ -15,6 +16,7 @@
 #include "base/confine.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/msg.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -22,6 +24,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/prctl.h>
@@ -153,6 +156,36 @@ static int bind_unix(const char *path)
         return r;
 }
 
+/* Somebody else listens: see netfilter/porch.h. */
+static void use_porch(struct server *s, const struct exec_options *o)
+{
+        char line[128];
+        struct wr w = wr_of(line, sizeof(line));
+
+        listener = o->porch;
+        if (fcntl(listener, F_SETFD, FD_CLOEXEC) < 0 || watch(s, listener, EVENT_PORCH) < 0)
+                die_errno(STATUS_NO_START, errno, "--porch-fd %d", o->porch);
+        wr_fmt(&w, "ws://%s%s%s:%u\n", o->ip6 ? "[" : "", o->host, o->ip6 ? "]" : "", o->port);
+        if (write_full(STDOUT_FILENO, line, w.len) < 0)
+                die_errno(STATUS_NO_START, errno, "stdout");
+}
+
+static void porch_event(struct server *s)
+{
+        struct msg m = { 0 };
+        int fd, r = msg_receive(listener, &m, &fd);
+
+        if (r < 0) {
+                log_errno(LOG_ERROR, -r, "no client can come any more");
+                s->status = STATUS_AGAIN;
+                s->stopping = true;
+                return;
+        }
+        if (fd >= 0 && (m.type != MSG_VISITOR || fcntl(fd, F_SETFL, O_NONBLOCK) < 0 ||
+                        !conn_accept(s, fd, m.text)))
+                close(fd);
+}
+
 static void open_listener(struct server *s, const struct exec_options *o)
 {
         struct sockaddr_storage at = { 0 };
@@ -176,6 +209,38 @@ static void open_listener(struct server *s, const struct exec_options *o)
         say_address(&at, o);
 }
 
+/* The parent of @pid; -1: it is gone. */
+static pid_t parent_of(pid_t pid)
+{
+        char path[32], text[1024];
+        struct wr w = wr_of(path, sizeof(path) - 1);
+        const char *at;
+        ssize_t n;
+
+        wr_fmt(&w, "/proc/%d/stat", (int)pid);
+        n = read_file(AT_FDCWD, wr_cstr(&w), text, sizeof(text) - 1);
+        text[n > 0 ? n : 0] = '\0';
+        at = strrchr(text, ')'); /* the name may hold anything */
+        return at ? (pid_t)strtol(at + 4, NULL, 10) : -1;
+}
+
+/*
+ * What we run is not let in: a process in a sandbox, which can't be kept from a socket in the
+ * file system, would come out of it as a client. Whoever is gone already may have been one.
+ */
+static bool is_ours(int fd)
+{
+        struct ucred peer = { 0 };
+        socklen_t len = sizeof(peer);
+        pid_t pid;
+
+        if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0)
+                return true;
+        for (pid = peer.pid; pid > 1 && pid != getpid(); pid = parent_of(pid))
+                ;
+        return pid < 0 || pid == getpid();
+}
+
 static void accept_client(struct server *s)
 {
         struct sockaddr_storage at = { 0 };
@@ -187,6 +252,11 @@ static void accept_client(struct server *s)
 
         if (fd < 0)
                 return;
+        if (at.ss_family == AF_UNIX && is_ours(fd)) {
+                log_line(LOG_WARN, "a process of ours asked to be a client: refused");
+                close(fd);
+                return;
+        }
         /* Or the second small frame waits for the other side's delayed ACK: 40 ms. */
         if (at.ss_family != AF_UNIX)
                 setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
@@ -225,6 +295,9 @@ static void handle(struct server *s, struct ev_ref ref, uint32_t events)
         case EVENT_LISTENER:
                 accept_client(s);
                 break;
+        case EVENT_PORCH:
+                porch_event(s);
+                break;
         case EVENT_STDIN:
                 stdin_event(s);
                 break;
@@ -244,15 +317,36 @@ static void handle(struct server *s, struct ev_ref ref, uint32_t events)
         }
 }
 
+/* Milliseconds until nobody was there for too long; -1: somebody is, or it does not matter. */
+static int idle_left(const struct server *s)
+{
+        uint64_t end = s->idle_since + s->idle_ms;
+
+        if (!s->idle_ms || s->attached)
+                return -1;
+        return end > s->now_ms ? (int)(end - s->now_ms) : 0;
+}
+
 static int patience(const struct server *s)
 {
-        int ms = job_wait_ms(s->now_ms, -1);
+        int idle = idle_left(s);
+        int ms = job_wait_ms(s->now_ms, idle);
 
         ms = ev_wait_ms(&s->pings, s->now_ms, ms);
         ms = ev_wait_ms(&s->trims, s->now_ms, ms);
         ms = ev_wait_ms(&s->handshakes, s->now_ms, ms);
         ms = ev_wait_ms(&s->kept_sessions, s->now_ms, ms);
         return ev_wait_ms(&s->kept_jobs, s->now_ms, ms);
+}
+
+static void end_when_idle(struct server *s)
+{
+        if (idle_left(s))
+                return;
+        log_line(LOG_INFO, "no client %s %u s: the end", s->had_client ? "for" : "came within",
+                 (unsigned)(s->idle_ms / 1000));
+        s->status = s->had_client ? STATUS_OK : STATUS_DEADLINE;
+        s->stopping = true;
 }
 
 static void serve(struct server *s)
@@ -266,6 +360,7 @@ static void serve(struct server *s)
                 s->now_ms = now_ms();
                 for (int i = 0; i < n; i++)
                         handle(s, ev_ref_of(events[i].data.u64), events[i].events);
+                end_when_idle(s);
                 conn_timers(s);
                 session_timers(s);
                 job_timers(s);
@@ -301,6 +396,7 @@ int main(int argc, char **argv)
         int r;
 
         confine_relro();
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0); /* what it runs has its uid, and is no debugger of it */
         log_role("exec-server");
         r = exec_options(&the_options, argc, argv);
         if (r)
@@ -308,7 +404,14 @@ int main(int argc, char **argv)
         patch_add_path();
         s->environment = environ;
         s->auth = the_options.auth;
+        s->on_network = the_options.kind == LISTEN_TCP;
+        s->key_path = the_options.key_path;
         s->now_ms = now_ms();
+        s->idle_since = s->now_ms;
+        s->idle_ms = the_options.idle_s * UINT64_C(1000);
+        r = the_options.journal >= 0 ? journal_open(the_options.journal) : 0;
+        if (r < 0)
+                die_errno(STATUS_NO_START, -r, "--journal-fd %d", the_options.journal);
         s->ev = ev_open();
         s->null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
         if (s->ev < 0 || s->null_fd < 0)
@@ -319,6 +422,8 @@ int main(int argc, char **argv)
         open_signals(s);
         if (the_options.kind == LISTEN_STDIO) {
                 conn_stdio(s, STDIN_FILENO, STDOUT_FILENO);
+        } else if (the_options.porch >= 0) {
+                use_porch(s, &the_options);
         } else {
                 open_listener(s, &the_options);
                 if (the_options.exit_on_stdin_close && watch(s, STDIN_FILENO, EVENT_STDIN) < 0)

@@ -26,12 +26,14 @@ static const char usage[] =
         "                        --ws-max-clock-skew-seconds N (30)\n"
         "  --insecure-no-auth    serve other addresses than loopback without any of this\n"
         "  --exit-on-stdin-close end when stdin ends (WebSocket)\n"
+        "  --idle-exit SECONDS   end when no client was there for so long; status 76 when none\n"
+        "                        ever came\n"
         "  --concurrent-requests N\n"
         "                        taken for compatibility: slow calls never block others here\n"
         "  --help, --version\n"
         "\n"
         "The real address is printed on stdout, one line. SIGTERM and SIGINT end the server\n"
-        "and everything it started. Exit status: 0, 1 could not start, 2 wrong usage.\n";
+        "and everything it started. Exit status: 0, 1 could not start, 2 wrong usage, 76 idle.\n";
 
 static int wrong(const char *option, const char *what)
 {
@@ -207,6 +209,9 @@ static int check(struct exec_options *o, const struct said *s)
         bool any = s->auth || s->token_file || s->token_hash || s->secret_file || s->issuer ||
                    s->audience || s->skew;
 
+        o->key_path = s->token_file ? s->token_file : s->secret_file;
+        if (o->idle_s && o->kind == LISTEN_STDIO)
+                return wrong("--idle-exit", "stdio has one client, and ends with it");
         if (any && o->kind == LISTEN_STDIO)
                 return wrong("--ws-auth", "a stdio listener has no clients to tell apart");
         if (any && !s->auth)
@@ -263,6 +268,19 @@ static int take(struct exec_options *o, struct said *s, const char *option, cons
         }
         if (!strcmp(option, "--listen"))
                 return take_listen(o, value);
+        if (!strcmp(option, "--idle-exit")) {
+                if (!number(value, INT32_MAX / 1000, &n) || !n)
+                        return wrong(option, "not a number of seconds");
+                o->idle_s = (unsigned)n;
+                return 0;
+        }
+        /* These two are airlock run's, and no business of others. */
+        if (!strcmp(option, "--journal-fd") || !strcmp(option, "--porch-fd")) {
+                if (!number(value, INT32_MAX, &n))
+                        return wrong(option, "not a number");
+                *(option[2] == 'j' ? &o->journal : &o->porch) = (int)n;
+                return 0;
+        }
         if (!strcmp(option, "--concurrent-requests"))
                 return number(value, INT32_MAX, &n) && n ? 0 : wrong(option, "not a number above 0");
         return wrong(option, "no such option");
@@ -277,7 +295,8 @@ int exec_options(struct exec_options *o, int argc, char **argv)
 {
         struct said s = { 0 };
 
-        *o = (struct exec_options){ .kind = LISTEN_TCP, .host = "127.0.0.1" };
+        *o = (struct exec_options){ .kind = LISTEN_TCP, .host = "127.0.0.1", .journal = -1,
+                                    .porch = -1 };
         for (int i = 1; i < argc; i++) {
                 char option[64] = "";
                 const char *equals = strchr(argv[i], '=');

@@ -19,8 +19,12 @@ struct exec_options {
         const char *path; /* of a unix socket */
         struct auth_rule auth;
         char secret[SECRET_MAX];
+        const char *key_path; /* the file that it, or the token, came from; NULL: none */
         bool exit_on_stdin_close;
         bool insecure;
+        unsigned idle_s; /* end so long after the last client; 0: never */
+        int journal;     /* -1: none */
+        int porch;       /* where clients come from instead of a socket of ours; -1: none */
 };
 
 /* 0; 1: help or version was printed; else the exit status' negative, after a line on stderr. */

@@ -373,7 +373,7 @@ static void walk(struct call *call)
                 invalid(call, w.max_directories ? "maxEntries must be greater than zero"
                                                 : "maxDirectories must be greater than zero");
         else
-                helper_start(call, false, tree_walk, &w);
+                helper_start(call, HELPER_READS, tree_walk, &w);
 }
 
 /* What is quickly done is done here; only a full directory needs a helper. */
@@ -395,7 +395,7 @@ static void remove_call(struct call *call)
                 code = tree_remove(&first, &text);
                 if (code && strstr(buf_at(&text), strerror(ENOTEMPTY))) {
                         buf_free(&text);
-                        helper_start(call, true, tree_remove, &m);
+                        helper_start(call, HELPER_WRITES, tree_remove, &m);
                         return;
                 }
         } else {
@@ -417,7 +417,7 @@ static void copy_call(struct call *call)
         decode_place(call->p, "destinationPath", &c.to);
         c.recursive = params_bool(call->p, "recursive");
         if (!call_refused(call, "fs/copy"))
-                helper_start(call, true, tree_copy, &c);
+                helper_start(call, HELPER_WRITES, tree_copy, &c);
 }
 
 /* --- handles ---------------------------------------------------------------------------------- */

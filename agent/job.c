@@ -6,6 +6,7 @@
  */
 #include "agent/job.h"
 
+#include "agent/journal.h"
 #include "agent/keeper.h"
 #include "agent/rpc.h"
 #include "base/log.h"
@@ -171,6 +172,7 @@ void job_free(struct job *j)
         struct job **at = bucket_of(j->session, j->id, j->id_len);
 
         ev_disarm(&j->timer);
+        journal_end(j, 0);
         drop_waiters(j);
         unready(j);
         while (*at != j)
@@ -190,7 +192,6 @@ void job_free(struct job *j)
         buf_free(&j->ring);
         buf_free(&j->queue);
         free(j->write_ids);
-        free(j->command);
         free(j->id);
         free(j->json);
         j->state = JOB_FREE;
@@ -305,6 +306,7 @@ static void closed(struct job *j)
 
         if (j->state != JOB_EXITED || j->out >= 0 || j->err >= 0)
                 return;
+        journal_end(j, 0);
         j->state = JOB_CLOSED;
         j->closed_seq = j->next_seq++;
         close_fd(j, &j->in);
@@ -650,6 +652,7 @@ static void failed(struct job *j, int err, const char *stage)
                 else
                         conn_errno(c, j->start.id, j->start.id_len, RPC_INTERNAL, err);
         }
+        journal_end(j, err);
         job_free(j);
 }
 

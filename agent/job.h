@@ -25,6 +25,8 @@
 
 enum job_state { JOB_FREE, JOB_STARTING, JOB_ALIVE, JOB_EXITED, JOB_CLOSED };
 
+struct msg_command;
+
 struct job {
         enum job_state state;
         uint32_t gen;
@@ -54,7 +56,7 @@ struct job {
         size_t write_id_count;
         unsigned waiters;
         uint64_t started_ms, bytes;
-        char *command; /* for the journal */
+        struct msg_command *told; /* for the journal; NULL: none, or it has it */
         struct ev_timer timer;
 };
 

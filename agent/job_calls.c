@@ -4,6 +4,7 @@
 #include "agent/dispatch.h"
 #include "agent/env_policy.h"
 #include "agent/job.h"
+#include "agent/journal.h"
 #include "agent/keeper.h"
 #include "agent/uri.h"
 #include "base/log.h"
@@ -193,6 +194,7 @@ static int launch(struct job *j, struct launch *l)
 
 static void start_failed(struct call *call, struct job *j, int err)
 {
+        journal_end(j, err);
         job_free(j);
         conn_errno(call->conn, call->id, call->id_len, RPC_INTERNAL, err);
 }
@@ -220,6 +222,7 @@ static void run(struct call *call, struct job *j, struct start *s, const struct 
         } else if (r) {
                 start_failed(call, j, r);
         } else {
+                journal_begin(j, arguments, s->cwd);
                 r = launch(j, &l);
                 if (r < 0) {
                         start_failed(call, j, -r);
@@ -245,6 +248,18 @@ static bool build_environment(struct call *call, struct start *s, bool *nul)
                          nul);
 }
 
+/* With a network, and no token between, it could be our client: then nothing would bind it. */
+static bool may_come_back(const struct server *s, struct wr *why)
+{
+        bool token = s->auth.auth != AUTH_NONE && (!s->key_path || access(s->key_path, R_OK) < 0);
+
+        if (!grants.network || grants.everything || !s->on_network || token)
+                return false;
+        wr_str(why, "it has a network, and could become a client of this server without any: the "
+                    "server has to ask for a token (--ws-token-sha256)");
+        return true;
+}
+
 static bool decode_sandbox(struct call *call, const struct start *s, bool *refused)
 {
         char why[512];
@@ -258,7 +273,7 @@ static bool decode_sandbox(struct call *call, const struct start *s, bool *refus
                 params_refuse(call->p, "%.*s", (int)w.len, why);
                 return true;
         }
-        if (!call->p->bad && !cage_possible(&grants, &w)) {
+        if (!call->p->bad && (!cage_possible(&grants, &w) || may_come_back(call->conn->server, &w))) {
                 conn_error(call->conn, call->id, call->id_len, RPC_INTERNAL,
                            "the sandbox can't be enforced here: %.*s", (int)w.len, why);
                 *refused = true;

@@ -7,6 +7,31 @@
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
+
+#define PROC_MAGIC 0x9fa0
+
+/*
+ * /proc/PID/mem is a file too, and /proc/self is us: by it one client could read what another
+ * one's session is called, or write to code that no sandbox binds.
+ */
+static int keep_out_of_memory(int fd)
+{
+        char path[URI_PATH_MAX];
+        struct statfs fs;
+        size_t len;
+        int r = fstatfs(fd, &fs) < 0 ? -errno : 0;
+
+        if (!r && fs.f_type == PROC_MAGIC) {
+                r = path_of_fd(fd, path);
+                len = strlen(path);
+                if (!r && len > 4 && !strcmp(path + len - 4, "/mem"))
+                        r = -EACCES;
+        }
+        if (r < 0)
+                close(fd);
+        return r < 0 ? r : fd;
+}
 
 static int open_how(int dir, const char *path, int flags, unsigned mode, bool no_links)
 {
@@ -17,7 +42,9 @@ static int open_how(int dir, const char *path, int flags, unsigned mode, bool no
 
         if (fd < 0 && errno == ENOSYS && !no_links)
                 fd = openat(dir, path, flags | O_CLOEXEC, mode);
-        return fd < 0 ? -errno : (int)fd;
+        if (fd < 0)
+                return -errno;
+        return flags & O_PATH ? (int)fd : keep_out_of_memory((int)fd);
 }
 
 static void self_path(char out[32], int fd)
@@ -79,7 +106,7 @@ int place_open(const struct place *p, int flags, enum access need)
                 return fd_take(&fd);
         self_path(self, fd);
         r = open(self, flags | O_CLOEXEC);
-        return r < 0 ? -errno : r;
+        return r < 0 ? -errno : keep_out_of_memory(r);
 }
 
 int place_parent(const struct place *p, enum access need, char name[256])

@@ -34,6 +34,7 @@
 enum event_kind {
         EVENT_SIGNAL,
         EVENT_LISTENER,
+        EVENT_PORCH, /* airlock-lock's, in the listener's place */
         EVENT_STDIN, /* --exit-on-stdin-close */
         EVENT_CONN,
         EVENT_CONN_OUT, /* stdio's second descriptor */
@@ -49,8 +50,14 @@ struct server {
         int null_fd;
         uint64_t now_ms;
         struct auth_rule auth;
+        bool on_network;      /* by an address that processes here may reach too … */
+        const char *key_path; /* … and the file of its token, or NULL */
         char *const *environment; /* our own: envPolicy may inherit it */
         bool stopping;
+        uint64_t idle_ms;    /* end so long after the last client; 0: never */
+        uint64_t idle_since; /* when it went, or when we began */
+        unsigned attached;   /* sessions with a connection: clients */
+        bool had_client;
         int status; /* the exit status, when stopping */
         struct ev_queue pings, handshakes, trims, kept_sessions, kept_jobs;
 };

@@ -44,13 +44,24 @@ struct session *session_open(struct server *s, struct conn *c)
                 session_close(free_one);
         }
         *free_one = (struct session){ .used = true, .server = s, .conn = c };
+        s->attached++;
+        s->had_client = true;
         make_id(free_one->id);
         return free_one;
 }
 
+static void leave(struct session *x)
+{
+        if (!x->conn)
+                return;
+        x->conn = NULL;
+        x->server->attached--;
+        x->server->idle_since = x->server->now_ms;
+}
+
 void session_detach(struct session *x)
 {
-        x->conn = NULL;
+        leave(x);
         if (x->server->stopping)
                 return;
         /* What nobody waits for any more is retained and not queued. */
@@ -71,6 +82,7 @@ void session_resume(struct session *x, struct conn *c)
 {
         ev_disarm(&x->timer);
         x->conn = c;
+        x->server->attached++;
         job_attach(x);
 }
 
@@ -80,6 +92,7 @@ void session_close(struct session *x)
         job_end_all(x);
         if (x->conn)
                 x->conn->session = NULL;
+        leave(x);
         x->used = false;
 }
 

@@ -56,3 +56,11 @@ void put_time(struct wr *w)
         put_padded(w, (unsigned)(t.tv_nsec / 1000000), 3);
         wr_char(w, 'Z');
 }
+
+void put_event(struct wr *w, uint64_t ms, const char *phase, const char *event)
+{
+        wr_str(w, "{\"time\":\"");
+        put_time(w);
+        wr_fmt(w, "\",\"ms\":%lu,\"phase\":\"%s\",\"event\":\"%s\"", (unsigned long)ms, phase,
+               event);
+}

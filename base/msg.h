@@ -14,6 +14,8 @@
  *   PID 1          airlock-unseal LEND, RUN, SCAN                   RUN is answered by ENDED
  *   airlock-notify airlock-proxy  CONNECT                           answered by DONE
  *                                 LISTENER (LISTEN_DNS_PAIR)        not answered
+ *   airlock-exec   airlock-lock   struct msg_command (its scribe)   not answered
+ *   airlock-lock   airlock-exec   VISITOR (from its porch)           not answered
  *   airlock-agent  airlock-proxy  CLIENT                            not answered
  *
  * `airlock proxy` and `airlock sandbox` take PID 1's part where there is no task.
@@ -77,6 +79,8 @@ enum msg_type {
          * empty string, its environment; each with a NUL. kind 1: another may follow it.
          */
         MSG_RUN,
+        /* A visitor of the server under a lock: the unix socket that speaks for it. text: its address. */
+        MSG_VISITOR,
         /*
          * One end of a stream socket pair: a client of the agent loop's, who speaks HTTP to
          * the proxy and is judged by POLICY_MODEL. What comes after CONNECT is plain HTTP/1.1:
@@ -121,6 +125,31 @@ struct msg {
         uint16_t from_port; /* host order */
         uint16_t unused[3];
         char text[200]; /* NUL-terminated */
+};
+
+/*
+ * The one message of another size, on a channel of its own: a command that has ended, for the
+ * journal. Whoever runs commands under a lock finds that channel at JOURNAL_FD.
+ */
+#define JOURNAL_FD 100
+
+/* And where a server under a lock finds the channel that its clients come by. */
+#define PORCH_FD 101
+
+enum command_flag {
+        COMMAND_CUT = 1,       /* the command line is longer than this */
+        COMMAND_TTY = 2,
+        COMMAND_SANDBOXED = 4, /* it had limits of its own, and they held */
+        COMMAND_ENDED = 8,     /* killed: at a client's wish, or with its session */
+        COMMAND_FAILED = 16,   /* it did not start: exit is the errno */
+};
+
+struct msg_command {
+        uint64_t took_ms, bytes; /* of output */
+        int32_t exit;            /* as a shell has it */
+        uint32_t flags;
+        char command[1024]; /* words, quoted where they need it; NUL-padded */
+        char cwd[256];
 };
 
 /* Sends @m, with @fd unless that is -1. 0 or -errno; @fd stays the caller's. */

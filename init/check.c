@@ -174,14 +174,28 @@ static void put_seal(struct wr *w, const struct spec *s)
                 put_all(w, ", demanded: ", demands[s->network.lock]);
 }
 
+static void put_idle(struct wr *w, unsigned seconds)
+{
+        char text[64];
+        struct wr t = wr_of(text, sizeof(text));
+
+        wr_fmt(&t, ", until no client was there for %u s", seconds);
+        put(w, text, t.len);
+}
+
 static void put_work(struct wr *w, const struct spec *s)
 {
         put_head(w, "work      ");
         for (size_t i = 0; i < s->agent.command.count; i++)
                 put_all(w, " ", s->agent.command.items[i]);
+        if (s->agent.exec_server)
+                put_all(w, " an exec-server at ", s->agent.exec_server,
+                        s->agent.token_sha256 ? ", for who has the token" : "");
         put_head(w, "           user ");
         put_all(w, s->agent.user ? s->agent.user : "as started");
         put_seconds(w, s->agent.timeout_s);
+        if (s->agent.exec_server && strcmp(s->agent.exec_server, "stdio") != 0)
+                put_idle(w, s->agent.idle_s);
 }
 
 static void put_plan(struct wr *w, const struct spec *s, const char *given, const char *wrong)

@@ -331,9 +331,14 @@ static enum status apply_rules(struct task *t, bool off)
          * sockets are there, and without CAP_SYS_PTRACE they look like somebody else's.
          */
         const char *argv[] = { "airlock-lock", "--apply", "netfilter", "--mark", MARK, "--shared",
-                               "--redirect-port", redirect, "--dns-port", dns,
-                               off ? "--off" : NULL, NULL };
+                               "--redirect-port", redirect, "--dns-port", dns, NULL, NULL, NULL };
+        const char **more = argv + COUNT(argv) - 3;
+        const char *server = t->spec.agent.exec_server;
 
+        if (off)
+                *more++ = "--off";
+        if (server && *server == 'w') /* its clients get their answers */
+                *more = "--inbound";
         wr_u64(&r, t->egress.redirect);
         wr_cstr(&r);
         wr_u64(&d, t->egress.dns);

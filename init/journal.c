@@ -52,10 +52,7 @@ void journal_event(struct journal *j, const char *event, const char *fields, siz
 
         if (j->fd < 0)
                 return;
-        wr_str(&w, "{\"time\":\"");
-        put_time(&w);
-        wr_fmt(&w, "\",\"ms\":%lu,\"phase\":\"%s\",\"event\":\"%s\"",
-               (unsigned long)(now_ms() - j->start_ms), j->phase, event);
+        put_event(&w, now_ms() - j->start_ms, j->phase, event);
         wr_bytes(&w, fields, len);
         wr_str(&w, "}\n");
         if (w.full || write_full(j->fd, line, w.len) < 0)

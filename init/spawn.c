@@ -139,10 +139,16 @@ size_t spawn_lock_words(const struct spawn *s, int tell, struct lock_words *l)
                 put_option(words, &n, "--keep-caps", l->text[4], 24, c->keep_caps, true);
         if (c && c->no_new_privs)
                 words[n++] = (char *)(uintptr_t)"--no-new-privs";
+        if (s->journal > 0) {
+                put_option(words, &n, "--journal", l->text[8], 24, (uint64_t)s->journal, false);
+                put_option(words, &n, "--start-ms", l->text[9], 24, s->start_ms, false);
+                words[n++] = (char *)(uintptr_t)"--porch";
+                words[n++] = (char *)(uintptr_t)s->porch;
+        }
         if (s->program)
                 put_option(words, &n, "--exec-fd", l->text[5], 24, (uint64_t)s->program, false);
         if (s->socket)
-                put_option(words, &n, "--socket", l->text[8], 24, (uint64_t)s->socket, false);
+                put_option(words, &n, "--socket", l->text[10], 24, (uint64_t)s->socket, false);
         put_option(words, &n, "--tell", l->text[6], 24, (uint64_t)tell, false);
         words[n++] = (char *)(uintptr_t)"--";
         return n;
@@ -154,7 +160,7 @@ static int exec_locked(const struct spawn *s, int tell)
         struct lock_words l = { .v = { NULL } };
         size_t n = spawn_lock_words(s, tell, &l);
         const int lent[] = { s->channel, s->notify, s->program ? s->program : -1, tell,
-                             s->socket ? s->socket : -1 };
+                             s->journal ? s->journal : -1, s->socket ? s->socket : -1 };
 
         for (size_t i = 0; i < COUNT(lent); i++) {
                 if (lent[i] >= 0)

@@ -34,6 +34,9 @@ struct spawn {
         int notify;        /* to airlock-notify; -1: none */
         bool own_uid;      /* the proxy and the notifier are another user than this child */
         uint16_t door;     /* the proxy's port for programs that know it */
+        int journal;       /* where a scribe writes down what it tells; 0: none */
+        uint64_t start_ms; /* the journal's */
+        const char *porch; /* and the URL of its clients */
 };
 
 /* What a child writes when it fails, airlock-lock too (netfilter/enter.h). */
@@ -53,8 +56,8 @@ MUST_USE pid_t spawn(const struct spawn *s, struct spawn_failure *f);
  * descriptors in it are @s's and @tell. Returns the number of words, which point into @l.
  */
 struct lock_words {
-        char *v[30];
-        char text[9][24];
+        char *v[34];
+        char text[11][24];
 };
 size_t spawn_lock_words(const struct spawn *s, int tell, struct lock_words *l);
 

@@ -451,6 +451,24 @@ static bool check_secrets(struct reader *r, const struct seen *seen)
         return true;
 }
 
+/* Whoever reaches it runs commands. */
+static bool check_server(struct reader *r, const struct seen *seen)
+{
+        const char *at = r->spec->agent.exec_server;
+        uint32_t server = seen_key(seen, O_AGENT, "exec_server");
+        uint32_t token = seen_key(seen, O_AGENT, "token_sha256");
+        uint32_t idle = seen_key(seen, O_AGENT, "idle_s");
+
+        if (!server && (token || idle))
+                return fail(r, token ? token : idle, "agent: \"exec_server\" is missing");
+        if (!server || spec_is_private(at))
+                return !token || strcmp(at, "stdio") != 0 ||
+                       fail(r, token, "agent.token_sha256: whoever holds stdio needs no token");
+        return token || fail(r, server,
+                             "agent.exec_server: others can reach this address: "
+                             "\"token_sha256\" is missing");
+}
+
 static bool check_agent(struct reader *r, const struct seen *seen)
 {
         const struct spec_list *argv = &r->spec->agent.command;
@@ -463,7 +481,7 @@ static bool check_agent(struct reader *r, const struct seen *seen)
         if (command && (!argv->count || !*argv->items[0]))
                 return fail(r, json_value(command) + !!argv->count,
                             "agent.command: the program's name is missing");
-        return true;
+        return check_server(r, seen);
 }
 
 static bool check_rule(struct reader *r, const struct seen *seen, const struct spec_rule *rule)
@@ -600,7 +618,7 @@ int spec_open(struct spec *spec, const char *json, size_t len, struct spec_error
                 .cache.ttl_s = 43200,
                 .secrets.key_timeout_s = 60,
                 .network = { .setup = NET_FULL, .agent = NET_OFF },
-                .agent.timeout_s = 3600,
+                .agent = { .timeout_s = 3600, .idle_s = 600 },
                 .model.assess = true,
                 .output.dir = "/airlock/out",
         };

@@ -123,7 +123,9 @@ struct spec {
                 struct spec_list command;  /* NULL-terminated argv; count 0: none was given */
                 unsigned timeout_s;        /* default 3600 */
                 const char *user;          /* NAME or UID or UID:GID; NULL: as started */
-                const char *exec_server;   /* ws://… */
+                const char *exec_server;   /* ws://IP:PORT, unix:PATH or stdio */
+                const char *token_sha256;  /* of what its clients bring */
+                unsigned idle_s;           /* default 600: it ends so long after the last client */
         } agent;
         struct {
                 const char *base_url, *name, *key, *effort;

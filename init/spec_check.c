@@ -1,6 +1,8 @@
 /* init/spec_check.c - the kinds of string that a spec holds. */
 #include "init/spec_check.h"
 
+#include "base/digits.h"
+
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -182,6 +184,36 @@ static bool is_at(const char *s, const char *scheme)
         return is_line(s) && !strchr(s, ' ') && starts(s, scheme) && s[strlen(scheme)];
 }
 
+/* IPv4:PORT or [IPv6]:PORT. */
+static bool is_endpoint(const char *s)
+{
+        const char *colon = strrchr(s, ':');
+        size_t len = colon ? (size_t)(colon - s) : 0;
+        bool six = *s == '[';
+        char address[64] = "";
+        struct in6_addr any;
+        uint64_t port;
+
+        if (len < 3 || len >= sizeof(address) || (six && s[len - 1] != ']'))
+                return false;
+        memcpy(address, s + six, len - 2 * six);
+        return inet_pton(six ? AF_INET6 : AF_INET, address, &any) == 1 &&
+               digits_parse(colon + 1, UINT16_MAX, &port) && colon[1] != '0';
+}
+
+static bool is_server(const char *s)
+{
+        if (starts(s, "unix:"))
+                return is_path(s + 5) && strlen(s + 5) <= SERVER_PATH_MAX;
+        return !strcmp(s, "stdio") || (starts(s, "ws://") && is_endpoint(s + 5));
+}
+
+bool spec_is_private(const char *server)
+{
+        return !starts(server, "ws://") || starts(server, "ws://127.") ||
+               starts(server, "ws://[::1]:");
+}
+
 /* One line in which every ${ begins a ${NAME}. */
 static bool is_references(const char *s)
 {
@@ -237,8 +269,8 @@ const char *spec_check(enum spec_rule_of of, const char *s)
         case OF_HTTP:
                 return is_at(s, "http://") || is_at(s, "https://") ? NULL
                                                                    : "an http:// or https:// URL";
-        case OF_WS:
-                return is_at(s, "ws://") ? NULL : "ws://IP:PORT";
+        case OF_SERVER:
+                return is_server(s) ? NULL : "ws://IP:PORT, unix:/PATH or stdio";
         case OF_TOKEN:
                 return only(s, "!#$%&'*+-.^_`|~") ? NULL : "the name of an HTTP header";
         case OF_REFERENCES:

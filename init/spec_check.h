@@ -19,13 +19,18 @@ enum spec_rule_of {
         OF_USER,
         OF_VERSION,
         OF_HTTP,
-        OF_WS,
+        OF_SERVER, /* where an exec-server waits */
         OF_TOKEN,      /* the name of an HTTP header */
         OF_REFERENCES, /* a line with ${NAME} in it */
 };
 
 /* NULL, or what was expected: "an absolute path without . or .. parts". */
 const char *spec_check(enum spec_rule_of of, const char *s);
+
+#define SERVER_PATH_MAX 107 /* bytes of a socket's path: sun_path less its NUL */
+
+/* An OF_SERVER string that no other machine can reach. */
+bool spec_is_private(const char *server);
 
 /* strstr(3) for short parts of one or two bytes: libc's is a kilobyte of PID 1. */
 const char *text_find(const char *text, const char *part);

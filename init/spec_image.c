@@ -88,7 +88,8 @@ static void fix_spec(struct image *m, struct spec *s)
                 &s->repo.url, &s->repo.ref, &s->repo.dir, &s->secrets.sealed, &s->secrets.sha256,
                 &s->setup.script, &s->maintenance.script, &s->cache.dir,
                 &s->network.upstream_proxy, &s->network.upstream_auth, &s->network.ca_file,
-                &s->agent.user, &s->agent.exec_server, &s->model.base_url, &s->model.name,
+                &s->agent.user, &s->agent.exec_server, &s->agent.token_sha256,
+                &s->model.base_url, &s->model.name,
                 &s->model.key, &s->model.effort, &s->prompt, &s->output.dir,
                 &s->output.branch, &s->output.title,
         };

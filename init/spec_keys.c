@@ -98,7 +98,9 @@ static const struct key agent[] = {
         LIST("command", OF_TEXT, AT(agent.command)),
         U32("timeout_s", 1, WEEK, AT(agent.timeout_s)),
         STRING("user", OF_USER, AT(agent.user)),
-        STRING("exec_server", OF_WS, AT(agent.exec_server)),
+        STRING("exec_server", OF_SERVER, AT(agent.exec_server)),
+        STRING("token_sha256", OF_SHA256, AT(agent.token_sha256)),
+        U32("idle_s", 1, WEEK, AT(agent.idle_s)),
 };
 static const struct key model[] = {
         STRING("base_url", OF_HTTP, AT(model.base_url)),

@@ -20,6 +20,7 @@
 #include "init/program.h"
 #include "init/repo_spec.h"
 #include "init/run_options.h"
+#include "init/serve.h"
 #include "init/sig.h"
 #include "init/spec_image.h"
 
@@ -61,7 +62,7 @@ static int run(const struct run_options *o)
                 log_line(LOG_ERROR, "%s: %s: not in this build", o->spec, missing);
                 return STATUS_SPEC;
         }
-        fd = spec_image_make(&spec);
+        fd = serve_command(&spec) ? spec_image_make(&spec) : -E2BIG;
         if (fd < 0)
                 die_errno(STATUS_PROVISION, -fd, "hand on the spec");
         wr_u64(&n, (uint64_t)fd);

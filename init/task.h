@@ -151,6 +151,7 @@ struct watch {
         bool terminal;        /* all three are ours, passed through */
         bool answer;          /* stdout is the agent's: kept apart, shown unchanged */
         bool new_session;
+        const char *tells;    /* it tells the journal of its commands, and has clients at this URL */
         unsigned timeout_s;   /* 0: none */
         enum lock lock;
         const struct confine *confine;

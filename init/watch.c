@@ -436,6 +436,11 @@ static int start(struct watching *g, struct spawn_failure *f)
                 .lock_program = g->t->programs[PROGRAM_LOCK], .door = g->t->egress.door,
         };
 
+        if (w->tells) {
+                s.porch = w->tells;
+                s.journal = g->t->journal.fd;
+                s.start_ms = g->t->journal.start_ms;
+        }
         for (size_t i = 0, n = 0; i < COUNT(s.keep); i++) {
                 if (w->keep[i])
                         s.keep[n++] = w->keep[i];

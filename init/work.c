@@ -69,6 +69,11 @@ static enum status run_agent(struct task *t)
         AUTO_CLOSE int channel = -1;
         enum watch_end end;
 
+        if (t->spec.agent.exec_server) { /* stdio is its protocol's, or has one line */
+                w.program = t->programs[PROGRAM_EXEC];
+                w.out = STDOUT_FILENO;
+                w.tells = t->spec.agent.exec_server;
+        }
         if (t->spec.agent.builtin && !give_loop(t, &w, &channel))
                 return STATUS_LOCK;
         w.new_session = !w.terminal;

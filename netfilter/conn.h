@@ -17,6 +17,7 @@
  * any      -> FREE      conn_close      both fds closed, buffers given back, gen + 1
  *
  * PEEK     -> LOOK      look_begin      a rule wants to see the requests in this TLS
+ * HEAD     -> LOOK      door_speak_tls  the client has no TLS and asked us for ours
  * LOOK     -> RESOLVE DIAL              … and one of them was allowed
  * RESOLVE DIAL PARENT -> LOOK           look_reached, look_refused
  *
@@ -122,6 +123,7 @@ struct conn {
         uint16_t reached_port; /* … 0: there is none */
         bool fixed;     /* HTTP to verdict.host alone: transparent, or through CONNECT */
         bool known;     /* verdict is filled */
+        bool speak_tls; /* the client asked us to, in its place */
         bool model;     /* MSG_CLIENT: under the model's policy */
         bool told;      /* the client of CONNECT or SOCKS had its yes */
         bool peeked;    /* the first bytes were looked at */
@@ -262,6 +264,11 @@ void door_peek(struct proxy *p, struct conn *c);
 void door_direct(struct proxy *p, struct conn *c, const struct endpoint *to);
 /* The name behind a virtual address; false: there is none, and the client was told. */
 bool door_synthetic(struct proxy *p, struct conn *c, const struct endpoint *to, struct host *h);
+/*
+ * CONNECT with X-Airlock-TLS: from here on the client speaks plain HTTP to us, and we TLS to
+ * the host, whose certificate we check. Each request is judged as if it had been looked into.
+ */
+void door_speak_tls(struct proxy *p, struct conn *c);
 /* The server is there: what the door promised comes next. */
 void conn_reached(struct proxy *p, struct conn *c);
 

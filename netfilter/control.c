@@ -230,6 +230,7 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
                         return -EPROTO;
                 listen_client(p, fd_take(fd));
                 return 1;
+        case MSG_VISITOR:
         case MSG_ENDED:
         case MSG_SCAN:
         case MSG_OPENED:

@@ -338,6 +338,24 @@ static bool say_yes(struct conn *c)
         return true;
 }
 
+void door_speak_tls(struct proxy *p, struct conn *c)
+{
+        static const char yes[] = "HTTP/1.1 200 Connection established\r\nx-airlock-tls: yes\r\n\r\n";
+
+        if (!c->verdict.raw && c->verdict.port == 80) {
+                conn_refuse(p, c, POLICY_DENY_NOT_TLS, "no TLS is spoken at this port");
+                return;
+        }
+        c->told = true;
+        c->speak_tls = true;
+        c->x.method_len = 0;
+        if (!conn_put(&c->down_out, yes, sizeof(yes) - 1) ||
+            conn_flush(&c->client, &c->down_out) < 0 || c->down_out)
+                conn_reset(p, c); /* nobody has so little room for our first words */
+        else
+                look_begin(p, c);
+}
+
 void conn_reached(struct proxy *p, struct conn *c)
 {
         conn_no_deadline(c);

@@ -3,6 +3,7 @@
 
 #include "base/confine.h"
 #include "base/log.h"
+#include "base/msg.h"
 #include "base/wr.h"
 #include "netfilter/closed.h"
 #include "netfilter/environment.h"
@@ -303,12 +304,20 @@ static int exec_by_path(char *const *argv, char *const *envp)
         }
 }
 
+/* At @to, where the command looks for it. */
+static bool place(const struct enter *e, int fd, int to)
+{
+        return fd < 0 || (e->exec_fd != to && dup2(fd, to) == to);
+}
+
 int enter_exec(const struct enter *e, char *const *argv)
 {
         char *const *envp = environment_with(e->inside.http_port, e->variables);
 
         if (!envp)
                 return -E2BIG;
+        if (!place(e, e->scribe, JOURNAL_FD) || !place(e, e->porch, PORCH_FD))
+                return -EBADF;
         if (e->exec_fd >= 0)
                 syscall(SYS_execveat, e->exec_fd, "", argv, envp, AT_EMPTY_PATH);
         else if (strchr(argv[0], '/'))

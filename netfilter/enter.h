@@ -40,6 +40,7 @@ struct enter {
         int notify;               /* airlock-notify's channel, for its lock; or -1 */
         bool hold;                /* airlock-notify has another user: it can take no sockets */
         char *variables;          /* more of the environment, as environment.h has them; or NULL */
+        int scribe, porch;        /* the command's at JOURNAL_FD and PORCH_FD; or -1 */
         int exec_fd;              /* the program, opened; -1: argv[0] by PATH */
         int socket;               /* PID 1's gift to the command, which it keeps; 0: none */
 };

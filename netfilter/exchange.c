@@ -149,6 +149,7 @@ static void connect_request(struct proxy *p, struct conn *c)
         uint16_t port = head.port;
         struct host h;
         enum name_status s = host_parse(&h, head.host.at, head.host.len);
+        bool ours = http1_header(&head, "X-Airlock-TLS").at;
 
         c->door = DOOR_CONNECT;
         c->x.keep_client = false;
@@ -161,7 +162,7 @@ static void connect_request(struct proxy *p, struct conn *c)
         else if (!port)
                 conn_refuse(p, c, POLICY_DENY_REQUEST, "CONNECT without a port");
         else if (conn_decide(p, c, &h, port))
-                conn_reach(p, c);
+                ours ? door_speak_tls(p, c) : conn_reach(p, c);
 }
 
 static bool same_host(const struct host *a, const struct host *b)

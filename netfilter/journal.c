@@ -91,10 +91,7 @@ static void put_line(const struct wr *w, uint64_t now)
 
 static void begin(struct wr *w, const char *event, uint64_t now)
 {
-        wr_str(w, "{\"time\":\"");
-        put_time(w);
-        wr_fmt(w, "\",\"ms\":%lu,\"phase\":\"%s\",\"event\":\"%s\"",
-               (unsigned long)(now - the_start_ms), the_phase, event);
+        put_event(w, now - the_start_ms, the_phase, event);
 }
 
 static void put_text(struct wr *w, const char *key, const char *text, size_t len)

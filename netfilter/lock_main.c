@@ -21,6 +21,8 @@
  *   --scope                      a Landlock domain: no signals and no ptrace to outside
  *   --fs POLICY --root DIR…      what may be written: landlock.h
  *   --chdir DIR --exec-fd FD     where to go; the program, opened, in place of CMD's search
+ *   --journal FD --start-ms N    a scribe writes there what the command tells: scribe.h
+ *   --porch URL                  clients of the command come in there, unless it is no ws://: porch.h
  *   --socket FD                  a socket that the command keeps: the agent loop's way to its model
  *   --tell FD                    where a failure is told; silence, then its end, is success
  *   --no-rules                   netns without nf_tables, as on a kernel that has none
@@ -35,9 +37,11 @@
 #include "base/wr.h"
 #include "netfilter/enter.h"
 #include "netfilter/mounts.h"
+#include "netfilter/porch.h"
 #include "netfilter/probe.h"
 #include "netfilter/rules_main.h"
 #include "netfilter/sandbox.h"
+#include "netfilter/scribe.h"
 #include "netfilter/unlock.h"
 
 #include <errno.h>
@@ -52,7 +56,10 @@
 struct options {
         struct enter enter;
         int tell;
-        char **argv; /* the command's */
+        int journal; /* -1: none */
+        uint64_t start_ms;
+        const char *porch; /* NULL: none */
+        char **argv;       /* the command's */
 };
 
 static NORETURN void usage(const char *what, const char *text)
@@ -144,6 +151,12 @@ static bool set_place(struct options *o, const char *name, const char *value)
                 e->chdir = value;
         else if (!strcmp(name, "--tell"))
                 o->tell = descriptor("--tell: not a descriptor: ", value);
+        else if (!strcmp(name, "--journal"))
+                o->journal = descriptor("--journal: not a descriptor: ", value);
+        else if (!strcmp(name, "--porch"))
+                o->porch = value;
+        else if (!strcmp(name, "--start-ms"))
+                o->start_ms = number("--start-ms: not a number: ", value, 10, UINT64_MAX);
         else if (!strcmp(name, "--socket"))
                 e->socket = descriptor("--socket: not a descriptor: ", value);
         else if (!strcmp(name, "--exec-fd"))
@@ -214,18 +227,38 @@ static int fail(const struct options *o, int err, const char *stage, enum status
         return write_full(o->tell, &f, sizeof(f)) < 0 ? STATUS_LOCK : (int)status;
 }
 
+/* Who stays outside, on the command's behalf. */
+static int start_others(struct options *o, const char **stage)
+{
+        if (o->journal >= 0) {
+                *stage = "start a scribe";
+                o->enter.scribe = scribe_start(o->journal, o->start_ms);
+                if (o->enter.scribe < 0)
+                        return o->enter.scribe;
+        }
+        if (o->porch && !strncmp(o->porch, "ws://", 5)) {
+                *stage = "listen for clients";
+                o->enter.porch = porch_open(o->porch);
+                if (o->enter.porch < 0)
+                        return o->enter.porch;
+        }
+        return 0;
+}
+
 /* --enter LOCK [OPTIONS] -- CMD…; @argv begins with the lock's name. */
 static int enter_main(char **argv)
 {
         struct options o = { .enter = { .exec_fd = -1, .helper = -1, .notify = -1,
-                                        .inside.proxy = -1 },
-                             .tell = -1 };
+                                        .scribe = -1, .porch = -1, .inside.proxy = -1 },
+                             .tell = -1, .journal = -1 };
         const char *stage = "start";
         int r;
 
         o.enter.lock = lock_named(argv[0]);
         parse(&o, argv + 1);
-        r = enter_lock(&o.enter, &stage);
+        r = start_others(&o, &stage);
+        if (!r)
+                r = enter_lock(&o.enter, &stage);
         if (r < 0)
                 return fail(&o, -r, stage, STATUS_LOCK);
         r = enter_exec(&o.enter, o.argv);
@@ -236,7 +269,7 @@ static int enter_main(char **argv)
 static NORETURN void try_lock(enum lock lock, int channel)
 {
         struct enter e = { .lock = lock, .exec_fd = -1, .helper = -1, .notify = channel,
-                           .inside.proxy = -1 };
+                           .scribe = -1, .porch = -1, .inside.proxy = -1 };
         const char *stage = "start";
         int r = enter_lock(&e, &stage);
 

@@ -351,7 +351,7 @@ void look_begin(struct proxy *p, struct conn *c)
         c->look = in;
         c->look_waits = NO_PHASE;
         if (!inspect_init(in, &world, &c->verdict,
-                          c->model ? INSPECT_TLS_UPSTREAM : INSPECT_TLS)) {
+                          c->model || c->speak_tls ? INSPECT_TLS_UPSTREAM : INSPECT_TLS)) {
                 look_drop(c);
                 conn_refuse(p, c, POLICY_DENY_NAME, "no certificate can be made for this name");
                 return;

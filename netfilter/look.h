@@ -10,6 +10,7 @@
 #define NETFILTER_LOOK_H
 
 #include "netfilter/conn.h"
+#include "netfilter/inspect.h"
 #include "netfilter/proxy_options.h"
 
 #define LOOKS 512 /* at a time; the next one is refused (limit) */
@@ -23,7 +24,7 @@ void look_open(const struct proxy_options *o);
 /* Was our certificate handed to anybody who tells the clients of it? */
 bool look_is_known(void);
 
-/* The client's hello is in up_in, and its name is the host's; or plain HTTP (conn.model). */
+/* The client's hello is in up_in, and its name is the host's; or plain HTTP (conn.model, conn.speak_tls). */
 void look_begin(struct proxy *p, struct conn *c);
 void look_event(struct proxy *p, struct conn *c, bool client, uint32_t events);
 /* The server is there, or it is refused. */

@@ -362,7 +362,7 @@ static int attend(int tell, pid_t pid, struct enter_failure *f)
 static pid_t start_under(struct sandbox *s, enum lock lock, char *const *argv, int exec_fd,
                          struct enter_failure *f)
 {
-        struct enter e = { .lock = lock, .landlock = s->o.landlock, .parent = s->self,
+        struct enter e = { .lock = lock, .landlock = s->o.landlock, .parent = s->self, .scribe = -1, .porch = -1,
                            .inside.proxy = -1, .notify = -1, .exec_fd = exec_fd,
                            .variables = s->trust.variables };
         AUTO_CLOSE int channel = -1;

@@ -1027,6 +1027,136 @@ def a_sandbox_that_is_not_understood_is_refused():
     assert not os.path.exists(d + "/x")
 
 
+COME_BACK = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX if sys.argv[1][0] == "/" else socket.AF_INET)
+s.connect(sys.argv[1] if sys.argv[1][0] == "/" else ("127.0.0.1", int(sys.argv[1])))
+s.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n"
+          b"Sec-WebSocket-Version: 13\\r\\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\\r\\n\\r\\n")
+print(s.recv(4096)[:12])
+"""
+
+
+@case
+def what_runs_in_a_sandbox_is_no_client_of_its_server():
+    """A client may do anything: a sandbox that could become one would be none."""
+    path = folder() + "/s"
+    server = Server(listen="unix:" + path)
+    c = server.client()
+    d = workspace()
+
+    def tries(where, name, network="restricted", client=c):
+        n = client.start(name, ["python3", "-c", COME_BACK, where], cwd=d + "/ws",
+                         sandbox=sandbox(d + "/ws", network=network))
+        try:
+            client.answer(n)
+        except RpcError as e:
+            return e.message
+        code, out = client.finish(name)
+        return out.get("stdout", b"") + out.get("stderr", b"")
+    said = tries(path, "a")
+    if isinstance(said, str):
+        skip(said)
+    assert b"101" not in said and (b"b''" in said or b"reset" in said or b"Broken" in said), said
+    # Nor when whoever asked is gone before it is looked at, or hides behind a fork.
+    double = "import os\nif os.fork(): os._exit(0)\nos.setsid()\n" + COME_BACK
+    out = c.run("b", ["python3", "-c", double, path])[1]
+    assert b"101" not in out.get("stdout", b""), out
+    server.client().call("environment/status")
+    # Over TCP nobody can tell who it is: a sandbox with a network needs a token between.
+    plain = Server()
+    said = tries(plain.address.rsplit(":", 1)[1], "c", "enabled", plain.client())
+    assert "--ws-token-sha256" in said, said
+    key = folder() + "/token"
+    with open(key, "w") as f:
+        f.write("tok")
+    bearer = ["Authorization: Bearer tok"]
+    by_file = Server("--ws-auth", "capability-token", "--ws-token-file", key)
+    said = tries(by_file.address.rsplit(":", 1)[1], "d", "enabled", by_file.client(bearer))
+    assert "--ws-token-sha256" in said, "the token can be read there: %s" % said
+    by_hash = Server("--ws-auth", "capability-token", "--ws-token-sha256",
+                     hashlib.sha256(b"tok").hexdigest())
+    said = tries(by_hash.address.rsplit(":", 1)[1], "e", "enabled", by_hash.client(bearer))
+    assert b"401" in said, said
+
+
+@case
+def no_file_call_reaches_into_a_process():
+    server, c = served()
+    other = server.client()
+    d = folder()
+    os.symlink("/proc/self/mem", d + "/link")
+    os.symlink("/proc/self", d + "/self")
+    for path in ("/proc/self/mem", "/proc/%d/mem" % server.pid, "/proc/thread-self/mem",
+                 "/proc/self/task/%d/mem" % server.pid, d + "/link", d + "/self/mem",
+                 "/proc/self/root/proc/self/mem"):
+        for mode in ("read", "replace"):
+            assert c.fails(-32600, "fs/open", handleId="h", path=uri(path), mode=mode) == \
+                "Permission denied (os error 13)", path
+        assert c.fails(-32600, "fs/readFile", path=uri(path))
+        assert c.fails(-32600, "fs/writeFile", path=uri(path), dataBase64="YQ==")
+        try:
+            c.call("fs/copy", sourcePath=uri(path), destinationPath=uri(d + "/copy"), recursive=False)
+        except RpcError:
+            pass
+        assert not os.path.isfile(d + "/copy") or not os.path.getsize(d + "/copy"), path
+    # And what it runs is no debugger of it.
+    code, out = c.run("p", ["sh", "-c", "cat /proc/%d/environ /proc/%d/maps | wc -c; "
+                            "ls -l /proc/%d/fd | wc -l" % ((server.pid,) * 3)])
+    if status(os.getpid())["CapEff"] == "0" * 16:
+        assert out["stdout"].split() == [b"0", b"0"], out
+    other.call("environment/status")
+
+
+@case
+def trees_stop_at_what_may_not_be_touched():
+    _, c = served()
+    d = workspace()
+    os.makedirs(d + "/ws/keys/deep")
+    for name in ("/ws/keys/k", "/ws/keys/deep/k", "/ws/src/f"):
+        with open(d + name, "w") as f:
+            f.write("hush")
+    box = sandbox(d + "/ws", {"path": {"type": "path", "path": uri(d + "/ws/keys")},
+                              "access": "none"})
+
+    def tries(method, **params):
+        try:
+            return json.dumps(c.call(method, sandbox=box, **params))
+        except RpcError as e:
+            assert e.code == -32600, e
+            return ""
+    options = dict(maxDepth=9, maxDirectories=99, maxEntries=99, followDirectorySymlinks=True)
+    os.symlink("../keys", d + "/ws/src/way")
+    assert "/k" not in tries("fs/walk", path=uri(d + "/ws"), options=options).replace("/keys", "")
+    assert "/k" not in tries("fs/walk", path=uri(d + "/ws/src/way"), options=options)
+    assert not tries("fs/readDirectory", path=uri(d + "/ws/keys"))
+    assert not tries("fs/readDirectory", path=uri(d + "/ws/src/way"))
+    assert not tries("fs/readFile", path=uri(d + "/ws/src/way/k"))
+    tries("fs/copy", sourcePath=uri(d + "/ws"), destinationPath=uri("/tmp/../" + d[1:] + "/ws/src/c"),
+          recursive=True)
+    tries("fs/copy", sourcePath=uri(d + "/ws/keys"), destinationPath=uri(d + "/ws/src/c2"),
+          recursive=True)
+    for root, _, files in os.walk(d + "/ws/src"):
+        assert "k" not in files, root
+    tries("fs/remove", path=uri(d + "/ws"), recursive=True)
+    tries("fs/remove", path=uri(d + "/ws/keys"), recursive=True)
+    assert os.path.exists(d + "/ws/keys/deep/k") and os.path.isdir(d + "/ws/.git")
+    tries("fs/copy", sourcePath=uri(d + "/ws/src/f"), destinationPath=uri(d + "/ws/keys/k"),
+          recursive=False)
+    with open(d + "/ws/keys/k") as f:
+        assert f.read() == "hush"
+
+
+@case
+def those_who_never_say_what_they_want_make_room():
+    server = Server()
+    crowd = [connect(server.address) for _ in range(300)]
+    c = server.client()
+    assert c.call("environment/status") == {"status": "ready"}
+    for s in crowd:
+        s.close()
+
+
 # --- http ------------------------------------------------------------------------------------
 
 
@@ -1081,10 +1211,185 @@ def an_http_request_goes_out_and_its_answer_comes_back():
     fails(-32602, "header name is invalid", headers=[{"name": "a b", "value": ""}])
     fails(-32602, "header value is invalid for a", headers=[{"name": "a", "value": "x\r\ny"}])
     fails(-32602, "is not set", headers=[{"name": "a", "valueEnvVar": "NOT_SET_X"}])
-    fails(-32603, "https is not in this build", url="https://x/")
-    fails(-32603, "streamResponse is not in this build", streamResponse=True)
+    fails(-32603, "https goes through airlock-proxy alone", url="https://x/")
     fails(-32603, "http/request failed", url="http://127.0.0.1:1/")
+    c = Server(env=dict(clean, https_proxy=base)).client()
+    fails(-32603, "http/request failed: the proxy refused: 501", url="https://x/")
     web.shutdown()
+
+
+class Web:
+    """A server that plays what @play(connection, head) does, each connection in a thread."""
+
+    def __init__(self, play):
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        self.url = "http://127.0.0.1:%d/x" % self.socket.getsockname()[1]
+        self.heads, self.play = [], play
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                threading.Thread(target=self.serve, args=(self.socket.accept()[0],),
+                                 daemon=True).start()
+            except OSError:
+                return
+
+    def serve(self, s):
+        head = b""
+        while b"\r\n\r\n" not in head:
+            head += s.recv(65536)
+        self.heads.append(head.decode())
+        with s:
+            try:
+                self.play(s, head.decode())
+            except OSError:
+                pass
+
+
+def plain_env():
+    return {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
+
+
+def ask(c, url, **more):
+    params = dict(method="GET", url=url, requestId="r", headers=[])
+    params.update(more)
+    return c.send("http/request", **params)
+
+
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nX-A: B\r\n\r\n"
+
+
+def deltas(c, name):
+    """(bytes, error) of a stream, whose pieces come in order and end once."""
+    seq, out = 0, bytearray()
+    while True:
+        m = c.event("http/request/bodyDelta")
+        c.log.clear()
+        assert m["requestId"] == name and m["seq"] == seq + 1, m
+        seq = m["seq"]
+        if m["done"]:
+            assert m["deltaBase64"] == "", m
+            return bytes(out), m["error"]
+        out += unb64(m["deltaBase64"])
+
+
+@case
+def a_response_is_streamed_as_it_comes():
+    go = threading.Event()
+
+    def play(s, _):
+        s.sendall(CHUNKED + b"6\r\ndata: \r\n")
+        go.wait(10)
+        s.sendall(b"4\r\nnext\r\n0\r\n\r\n")
+    web = Web(play)
+    c = Server(env=plain_env()).client()
+    n = ask(c, web.url, streamResponse=True, requestId='s"1')
+    r = c.answer(n)
+    assert (r["status"], r["bodyBase64"]) == (200, "") and {"name": "x-a", "value": "B"} in r["headers"]
+    first = c.event("http/request/bodyDelta")
+    assert first == {"requestId": 's"1', "seq": 1, "deltaBase64": b64(b"data: "), "done": False,
+                     "error": None}
+    assert "`s" in c.fails(-32602, "http/request", method="GET", url=web.url, requestId='s"1',
+                           streamResponse=True)
+    assert c.run("p", ["true"])[0] == 0  # it holds nobody up
+    go.set()
+    second, end = c.event("http/request/bodyDelta"), c.event("http/request/bodyDelta")
+    assert unb64(second["deltaBase64"]) == b"next" and not second["done"]
+    assert (end["seq"], end["done"], end["error"]) == (3, True, None)
+    assert c.log.index(("answer", n)) < c.log.index(("event", "http/request/bodyDelta", first))
+    # The id is free again; and one that is not streamed comes whole.
+    c.answer(ask(c, web.url, streamResponse=True, requestId='s"1'))
+    assert deltas(c, 's"1') == (b"data: next", None)
+    assert unb64(c.answer(ask(c, web.url))["bodyBase64"]) == b"data: next"
+
+
+@case
+def a_stream_that_breaks_says_so():
+    plays = [(CHUNKED + b"3\r\nabc\r\n", "it is cut off", b"abc"),
+             (CHUNKED + b"3\r\nabc\r\nzz\r\n", "chunk", b"abc"),
+             (b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc", "it is cut off", b"abc"),
+             (b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabcdef", None, b"abc"),
+             (b"HTTP/1.1 200 OK\r\n\r\nabc", None, b"abc"),
+             (b"HTTP/1.1 204 No\r\n\r\n", None, b"")]
+    c = Server(env=plain_env()).client()
+    for i, (text, why, body) in enumerate(plays):
+        web = Web(lambda s, _, text=text: s.sendall(text))
+        c.answer(ask(c, web.url, streamResponse=True, requestId="s%d" % i))
+        got, error = deltas(c, "s%d" % i)
+        assert got == body and (why.lower() in error.lower() if why else error is None), (text, got, error)
+        if why:
+            try:
+                c.answer(ask(c, web.url))
+                raise AssertionError("whole: %r" % text)
+            except RpcError as e:
+                assert e.code == -32603 and "failed to read http/request response body" in e.message
+    web = Web(lambda s, _: s.sendall(b"HTTP/1.1 200"))
+    try:
+        c.answer(ask(c, web.url, streamResponse=True, requestId="none"))
+        raise AssertionError("no head")
+    except RpcError as e:
+        assert e.message == "http/request failed: the response is cut off", e
+    slow = Web(lambda s, _: (s.sendall(CHUNKED + b"1\r\nx\r\n"), time.sleep(5)))
+    c.answer(ask(c, slow.url, streamResponse=True, requestId="slow", timeoutMs=300))
+    got, error = deltas(c, "slow")
+    assert got == b"x" and "timed out" in error, error
+    mute = Web(lambda s, _: time.sleep(5))
+    try:
+        c.answer(ask(c, mute.url, timeoutMs=300))
+        raise AssertionError("in time")
+    except RpcError as e:
+        assert "timed out" in e.message, e
+
+
+def helpers(server):
+    return [p for p in children(server.pid) if status(p).get("Name") == "airlock-helper"]
+
+
+@case
+def a_stream_ends_with_its_connection_and_waits_for_a_slow_one():
+    def play(s, _):
+        s.sendall(CHUNKED)
+        for _ in range(1000):
+            s.sendall(b"4000\r\n" + b"y" * 0x4000 + b"\r\n")
+        s.sendall(b"0\r\n\r\n")
+    web = Web(play)
+    server = Server(env=plain_env())
+    c = server.client()
+    c.answer(ask(c, web.url, streamResponse=True, requestId="big"))
+    time.sleep(0.3)
+    size = int(status(server.pid)["VmRSS"].split()[0])
+    assert size < 12000, "%d kB for a client that does not read" % size
+    got, error = deltas(c, "big")
+    assert (len(got), error) == (1000 * 0x4000, None), (len(got), error)
+    hang = Web(lambda s, _: time.sleep(15))
+    for i in range(32):
+        ask(c, hang.url, requestId="h%d" % i)
+    until(lambda: len(helpers(server)) == 32, "all of them ask")
+    assert "os error 11" in c.fails(-32603, "http/request", method="GET", url=hang.url,
+                                    requestId="more")
+    d = server.client()
+    assert d.call("fs/walk", path=uri("/tmp"), options=dict(
+        maxDepth=0, maxDirectories=1, maxEntries=1, followDirectorySymlinks=False))
+    c.close()
+    until(lambda: not helpers(server), "nobody asks for a client that is gone")
+
+
+@case
+def what_is_meant_for_one_server_goes_to_no_other():
+    final = Web(lambda s, _: s.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))
+    web = Web(lambda s, head: s.sendall(
+        b"HTTP/1.1 307 T\r\nContent-Length: 0\r\nLocation: %s\r\n\r\n" %
+        (b"/again" if " /x " in head else final.url.encode())))
+    c = Server(env=dict(plain_env(), TOKEN_X="hush")).client()
+    r = c.answer(ask(c, web.url, method="POST", bodyBase64=b64(b"body"), headers=[
+        {"name": "Authorization", "value": "Bearer t"}, {"name": "X-Key", "valueEnvVar": "TOKEN_X"},
+        {"name": "X-Plain", "value": "p"}]))
+    assert r["status"] == 200
+    near, far = web.heads[1], final.heads[0]
+    assert " /again " in near and "Bearer t" in near and "hush" in near
+    assert far.startswith("POST /x ") and "X-Plain: p" in far
+    assert "Bearer" not in far and "hush" not in far, far
 
 
 # --- capabilities ---------------------------------------------------------------------------------

@@ -57,7 +57,7 @@ TEST(an_error_stands_at_the_token_that_is_wrong)
                   "{\"version\":1,\"repo\":{\"url\":\"/r\",\"ref\":\"a..b\"}}", NULL, 1, 39 },
                 { "NUL", "{\"version\":1,\"prompt\":\"\\u0000\"}", NULL, 1, 23 },
                 { "two agents",
-                  "{\"version\":1,\"agent\":{\"exec_server\":\"ws://h:1\",\"command\":[\"x\"]}}",
+                  "{\"version\":1,\"agent\":{\"exec_server\":\"stdio\",   \"command\":[\"x\"]}}",
                   "agent: either \"command\" or \"exec_server\"", 1, 48 },
                 { "ref without url", "{\"version\":1,\"repo\":{\"ref\":\"x\"}}",
                   "repo: \"url\" is missing", 1, 22 },
@@ -127,7 +127,7 @@ TEST(only_what_asks_for_something_is_unsupported)
                   "\"network\":{\"deny\":[],\"allow\":[],\"rules\":[],\"preset\":\"none\"},"
                   "\"output\":{\"pull_request\":{}},\"agent\":{\"command\":[\"x\"]}}", NULL },
                 { "a remote agent is no built-in loop",
-                  "{\"version\":1,\"agent\":{\"exec_server\":\"ws://h:1\"}}", "agent.exec_server" },
+                  "{\"version\":1,\"agent\":{\"exec_server\":\"stdio\"}}", NULL },
                 { "the whole network",
                   "{\"version\":1,\"network\":{\"deny\":[\"h\"],\"methods\":[],\"lock\":\"notify\","
                   "\"agent\":\"limited\"},\"agent\":{\"command\":[\"x\"]}}", NULL },
