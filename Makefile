@@ -103,7 +103,7 @@ SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c \
         init/policy_text.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
-        init/cache_use.c init/cache_parts.c \
+        init/cache_use.c init/cache_parts.c init/words.c \
         init/boot.c init/setup.c init/unseal.c init/seal.c init/work.c init/report.c \
         base/environ.c
 SRC_airlock-box := $(BASE) init/spec_image.c \

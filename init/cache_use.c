@@ -5,6 +5,7 @@
 #include "init/cache.h"
 #include "init/cache_parts.h"
 #include "init/task.h"
+#include "init/words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -17,48 +18,22 @@
 #define ENV_MAX (64 * 1024)
 #define WORDS 40
 
-struct words {
-        const char *v[WORDS + 1];
-        size_t n;
-        char numbers[128];
-        size_t used;
-};
-
-static void word(struct words *a, const char *name, const char *value)
-{
-        if (!value)
-                return;
-        if (a->n + 2 > WORDS)
-                die(STATUS_PROVISION, "airlock-cache: over %u words", WORDS);
-        a->v[a->n++] = name;
-        a->v[a->n++] = value;
-}
-
-static void number(struct words *a, const char *name, uint64_t value)
-{
-        struct wr w = wr_of(a->numbers + a->used, sizeof(a->numbers) - a->used - 1);
-
-        wr_u64(&w, value);
-        word(a, name, wr_cstr(&w));
-        a->used += w.len + 1;
-}
-
 /* What is no part of the state: results, the cache itself, our own folder, git's. */
 static void exclude(struct words *a, const struct task *t, char *git, size_t cap)
 {
         struct wr w = wr_of(git, cap - 1);
 
         wr_fmt(&w, "%s/.git", t->dir);
-        word(a, "--exclude", t->spec.output.dir);
-        word(a, "--exclude", t->spec.cache.dir);
-        word(a, "--exclude", t->state);
-        word(a, "--exclude", wr_cstr(&w));
+        words_option(a, "--exclude", t->spec.output.dir);
+        words_option(a, "--exclude", t->spec.cache.dir);
+        words_option(a, "--exclude", t->state);
+        words_option(a, "--exclude", wr_cstr(&w));
 }
 
 static void stamp(struct words *a, const struct task *t)
 {
         if (t->spec.cache.stamp)
-                a->v[a->n++] = "--stamp"; /* first of many: there is room */
+                words_add(a, "--stamp");
 }
 
 /* Runs airlock-cache; @report is zero when it told nothing. */
@@ -70,10 +45,9 @@ static void run(struct task *t, struct words *a, int parts, int *wait_status,
                            .keep = { t->cache.index, t->cache.lock, parts, t->journal.fd },
                            .env = &t->env };
 
-        word(a, "--state", t->state);
-        number(a, "--journal", (uint64_t)t->journal.fd);
-        number(a, "--journal-start-ms", t->journal.start_ms);
-        a->v[a->n] = NULL;
+        words_option(a, "--state", t->state);
+        words_number(a, "--journal", (uint64_t)t->journal.fd);
+        words_number(a, "--journal-start-ms", t->journal.start_ms);
         w.argv = (char *const *)(uintptr_t)a->v;
         if (watch(t, &w, wait_status) != WATCH_EXITED ||
             pread(t->cache.index, report, sizeof(*report), 0) != sizeof(*report) ||
@@ -126,7 +100,8 @@ static enum status take_variables(struct task *t)
 enum status cache_restore(struct task *t)
 {
         static LARGE_BUFFER char git[PATH_MAX + 8];
-        struct words a = { .v = { "airlock-cache", "restore" }, .n = 2 };
+        const char *v[WORDS] = { "airlock-cache", "restore" };
+        struct words a = { .v = v, .cap = WORDS, .n = 2 };
         struct cache_report report;
         int status = 0;
 
@@ -141,15 +116,15 @@ enum status cache_restore(struct task *t)
                 t->cache.unusable = true;
                 return STATUS_OK;
         }
-        word(&a, "--dir", t->spec.cache.dir);
-        number(&a, "--parts-fd", (uint64_t)parts);
-        number(&a, "--index-fd", (uint64_t)t->cache.index);
-        number(&a, "--lock-fd", (uint64_t)t->cache.lock);
-        word(&a, "--root", "/");
+        words_option(&a, "--dir", t->spec.cache.dir);
+        words_number(&a, "--parts-fd", (uint64_t)parts);
+        words_number(&a, "--index-fd", (uint64_t)t->cache.index);
+        words_number(&a, "--lock-fd", (uint64_t)t->cache.lock);
+        words_option(&a, "--root", "/");
         stamp(&a, t);
-        word(&a, "--work", t->dir);
-        number(&a, "--ttl", t->spec.cache.ttl_s);
-        number(&a, "--wait", t->spec.setup.timeout_s); /* the other builder has no longer */
+        words_option(&a, "--work", t->dir);
+        words_number(&a, "--ttl", t->spec.cache.ttl_s);
+        words_number(&a, "--wait", t->spec.setup.timeout_s); /* the other builder has no longer */
         exclude(&a, t, git, sizeof(git));
         run(t, &a, parts, &status, &report);
         if (WIFEXITED(status) && WEXITSTATUS(status) == CACHE_MISS)
@@ -183,7 +158,8 @@ enum status cache_reset_tree(struct task *t)
 enum status cache_save(struct task *t)
 {
         static LARGE_BUFFER char git[PATH_MAX + 8];
-        struct words a = { .v = { "airlock-cache", "save" }, .n = 2 };
+        const char *v[WORDS] = { "airlock-cache", "save" };
+        struct words a = { .v = v, .cap = WORDS, .n = 2 };
         struct cache_report report;
         int status = 0;
 
@@ -193,9 +169,9 @@ enum status cache_save(struct task *t)
                 log_line(LOG_WARN, "cache: not saved: the leak scan found a secret");
                 return STATUS_OK;
         }
-        word(&a, "--dir", t->spec.cache.dir);
-        number(&a, "--index-fd", (uint64_t)t->cache.index);
-        word(&a, "--root", "/");
+        words_option(&a, "--dir", t->spec.cache.dir);
+        words_number(&a, "--index-fd", (uint64_t)t->cache.index);
+        words_option(&a, "--root", "/");
         stamp(&a, t);
         exclude(&a, t, git, sizeof(git));
         run(t, &a, 0, &status, &report);

@@ -183,15 +183,17 @@ static int clone_named(struct task *t)
         return git(t, "/", &a, -1);
 }
 
-static int fetch_commit(struct task *t)
+static int fetch(struct task *t, const char *from, const char *what)
 {
         struct args a = git_args("fetch");
         char depth[32];
 
         arg(&a, "--quiet");
+        arg(&a, "--force");
         put_depth(&a, t, depth, sizeof(depth));
-        arg(&a, "origin");
-        arg(&a, t->spec.repo.ref);
+        arg(&a, "--");
+        arg(&a, from);
+        arg(&a, what);
         return git(t, t->dir, &a, -1);
 }
 
@@ -234,11 +236,11 @@ static int clone_commit(struct task *t)
                 r = git(t, t->dir, &remote, -1);
         if (r)
                 return r;
-        if (t->spec.repo.depth && whole_commit_id(ref) && !fetch_commit(t))
+        if (t->spec.repo.depth && whole_commit_id(ref) && !fetch(t, "origin", t->spec.repo.ref))
                 return 0;
         r = git(t, t->dir, &all, -1);
         if (!r && has_commit(t))
-                r = fetch_commit(t);
+                r = fetch(t, "origin", t->spec.repo.ref);
         return r;
 }
 
@@ -317,31 +319,17 @@ static enum status checkout_all(struct task *t, const char *target)
         return STATUS_OK;
 }
 
-/* By its address: what the image calls origin is not the operator's word. */
-static int fetch_again(struct task *t, const char *what)
-{
-        struct args a = git_args("fetch");
-        char depth[32];
-
-        arg(&a, "--quiet");
-        arg(&a, "--force");
-        put_depth(&a, t, depth, sizeof(depth));
-        arg(&a, "--");
-        arg(&a, t->spec.repo.url);
-        arg(&a, what);
-        return git(t, t->dir, &a, -1);
-}
-
 enum status checkout_again(struct task *t)
 {
         const char *ref = t->spec.repo.ref ? t->spec.repo.ref : "HEAD";
 
         if (prepare_env(t) < 0)
                 return task_fail(t, STATUS_PROVISION, "prepare git");
-        if (!fetch_again(t, ref))
+        /* By its address: what the image calls origin is not the operator's word. */
+        if (!fetch(t, t->spec.repo.url, ref))
                 return checkout_all(t, "FETCH_HEAD");
         /* Not every server gives a commit by its id. */
-        if (fetch_again(t, "+refs/heads/*:refs/remotes/origin/*"))
+        if (fetch(t, t->spec.repo.url, "+refs/heads/*:refs/remotes/origin/*"))
                 return failed(t, "can't fetch");
         return checkout_all(t, ref);
 }

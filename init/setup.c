@@ -8,6 +8,7 @@
 #include "base/io.h"
 #include "init/task.h"
 #include "init/unseal.h"
+#include "init/words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -130,22 +131,19 @@ static enum status setup_failed(struct task *t, enum watch_end end, int wait_sta
 /* --- automatic setup ------------------------------------------------------------------- */
 
 /* airlock-auto, which may read the work tree and write to the journal. */
-static bool auto_run(struct task *t, char *command, int in, int out)
+static bool auto_run(struct task *t, const char *command, int in, int out)
 {
         static const struct confine nobody = { .no_new_privs = true };
-        char fd[24], start[24];
-        struct wr f = wr_of(fd, sizeof(fd) - 1), s = wr_of(start, sizeof(start) - 1);
-        char *argv[] = { (char[]){ "airlock-auto" }, command, fd, start, NULL };
-        struct watch w = { .what = "airlock-auto", .argv = argv, .cwd = t->dir, .in = in, .out = out,
+        const char *v[8] = { "airlock-auto", command };
+        struct words a = { .v = v, .cap = COUNT(v), .n = 2 };
+        struct watch w = { .what = "airlock-auto", .argv = (char *const *)(uintptr_t)v, .cwd = t->dir, .in = in, .out = out,
                            .program = t->programs[PROGRAM_AUTO], .keep = { t->journal.fd },
                            .new_session = true, .timeout_s = 60, .lock = LOCKED_CLOSED,
                            .confine = &nobody, .env = &t->env };
         int status = 0;
 
-        wr_u64(&f, (uint64_t)t->journal.fd);
-        wr_cstr(&f);
-        wr_u64(&s, t->journal.start_ms);
-        wr_cstr(&s);
+        words_number(&a, NULL, (uint64_t)t->journal.fd);
+        words_number(&a, NULL, t->journal.start_ms);
         return watch(t, &w, &status) == WATCH_EXITED && !status;
 }
 
@@ -157,7 +155,7 @@ enum status setup_find(struct task *t)
                 return STATUS_OK;
         AUTO_CLOSE int out = openat(t->state_fd, "auto.sh", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
                                     0600);
-        if (out < 0 || !auto_run(t, (char[]){ "plan" }, -1, out) || fstat(out, &st) < 0)
+        if (out < 0 || !auto_run(t, "plan", -1, out) || fstat(out, &st) < 0)
                 return task_fail(t, STATUS_PROVISION, "automatic setup: airlock-auto failed");
         t->auto_found = st.st_size;
         return STATUS_OK;
@@ -170,7 +168,7 @@ static void auto_report(struct task *t)
                                    O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 
         if (in >= 0)
-                (void)!auto_run(t, (char[]){ "report" }, in, -1);
+                (void)!auto_run(t, "report", in, -1);
 }
 
 static enum status run_script(struct task *t)
