@@ -16,6 +16,7 @@
 #   make bench          beside tini, dumb-init and catatonit, in one run, as ratios
 #   make bench-locks    the locks beside nft and iptables, in one run
 #   make bench-proxy    the proxy beside squid, tinyproxy and privoxy, with its aims
+#   make bench-exec     the exec-server beside codex exec-server, by a client in C
 #   make bench-cache    save and restore of a state beside tar; the second start of a task
 #                       beside its first, and beside docker commit
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
@@ -41,7 +42,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-unseal airlock-cache \
-        airlock-auto airlock-exec airlock-exec-client airlock-agent airlock-report
+        airlock-auto airlock-exec airlock-agent airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -135,15 +136,13 @@ SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/journal.c agent/patch_path.c
 SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/auto_find.c init/auto_main.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
-SRC_airlock-exec-client := $(BASE) base/http1.c $(CLIENT) \
-        agent/client_main.c agent/client_options.c
 # The agent loop; what it reads of others is pure, and fuzzed.
 LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/request.c \
         agent/transcript.c
 SRC_airlock-agent := $(BASE) base/environ.c base/http1.c base/ruleset.c $(CLIENT) \
         $(TOOLS) $(LOOP_DECODERS) agent/model.c agent/events.c agent/loop_options.c \
         agent/way.c agent/hands.c agent/guidance.c agent/judge.c agent/tools.c \
-        agent/patch_main.c agent/repo_root.c \
+        agent/patch_main.c agent/repo_root.c agent/client_main.c agent/client_options.c \
         agent/ask.c agent/turn.c agent/brief.c agent/loop.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/journal.c init/cache_show.c \
         init/cache_main.c
@@ -158,10 +157,13 @@ SRC_probe_leak      := $(BASE) $(SECRET_PURE) $(LEAK) tests/probe/leak.c
 SRC_probe_netfilter := $(BASE) $(NETFILTER) tests/probe/netfilter.c
 SRC_probe_notify    := $(BASE) netfilter/notify_enter.c tests/probe/notify_world.c
 
+# What loads an exec-server, for make bench-exec: made of the agent's own client.
+SRC_bench_exec := $(BASE) base/http1.c $(CLIENT) tests/bench/exec_load.c
+
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
-        $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) base/ev.c base/ruleset.c \
+        $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) $(CLIENT) base/ev.c base/ruleset.c \
         init/spec_image.c init/serve.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
@@ -258,7 +260,7 @@ build/generated/preset.inc: $(wildcard rootfs/presets/*.txt) Makefile
 
 objects = $(SRC_$(1):%.c=build/$(2)/%.o)
 entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
-BUILT := $(PROGRAMS) $(PROBES:%=probe_%)
+BUILT := $(PROGRAMS) $(PROBES:%=probe_%) bench_exec
 $(foreach p,$(BUILT),$(eval build/release/$(p): $(call objects,$(p),release) $(call bearssl,$(p))))
 # Whole or not at all: a test runner may kill a make.
 $(BUILT:%=build/release/%): base/link.ld
@@ -306,7 +308,8 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
 # --- tests -----------------------------------------------------------------------------
 TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_%) \
         $(FUZZ:%=build/asan/fuzz_%)
-.PHONY: test tests-built check run run-agent matrix bench bench-locks bench-proxy bench-leak bench-cache
+.PHONY: test tests-built check run run-agent matrix bench bench-locks bench-proxy bench-leak \
+        bench-cache bench-exec
 tests-built: $(TESTED)
 test: deps deps-test
 	+$(AGAIN) tests-built codex
@@ -341,6 +344,9 @@ bench-cache: deps deps-bench deps-engines
 	+$(AGAIN) all
 	python3 tests/bench/bench_cache.py
 	python3 tests/bench/bench_start.py
+bench-exec: deps deps-run
+	+$(AGAIN) build/release/airlock build/release/airlock-exec build/release/bench_exec
+	python3 tests/bench/bench_exec.py
 
 # --- coverage --------------------------------------------------------------------------
 build/cov/%.o: %.c Makefile | $(GENERATED)

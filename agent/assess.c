@@ -83,6 +83,11 @@ const char assess_schema[] =
         "\"data_deletion\",\"data_exfiltration\",\"privilege_escalation\",\"system_modification\","
         "\"network_access\",\"resource_exhaustion\",\"compliance\"]}}}}";
 
+static bool is_blank(char c)
+{
+        return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
 /* A JSON string that holds no '<': so no text can close the marks around it. */
 static void put_data(struct buf *out, const char *bytes, size_t len)
 {
@@ -183,9 +188,9 @@ void assess_put_question(struct buf *out, const struct assess_question *q)
         put_cut(out, joined.len ? buf_at(&joined) : "", joined.len, ASSESS_COMMAND_MAX);
         buf_str(out, "\n");
         buf_free(&joined);
-        while (at < end && memchr(" \t\r\n", q->failure[at], 4))
+        while (at < end && is_blank(q->failure[at]))
                 at++;
-        while (end > at && memchr(" \t\r\n", q->failure[end - 1], 4))
+        while (end > at && is_blank(q->failure[end - 1]))
                 end--;
         if (q->failure && end > at) {
                 buf_str(out, "It ran, and was stopped by the sandbox: ");
@@ -204,11 +209,11 @@ struct span {
 
 static struct span trim(struct span s)
 {
-        while (s.len && memchr(" \t\r\n", s.at[0], 4)) {
+        while (s.len && is_blank(s.at[0])) {
                 s.at++;
                 s.len--;
         }
-        while (s.len && memchr(" \t\r\n", s.at[s.len - 1], 4))
+        while (s.len && is_blank(s.at[s.len - 1]))
                 s.len--;
         return s;
 }
@@ -250,8 +255,10 @@ static bool take_description(struct assessment *a, const struct value *v)
         ok = len && len < sizeof(a->description) &&
              characters(text, len) <= ASSESS_DESCRIPTION_MAX;
         for (size_t i = 0; ok && i < len; i++) /* what moves a cursor stays out of journals */
-                a->description[i] = ((unsigned char)text[i] < 0x20 || text[i] == 0x7f) ? ' '
-                                                                                       : text[i];
+                if ((unsigned char)text[i] < 0x20 || text[i] == 0x7f)
+                        text[i] = ' ';
+        if (ok)
+                memcpy(a->description, text, len);
         a->description[ok ? len : 0] = '\0';
         free(text);
         return ok;

@@ -282,8 +282,8 @@ static unsigned skip_wrappers(const struct command *c, unsigned *flags)
                         if (!strcmp(base(word), "sudo") || !strcmp(base(word), "doas"))
                                 *flags |= PRIVILEGE;
                         at++;
-                        while (at < c->count && memchr("-0123456789", c->words[at][0], 11) &&
-                               c->words[at][0])
+                        while (at < c->count && c->words[at][0] &&
+                               strchr("-0123456789", c->words[at][0]))
                                 at++;
                 } else if (strchr(word, '=') && word[0] != '=' && word[0] != '-') {
                         at++;

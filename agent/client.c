@@ -73,9 +73,8 @@ static enum client_url tcp_url(struct client_target *t, const char *at)
         if (!t->host[0] || !is_plain(t->host, "@\"\\<>%") || !is_plain(end, "#"))
                 return CLIENT_URL_HOST;
         t->port = (uint16_t)port;
-        if (*end != '/')
-                strcpy(t->path, "/");
-        strcat(t->path, end);
+        t->path[0] = '/';
+        memcpy(t->path + (*end != '/'), end, strlen(end));
         return CLIENT_URL_OK;
 }
 
@@ -91,7 +90,7 @@ enum client_url client_url(struct client_target *t, const char *url)
         if (strlen(url + 5) >= sizeof(t->path))
                 return CLIENT_URL_LONG;
         t->transport = CLIENT_UNIX;
-        strcpy(t->path, url + 5);
+        memcpy(t->path, url + 5, strlen(url + 5));
         return CLIENT_URL_OK;
 }
 
@@ -224,7 +223,7 @@ static void sort_requests(struct client *c)
                         client_forget(c, r);
                         break;
                 case REQUEST_START:
-                        r->held = r->framed > 0;
+                        r->held = r->held || r->framed; /* asked about, if not answered */
                         break;
                 case REQUEST_CALL:
                 case REQUEST_WRITE:
@@ -398,7 +397,7 @@ int client_wait_ms(const struct client *c, uint64_t now, int at_most)
                 return 0;
         if (c->state != CLIENT_IDLE && c->state != CLIENT_DEAD)
                 due = c->due_ms;
-        if (c->dying > 0)
+        if (c->dying > 0 || (c->asking && due > now + 20))
                 due = now + 20;
         if (due == UINT64_MAX)
                 return at_most;
@@ -451,6 +450,8 @@ void client_step(struct client *c, const struct pollfd *fds, unsigned n, uint64_
                         wire_event(c, fds[i].fd, fds[i].revents);
         if (wanted(c))
                 client_connect(c, now);
+        if (c->asking && c->state == CLIENT_OPEN)
+                process_due(c);
         if (c->state != CLIENT_IDLE && c->state != CLIENT_DEAD && now >= c->due_ms)
                 due(c);
         wire_send(c);
@@ -491,7 +492,7 @@ static void copy_uri(const struct value *v, char *out)
         out[0] = '\0';
         params_uri(&p, v, path);
         if (!p.bad && strlen(path) < CLIENT_PATH)
-                strcpy(out, path);
+                memcpy(out, path, strlen(path) + 1);
 }
 
 static void read_info(struct client *c, const struct value *info)
@@ -508,6 +509,8 @@ static void read_info(struct client *c, const struct value *info)
         copy_text(c, &v, i->version, sizeof(i->version));
         v = value_get(&able, "processCloseStdin");
         i->close_stdin = value_true(&v);
+        v = value_get(&able, "processResize");
+        i->resize = value_true(&v);
         v = value_get(info, "cwd");
         copy_uri(&v, i->cwd);
         v = value_get(info, "userHomeDir");
@@ -528,7 +531,7 @@ static void hello_answered(struct client *c, const struct value *result)
                 client_refused(c, CLIENT_E_REFUSED, "the server gave no session");
                 return;
         }
-        strcpy(c->session, session);
+        memcpy(c->session, session, sizeof(session));
         c->resumed = resumed;
         if (info.type == VALUE_OBJECT) {
                 read_info(c, &info);
@@ -545,7 +548,7 @@ static void hello_answered(struct client *c, const struct value *result)
                 struct client_request *r = client_request(c, REQUEST_INFO, "environment/info");
 
                 wire_put(c, initialized, sizeof(initialized) - 1);
-                buf_str(&r->text, "{}");
+                buf_str(&r->text, "null"); /* Codex's takes no object here */
                 client_queue(c, r);
         }
 }
@@ -567,6 +570,12 @@ static bool start_answered(struct client *c, struct client_event *e, uint32_t nu
 
         if (!p)
                 return false;
+        if (code == RPC_INVALID && p->resent) {
+                /* "already exists": the first one was only late. Or it says so once more. */
+                p->resent = false;
+                process_ask(c, p, p->next - 1);
+                return false;
+        }
         if (code) {
                 process_fail(c, p, code, text, strlen(text));
                 return false;

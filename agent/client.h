@@ -122,7 +122,8 @@ struct client_info {
         char shell_name[32];     /* "bash" */
         char cwd[CLIENT_PATH], home[CLIENT_PATH], tmp[CLIENT_PATH];
         char version[64];
-        bool close_stdin; /* client_close_stdin works there */
+        bool close_stdin; /* client_close_stdin works there: airlock's server */
+        bool resize;      /* and client_resize */
 };
 
 struct client_request;
@@ -131,10 +132,12 @@ struct client_held;
 struct client_process {
         uint32_t number; /* 0: free */
         bool started, exited, failed;
+        bool resent;     /* its start was, because the server knew nothing of the first */
         int code;        /* failed: why */
         uint64_t next;   /* seq of the next event to tell */
         uint64_t writes; /* the last writeId */
-        unsigned tries;  /* of asking for what was missed */
+        uint64_t ask_ms;  /* when its start is asked about again; 0: not */
+        uint64_t lost_ms; /* and when no more */
         struct client_held *held, *last_held; /* by seq */
         size_t held_bytes;
         char why[CLIENT_TEXT];
@@ -144,42 +147,43 @@ struct client {
         struct client_target target;
         enum client_state state;
         int in_fd, out_fd;
+        uint32_t pause_ms;
         uint64_t now_ms;
         uint64_t due_ms;  /* CONNECTING, UPGRADE, HELLO: gives up. WAITING: the next try.
                              OPEN: a sign of life is asked for, then missed */
         uint64_t end_ms;  /* WAITING: no try after this; 0: none is due */
-        uint32_t pause_ms;
         uint64_t open_ms; /* when it was last opened */
         bool hungry;      /* no whole message is in the buffers */
         bool mute;        /* sending failed: only what came before is read */
         bool pinged, resumed, ready;
+        bool message_taken; /* the last event stood in @message */
+        bool down;        /* CLIENT_DOWN is to be told */
+        int down_code;
         char session[128];
         struct client_info info;
         struct buf in, message, out, shown;
         char *text;       /* the message that the last event stood in */
         size_t taken;     /* bytes of @in that it takes */
-        bool message_taken; /* or it was in @message */
         size_t scanned;
         struct ws ws;
-        char accept[29];
-        uint8_t mask[4];
         size_t frame_left, frame_at; /* of the frame that is being written */
-        uint8_t pong[WS_CONTROL_MAX];
         int pong_len;     /* -1: none is owed */
-        struct sockaddr_in6 peers[CLIENT_PEERS]; /* v4 or v6, as the name was resolved */
+        uint8_t mask[4];
+        uint8_t pong[WS_CONTROL_MAX];
+        char accept[29];
         unsigned peer_count, peer_at;
+        struct sockaddr_in6 peers[CLIENT_PEERS]; /* v4 or v6, as the name was resolved */
         pid_t child, dying;
         uint64_t kill_ms; /* when the dying get SIGKILL */
         uint64_t last_id;
-        uint32_t last_process;
         struct client_request *first, *last;
+        size_t queued; /* bytes of their texts */
+        uint32_t last_process;
         unsigned requests;
         unsigned failures; /* requests and processes that have it to tell */
         unsigned held_count;
-        size_t queued; /* bytes of their texts */
+        unsigned asking; /* processes with an ask_ms */
         struct client_process processes[CLIENT_PROCESSES];
-        bool down;        /* CLIENT_DOWN is to be told */
-        int down_code;
         char why[CLIENT_TEXT];       /* of the connection's end */
         char text_copy[CLIENT_TEXT]; /* of the last event */
 };
@@ -268,6 +272,9 @@ MUST_USE uint32_t client_start(struct client *c, const struct client_command *cm
 MUST_USE uint64_t client_write(struct client *c, uint32_t process, const void *bytes, size_t len);
 /* The end of its input; only where c->info.close_stdin says so. */
 MUST_USE uint64_t client_close_stdin(struct client *c, uint32_t process);
+/* The size of its terminal; only where c->info.resize says so. */
+MUST_USE uint64_t client_resize(struct client *c, uint32_t process, unsigned rows,
+                                unsigned columns);
 MUST_USE uint64_t client_interrupt(struct client *c, uint32_t process); /* SIGINT to its group */
 MUST_USE uint64_t client_terminate(struct client *c, uint32_t process); /* SIGKILL */
 /* process/read: for who wants output again; waits @wait_ms for news. */

@@ -147,6 +147,16 @@ uint64_t client_close_stdin(struct client *c, uint32_t process)
         return end(c, about(c, REQUEST_WRITE, "process/closeStdin", process));
 }
 
+uint64_t client_resize(struct client *c, uint32_t process, unsigned rows, unsigned columns)
+{
+        struct client_request *r = about(c, REQUEST_WRITE, "process/resize", process);
+
+        if (!r)
+                return 0;
+        buf_fmt(&r->text, ",\"rows\":%u,\"columns\":%u", rows, columns);
+        return end(c, r);
+}
+
 uint64_t client_interrupt(struct client *c, uint32_t process)
 {
         struct client_request *r = about(c, REQUEST_CALL, "process/signal", process);

@@ -96,6 +96,10 @@ bool process_event(struct client *c, struct client_event *e, const char *method,
 bool process_next(struct client *c, struct client_event *e);
 /* After a resume: asks what was missed. */
 void process_resume(struct client *c);
+/* Those whose start the server had not settled are asked about again when that is due. */
+void process_due(struct client *c);
+/* Asks it of one. */
+void process_ask(struct client *c, const struct client_process *p, uint64_t after_seq);
 /* The answer to that; with a @code it is an error. True: *@e is to be told. */
 bool process_missed(struct client *c, struct client_event *e, uint32_t number,
                     const struct value *result, int code, const char *text);

@@ -1,5 +1,6 @@
 /*
- * agent/client_main.c - airlock-exec-client: one command on an exec-server, as if it ran here.
+ * agent/client_main.c - airlock exec-client: one command on an exec-server, as if it ran here.
+ * It is airlock-agent under another name, because both are mostly the same client.
  *
  * CONNECT -> SPOOL   the server can't end a command's stdin: all of ours is read first
  * CONNECT -> RUN     client_start
@@ -12,20 +13,20 @@
  */
 #include "agent/client_options.h"
 #include "base/clock.h"
-#include "base/confine.h"
 #include "base/log.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <termios.h>
 
 #define PIECE 4096               /* what a ready pipe takes without blocking */
 #define READ_MAX 65536
-#define WRITES_MAX 4             /* pieces of stdin without an answer */
+#define ASKED_MAX 4              /* with so many unanswered no more of stdin is read */
 #define SPOOL_MAX (16U << 20)
 #define LAST_MS 2000             /* for a command that we ended */
 
@@ -38,10 +39,9 @@ struct run {
         uint32_t process;
         int status;
         uint64_t end_ms;     /* DONE at the latest; 0: no such time */
-        unsigned writes;     /* of stdin, without an answer */
+        unsigned asked;      /* requests without an answer */
         bool stdin_open;     /* more of ours is to be read */
         bool eof_owed;       /* the command's is to be ended */
-        bool stdin_refused;
         unsigned interrupts;
         struct buf spool;
         const char *out;     /* of the event that is being written */
@@ -72,10 +72,27 @@ static void raw_terminal(void)
         terminal_changed = tcsetattr(STDIN_FILENO, TCSADRAIN, &raw) == 0;
 }
 
+static bool asked(struct run *r, uint64_t request)
+{
+        r->asked += request != 0;
+        return request != 0;
+}
+
 static void finish(struct run *r, int status)
 {
         r->status = status;
         r->phase = DONE;
+}
+
+/* Nothing of the kind for a server that can't, or when we have no terminal. */
+static void pass_size(struct run *r)
+{
+        struct winsize size;
+
+        if (!r->o.pty || !r->client.info.resize || ioctl(STDIN_FILENO, TIOCGWINSZ, &size) < 0)
+                return;
+        if (size.ws_row && size.ws_col)
+                asked(r, client_resize(&r->client, r->process, size.ws_row, size.ws_col));
 }
 
 /* --- the command ---------------------------------------------------------------------------- */
@@ -90,6 +107,7 @@ static void start(struct run *r, const char *const *argv, bool pipe_stdin)
         r->phase = RUN;
         if (r->o.pty && isatty(STDIN_FILENO))
                 raw_terminal();
+        pass_size(r);
 }
 
 /* The server never tells a command that its input is over, so a shell there counts it. */
@@ -116,9 +134,8 @@ static void start_counted(struct run *r)
         while (r->process && r->spool.len) {
                 size_t len = r->spool.len < READ_MAX ? r->spool.len : READ_MAX;
 
-                if (!client_write(&r->client, r->process, buf_at(&r->spool), len))
+                if (!asked(r, client_write(&r->client, r->process, buf_at(&r->spool), len)))
                         break;
-                r->writes++;
                 buf_drop(&r->spool, len, 0);
         }
         buf_free(&r->spool);
@@ -156,9 +173,9 @@ static void stdin_ended(struct run *r)
         if (r->phase == SPOOL)
                 spool_ended(r);
         else if (r->o.pty)
-                r->writes += client_write(&r->client, r->process, end_of_file, 1) != 0;
+                asked(r, client_write(&r->client, r->process, end_of_file, 1));
         else if (r->client.info.close_stdin)
-                r->eof_owed = client_close_stdin(&r->client, r->process) == 0;
+                r->eof_owed = !asked(r, client_close_stdin(&r->client, r->process));
         else
                 log_line(LOG_WARN, "this server can't end the command's stdin: it stays open");
 }
@@ -172,8 +189,7 @@ static void stdin_ready(struct run *r)
         if (n <= 0) {
                 stdin_ended(r);
         } else if (r->phase == RUN) {
-                if (client_write(&r->client, r->process, input, (size_t)n))
-                        r->writes++;
+                asked(r, client_write(&r->client, r->process, input, (size_t)n));
         } else if (r->spool.len + (size_t)n <= SPOOL_MAX) {
                 buf_put(&r->spool, input, (size_t)n);
         } else {
@@ -185,7 +201,7 @@ static void stdin_ready(struct run *r)
 
 static bool wants_stdin(const struct run *r)
 {
-        return r->stdin_open && (r->phase == SPOOL || (r->phase == RUN && r->writes < WRITES_MAX));
+        return r->stdin_open && (r->phase == SPOOL || (r->phase == RUN && r->asked < ASKED_MAX));
 }
 
 /* --- events ----------------------------------------------------------------------------------- */
@@ -203,8 +219,7 @@ static void lost(struct run *r, const struct client_event *e)
 
 static void answered(struct run *r, const struct client_event *e)
 {
-        if (r->writes)
-                r->writes--;
+        r->asked--;
         if (e->code == CLIENT_E_STDIN)
                 r->stdin_open = false;
         else if (e->code && r->phase == RUN && !r->interrupts)
@@ -223,6 +238,8 @@ static void event(struct run *r, const struct client_event *e)
         case CLIENT_STARTED:
                 break;
         case CLIENT_OUTPUT:
+                if (r->end_ms)
+                        break; /* nobody waits for it any more */
                 r->out = e->bytes;
                 r->out_len = e->len;
                 r->out_fd = e->stream == CLIENT_STDERR ? STDERR_FILENO : STDOUT_FILENO;
@@ -251,7 +268,7 @@ static void end(struct run *r, int status)
                 finish(r, r->end_ms ? r->status : status);
                 return;
         }
-        (void)!client_terminate(&r->client, r->process);
+        asked(r, client_terminate(&r->client, r->process));
         r->status = status;
         r->end_ms = now_ms() + LAST_MS;
         r->stdin_open = false;
@@ -263,8 +280,10 @@ static void signalled(struct run *r, int fd)
 
         if (read(fd, &info, sizeof(info)) != (ssize_t)sizeof(info))
                 return;
-        if (info.ssi_signo == SIGINT && r->phase == RUN && !r->interrupts++)
-                (void)!client_interrupt(&r->client, r->process);
+        if (info.ssi_signo == SIGWINCH)
+                pass_size(r);
+        else if (info.ssi_signo == SIGINT && r->phase == RUN && !r->interrupts++)
+                asked(r, client_interrupt(&r->client, r->process));
         else
                 end(r, STATUS_SIGNAL + (int)info.ssi_signo);
 }
@@ -296,6 +315,7 @@ static int open_signals(void)
         sigaddset(&set, SIGINT);
         sigaddset(&set, SIGTERM);
         sigaddset(&set, SIGHUP);
+        sigaddset(&set, SIGWINCH);
         sigprocmask(SIG_BLOCK, &set, NULL);
         fd = signalfd(-1, &set, SFD_CLOEXEC);
         if (fd < 0)
@@ -309,8 +329,8 @@ static void take_events(struct run *r)
 
         while (r->phase != DONE && !r->out_len && client_next(&r->client, &e))
                 event(r, &e);
-        if (r->eof_owed)
-                r->eof_owed = client_close_stdin(&r->client, r->process) == 0;
+        if (r->eof_owed && r->phase == RUN)
+                r->eof_owed = !asked(r, client_close_stdin(&r->client, r->process));
 }
 
 static int patience(const struct run *r, uint64_t now)
@@ -362,12 +382,11 @@ static void pass_terminal(struct client_options *o)
                 o->env[o->env_count++] = wr_cstr(&w);
 }
 
-int main(int argc, char **argv)
+int client_main(int argc, char **argv)
 {
         struct run *r = &the_run;
         int signals, status;
 
-        confine_relro();
         log_role("exec-client");
         status = client_options(&r->o, argc, argv);
         if (status)

@@ -68,8 +68,8 @@ static int read_token(struct client_options *o, const char *path)
 static int add_env(struct client_options *o, const char *value)
 {
         const char *found;
-        char *text;
         struct wr w;
+        size_t room;
 
         if (!*value || *value == '=')
                 return wrong("--env", "NAME=VALUE, or NAME");
@@ -79,14 +79,10 @@ static int add_env(struct client_options *o, const char *value)
                 found = getenv(value);
                 if (!found)
                         return 0;
-                w = wr_of(malloc(strlen(value) + strlen(found) + 2),
-                          strlen(value) + strlen(found) + 2);
-                if (!w.buf)
-                        die(STATUS_AGAIN, "out of memory");
+                room = strlen(value) + strlen(found) + 2;
+                w = wr_of(take_memory(room), room); /* for as long as we live */
                 wr_fmt(&w, "%s=%s", value, found);
-                text = w.buf;
-                wr_cstr(&w);
-                value = text; /* for as long as we live */
+                value = wr_cstr(&w);
         }
         o->env[o->env_count++] = value;
         return 0;
@@ -97,7 +93,7 @@ static const char *value_of(const char *name, int argc, char **argv, int *at)
 {
         size_t n = strlen(name);
 
-        if (strncmp(argv[*at], name, n) != 0)
+        if (!argv[*at] || strncmp(argv[*at], name, n) != 0)
                 return NULL;
         if (argv[*at][n] == '=')
                 return argv[*at] + n + 1;

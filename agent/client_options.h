@@ -24,4 +24,7 @@ struct client_options {
 /* 0; 1: help or version was printed; else the exit status' negative, after a line on stderr. */
 MUST_USE int client_options(struct client_options *o, int argc, char **argv);
 
+/* client_main.c: all of `airlock exec-client`. Its exit status. */
+int client_main(int argc, char **argv);
+
 #endif

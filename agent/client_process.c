@@ -10,7 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TRIES_MAX 500 /* of asking about a process that is still starting */
+#define MISSED_PIECE (64U << 10) /* bytes of output in one answer about what was missed */
+#define STARTING_PAUSE_MS 20  /* until a process that is still starting is asked about again */
+#define STARTING_MS 5000      /* Codex's server can forget to settle it: then it is lost */
 
 struct client_process *process_of(struct client *c, uint32_t number)
 {
@@ -37,6 +39,7 @@ void process_free(struct client *c, struct client_process *p)
                 drop_first(c, p);
         if (p->failed)
                 c->failures--;
+        c->asking -= p->ask_ms != 0;
         *p = (struct client_process){ 0 };
 }
 
@@ -73,7 +76,7 @@ static void hold(struct client *c, struct client_process *p, const struct client
                 return;
         h = take_memory(sizeof(*h) + event->len);
         *h = *event;
-        if (event->len)
+        if (bytes)
                 memcpy(h->bytes, bytes, event->len);
         h->next = *at;
         *at = h;
@@ -204,13 +207,14 @@ bool process_next(struct client *c, struct client_event *e)
 
 /* --- after a resume ----------------------------------------------------------------------- */
 
-static void ask_missed(struct client *c, const struct client_process *p)
+/* A piece at a time: a connection that keeps breaking still gets on. */
+void process_ask(struct client *c, const struct client_process *p, uint64_t after)
 {
         struct client_request *r = client_request(c, REQUEST_MISSED, "process/read");
 
         r->process = p->number;
-        buf_fmt(&r->text, "{\"processId\":\"%u\",\"afterSeq\":%llu,\"waitMs\":0}", p->number,
-                (unsigned long long)(p->next - 1));
+        buf_fmt(&r->text, "{\"processId\":\"%u\",\"afterSeq\":%llu,\"maxBytes\":%u,\"waitMs\":0}",
+                p->number, (unsigned long long)after, MISSED_PIECE);
         client_queue(c, r);
 }
 
@@ -228,9 +232,10 @@ void process_resume(struct client *c)
                 struct client_process *p = &c->processes[i];
                 const struct client_request *r = p->number ? start_of(c, p->number) : NULL;
 
-                p->tries = 0;
+                c->asking -= p->ask_ms != 0;
+                p->ask_ms = 0;
                 if (p->number && !p->failed && (!r || r->held))
-                        ask_missed(c, p);
+                        process_ask(c, p, p->next - 1);
         }
 }
 
@@ -249,42 +254,87 @@ static void lost_output(struct client *c, struct client_process *p)
         process_fail(c, p, CLIENT_E_LOST, why, sizeof(why) - 1);
 }
 
-/* Takes what a read told; what is still missing then is lost. */
-static void merge(struct client *c, struct client_process *p, const struct value *result)
+/*
+ * The last answer of several: nothing more was missed but exit and end, which have no chunk. The
+ * one number below the next that is nobody's is the exit's.
+ */
+static void merge_end(struct client *c, struct client_process *p, const struct value *result,
+                      uint64_t next)
 {
-        struct value chunks = value_get(result, "chunks"), item;
-        struct value v = value_get(result, "nextSeq"), code = value_get(result, "exitCode");
         struct value exited = value_get(result, "exited"), closed = value_get(result, "closed");
-        struct value denied = value_get(result, "sandboxDenied");
-        struct value_iter i = value_items(&chunks);
-        struct client_held h, end = { .kind = CLIENT_EXITED,
-                                      .sandbox_denied = value_true(&denied) };
-        uint64_t next;
+        struct value code = value_get(result, "exitCode"), denied = value_get(result, "sandboxDenied");
+        struct client_held end = { .kind = CLIENT_EXITED, .sandbox_denied = value_true(&denied) };
+        struct client_held last = { .kind = CLIENT_CLOSED, .seq = next - 1 };
         int64_t n = 0;
-        const char *bytes;
-        bool is_exited = value_true(&exited), is_closed = value_true(&closed);
 
-        if (!value_u64(&v, &next) || (is_exited && !value_i64(&code, &n))) {
+        if (value_true(&exited) && !value_i64(&code, &n)) {
                 lost_output(c, p);
                 return;
         }
         end.exit_code = (int)n;
-        while (value_next(&i, NULL, &item))
-                if (read_chunk(c, &item, &h, &bytes) && h.seq >= p->next)
-                        hold(c, p, &h, bytes);
-        if (is_closed && next > p->next) {
-                h = (struct client_held){ .kind = CLIENT_CLOSED, .seq = next - 1 };
-                hold(c, p, &h, NULL);
-        }
+        if (value_true(&closed) && next > p->next)
+                hold(c, p, &last, NULL);
         for (uint64_t seq = p->next; seq < next && !p->failed; seq++) {
                 if (is_held(p, seq))
                         continue;
-                if (!is_exited || p->exited || end.seq) {
+                if (!value_true(&exited) || p->exited || end.seq) {
                         lost_output(c, p);
                         return;
                 }
-                end.seq = seq; /* the one number that no chunk has */
+                end.seq = seq;
                 hold(c, p, &end, NULL);
+        }
+}
+
+/* Takes what a read told, and asks for more as long as there is. */
+static void merge(struct client *c, struct client_process *p, const struct value *result)
+{
+        struct value chunks = value_get(result, "chunks"), v = value_get(result, "nextSeq"), item;
+        struct value_iter i = value_items(&chunks);
+        struct client_held h;
+        uint64_t next, told = 0;
+        const char *bytes;
+
+        if (chunks.type != VALUE_ARRAY || !value_u64(&v, &next)) {
+                lost_output(c, p);
+                return;
+        }
+        while (value_next(&i, NULL, &item))
+                if (read_chunk(c, &item, &h, &bytes) && h.seq >= p->next && h.seq > told) {
+                        told = h.seq;
+                        hold(c, p, &h, bytes);
+                }
+        if (told && !p->failed)
+                process_ask(c, p, told);
+        else if (!p->failed)
+                merge_end(c, p, result, next);
+}
+
+static void still_starting(struct client *c, struct client_process *p)
+{
+        static const char why[] = "the connection broke while it was started, and the server "
+                                  "does not say whether it runs";
+
+        if (!p->lost_ms)
+                p->lost_ms = c->now_ms + STARTING_MS;
+        if (c->now_ms >= p->lost_ms) {
+                process_fail(c, p, CLIENT_E_LOST, why, sizeof(why) - 1);
+        } else if (!p->ask_ms) {
+                p->ask_ms = c->now_ms + STARTING_PAUSE_MS;
+                c->asking++;
+        }
+}
+
+void process_due(struct client *c)
+{
+        for (size_t i = 0; i < CLIENT_PROCESSES && c->asking; i++) {
+                struct client_process *p = &c->processes[i];
+
+                if (!p->ask_ms || c->now_ms < p->ask_ms)
+                        continue;
+                c->asking--;
+                p->ask_ms = 0;
+                process_ask(c, p, p->next - 1);
         }
 }
 
@@ -296,15 +346,13 @@ bool process_missed(struct client *c, struct client_event *e, uint32_t number,
 
         if (!p || p->failed)
                 return false;
-        if (code && r && strstr(text, "starting")) {
-                if (p->tries++ < TRIES_MAX)
-                        ask_missed(c, p);
-                else
-                        process_fail(c, p, code, text, strlen(text));
+        if (code && !p->started && strstr(text, "starting")) {
+                still_starting(c, p);
                 return false;
         }
         if (code && r) {
                 r->held = false; /* it never came to a start: now it does */
+                p->resent = true;
                 return false;
         }
         if (code) {
@@ -312,9 +360,10 @@ bool process_missed(struct client *c, struct client_event *e, uint32_t number,
                 return false;
         }
         merge(c, p, result);
-        if (!r)
+        if (r)
+                client_forget(c, r);
+        if (p->started)
                 return false;
-        client_forget(c, r);
         p->started = true;
         *e = (struct client_event){ .kind = CLIENT_STARTED, .process = number, .text = "" };
         return true;

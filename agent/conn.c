@@ -8,7 +8,6 @@
 #include "agent/job.h"
 #include "agent/session.h"
 #include "base/log.h"
-#include "base/utf8.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -376,10 +375,8 @@ static bool may_read(const struct conn *c)
 
 static void message_in(struct conn *c, enum ws_opcode opcode, char *text, size_t len)
 {
-        if (opcode == WS_TEXT && utf8_prefix(text, len) != len)
-                conn_finish(c, 1007, "text that is not UTF-8");
-        else
-                dispatch_message(c, text, len);
+        c->text = opcode == WS_TEXT;
+        dispatch_message(c, text, len);
 }
 
 static void control_in(struct conn *c, const struct ws_frame *f, char *payload)

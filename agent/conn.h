@@ -37,6 +37,7 @@ struct conn {
         bool stdio;
         bool in_is_file; /* stdio: epoll does not know such */
         bool eof;        /* nothing more will come */
+        bool text;       /* the message came as text: it has to be UTF-8 */
         bool dirty;      /* in the list of those to flush */
         bool initialized; /* the notification came */
         uint32_t events, out_events; /* what epoll was told */

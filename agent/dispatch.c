@@ -3,6 +3,7 @@
 
 #include "agent/session.h"
 #include "base/log.h"
+#include "base/utf8.h"
 
 #include <string.h>
 
@@ -41,6 +42,8 @@ static const struct {
         { "process/start", FAMILY_EXEC },
         { "process/read", FAMILY_EXEC },
         { "process/write", FAMILY_EXEC },
+        { "process/closeStdin", FAMILY_EXEC },
+        { "process/resize", FAMILY_EXEC },
         { "process/signal", FAMILY_EXEC },
         { "process/terminate", FAMILY_EXEC },
         { "fs/readFile", FAMILY_FILES },
@@ -59,10 +62,15 @@ static const struct {
         { "http/request", FAMILY_HTTP },
 };
 
-static void malformed(struct conn *c, const char *text, const struct rpc *r)
+static void malformed(struct conn *c, const char *text, size_t len, const struct rpc *r)
 {
         unsigned line = 1, column = 0;
 
+        /* JSON is UTF-8: what is not ends up here, and need not be looked for before. */
+        if (c->text && utf8_prefix(text, len) != len) {
+                conn_finish(c, 1007, "text that is not UTF-8");
+                return;
+        }
         for (size_t i = 0; i < r->at; i++) {
                 column++;
                 if (text[i] == '\n') {
@@ -197,7 +205,7 @@ void dispatch_message(struct conn *c, char *text, size_t len)
         rpc_parse(&r, text, len);
         switch (r.kind) {
         case RPC_MALFORMED:
-                malformed(c, text, &r);
+                malformed(c, text, len, &r);
                 break;
         case RPC_REQUEST:
                 request(c, &r, text, len, false);

@@ -208,8 +208,6 @@ static int take_url(const struct reader *r, struct environment *v, const struct 
         return 0;
 }
 
-extern char **environ;
-
 /* Ours and what is said, the latter winning. */
 static int take_env(const struct reader *r, struct environment *v, const struct value *said)
 {
@@ -374,14 +372,14 @@ static int read_list(const struct reader *r, const struct value *list)
 static int read_all(const struct reader *r, const struct value *top)
 {
         struct value first = value_get(top, "default"), local = value_get(top, "include_local");
-        struct value list = value_get(top, "environments"), key;
+        struct value list = value_get(top, "environments"), key, item;
         struct value_iter i = value_items(top);
         int bad;
 
         if (top->type != VALUE_OBJECT)
                 return wrong(r, "the list of environments is %s, not an object",
                              value_type_str(top->type));
-        while (value_next(&i, &key, NULL))
+        while (value_next(&i, &key, &item))
                 if (!value_is(&key, "default") && !value_is(&key, "include_local") &&
                     !value_is(&key, "environments"))
                         return wrong(r, "unknown field `%.*s`", key.len > 64 ? 64 : (int)key.len,
@@ -451,7 +449,7 @@ int environments_from_url(struct environments *e, const char *value,
                 return -EINVAL;
         }
         v->target.patience_ms = CLIENT_PATIENCE_MS;
-        strcpy(v->id, "remote");
+        memcpy(v->id, "remote", sizeof("remote"));
         e->count = 1;
         e->default_at = 0;
         return 0;

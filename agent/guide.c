@@ -286,7 +286,7 @@ static char *copy(const char *s)
 {
         char *c = take_memory(strlen(s) + 1);
 
-        memcpy(c, s, strlen(s));
+        memcpy(c, s, strlen(s) + 1);
         return c;
 }
 
@@ -296,7 +296,7 @@ static void compare(struct reader *r, struct guide *g, const char *path, const s
         enum guide_change change = GUIDE_CHANGED;
         bool there, same;
 
-        if (!r->source->file || g->note_count == GUIDE_NOTES)
+        if (!r->source->file || g->note_count == COUNT(g->notes))
                 return;
         there = !r->source->file(r->source->ctx, path, &now);
         same = there && e->kind == ENTRY_FILE && is_blob(&now, e->id, r->id_len);
@@ -315,7 +315,7 @@ static void compare(struct reader *r, struct guide *g, const char *path, const s
 static bool is_blank(const struct buf *b)
 {
         for (size_t i = 0; i < b->len; i++)
-                if (!memchr(" \t\n\v\f\r", buf_at(b)[i], 6))
+                if (!buf_at(b)[i] || !strchr(" \t\n\v\f\r", buf_at(b)[i]))
                         return false;
         return true;
 }

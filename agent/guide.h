@@ -24,7 +24,7 @@
 #define GUIDE_OBJECT_MAX (8U << 20) /* of one commit, tree or file */
 #define GUIDE_DEPTH 64U         /* directories from the root down */
 #define GUIDE_LINKS 8U          /* links in a row */
-#define GUIDE_NOTES (2 * GUIDE_DEPTH)
+#define GUIDE_NOTES 128U
 
 struct guide_source {
         void *ctx;

@@ -156,6 +156,7 @@ static void take_url(struct params *p, struct fetch *r)
 {
         struct value method = params_string(p, "method"), url = params_string(p, "url");
         size_t n = 0;
+        bool web;
 
         if (method.len < sizeof(r->method))
                 r->method[n = value_string(&method, r->method)] = '\0';
@@ -168,9 +169,11 @@ static void take_url(struct params *p, struct fetch *r)
         for (size_t i = 0; i < n; i++)
                 if ((unsigned char)r->url[i] <= ' ' || (unsigned char)r->url[i] >= 127)
                         n = 0;
-        if (!n || !strchr(r->url, ':'))
+        web = !strncmp(r->url, "http://", 7) || !strncmp(r->url, "https://", 8);
+        /* A host begins behind the slashes, or the URL's NUL stands there. */
+        if (!n || !strchr(r->url, ':') || (web && strchr("/?#:@", strchr(r->url, ':')[3])))
                 params_refuse(p, "http/request url is invalid");
-        else if (strncmp(r->url, "http://", 7) != 0 && strncmp(r->url, "https://", 8) != 0)
+        else if (!web)
                 params_refuse(p, "http/request only supports http and https URLs, got %.*s",
                               (int)strcspn(r->url, ":"), r->url);
 }

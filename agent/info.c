@@ -72,7 +72,8 @@ void info_put(struct conn *c, struct buf *b)
                    "\"httpHeaderEnvVars\":true,\"sandboxedFileStreaming\":true,"
                    "\"fileWriteStreaming\":true,\"shellSnapshotV2\":false,\"windowsMxc\":false,"
                    "\"linuxRootWritePreservesDevices\":false,"
-                   "\"linuxApprovedRootWritePreservesRestrictions\":false}}");
+                   "\"linuxApprovedRootWritePreservesRestrictions\":false,"
+                   "\"processCloseStdin\":true,\"processResize\":true}}");
 }
 
 void info_call(struct call *call, const char *method)

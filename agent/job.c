@@ -608,6 +608,8 @@ static void write_queue(struct job *j)
                 j->written += (uint64_t)n;
                 buf_drop(&j->queue, (size_t)n, 4096);
         }
+        if (j->in_ends && !j->queue.len && j->in >= 0)
+                input_gone(j);
         if (j->in >= 0 && j->writing != (j->queue.len > 0)) {
                 j->writing = j->queue.len > 0;
                 (void)!ev_change(j->server->ev, j->in, j->writing ? EPOLLOUT : 0, ref);
@@ -618,6 +620,12 @@ void job_input(struct job *j, const void *bytes, size_t len)
 {
         buf_put(&j->queue, bytes, len);
         j->queued += len;
+        write_queue(j);
+}
+
+void job_input_ends(struct job *j)
+{
+        j->in_ends = true;
         write_queue(j);
 }
 

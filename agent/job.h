@@ -40,6 +40,7 @@ struct job {
         size_t id_len, json_len;
         bool tty, pipe_stdin, killed, reading_out, reading_err, writing;
         bool sandboxed, denied;
+        bool in_ends;                    /* when the queue is written, so is all input */
         int keeper, out, err, in; /* a pty's master is out; -1: none */
         pid_t pid;
         struct asker start;   /* STARTING: who asked */
@@ -83,6 +84,8 @@ void job_free(struct job *j);
 MUST_USE int job_watch_keeper(struct job *j);
 /* Adds input; the queue is flushed as far as the program reads. */
 void job_input(struct job *j, const void *bytes, size_t len);
+/* No more will be added: the program sees the end of its input behind what is queued. */
+void job_input_ends(struct job *j);
 
 /* A request that waits for news of @j: an answer to read, or room in its queue. */
 struct waiter {

@@ -1,4 +1,4 @@
-/* agent/job_calls.c - process/start, read, write, signal, terminate. */
+/* agent/job_calls.c - process/start, read, write, closeStdin, resize, signal, terminate. */
 #include "base/base64.h"
 #include "agent/cage.h"
 #include "agent/dispatch.h"
@@ -448,9 +448,9 @@ static void write_input(struct call *call)
                 say_status(call, "unknownProcess");
         else if (j->state == JOB_STARTING)
                 say_status(call, "starting");
-        else if (!j->tty && !j->pipe_stdin)
+        else if ((!j->tty && !j->pipe_stdin) || (j->in_ends && !is_repeated(j, &write_id)))
                 say_status(call, "stdinClosed");
-        else if (j->in < 0)
+        else if (j->in < 0 || j->in_ends)
                 say_status(call, "accepted");
         else if (j->queue.len + len > JOB_QUEUE_HARD)
                 conn_error(c, call->id, call->id_len, RPC_INTERNAL,
@@ -459,6 +459,46 @@ static void write_input(struct call *call)
                 say_status(call, "accepted");
         else
                 deliver(call, j, text, len);
+}
+
+/* An extension: Codex's server can't end a command's input. Twice is as good as once. */
+static void close_stdin(struct call *call)
+{
+        struct value id = params_string(call->p, "processId");
+        struct job *j;
+
+        if (call_refused(call, "process/closeStdin"))
+                return;
+        j = named(call, &id);
+        if (!j) {
+                say_status(call, "unknownProcess");
+        } else if (j->state == JOB_STARTING) {
+                say_status(call, "starting");
+        } else if (!j->pipe_stdin || j->tty) {
+                say_status(call, "stdinClosed");
+        } else {
+                job_input_ends(j);
+                say_status(call, "accepted");
+        }
+}
+
+/* An extension too: the kernel tells the foreground group, by SIGWINCH. */
+static void resize(struct call *call)
+{
+        struct value id = params_string(call->p, "processId");
+        uint64_t rows = params_u64(call->p, "rows"), columns = params_u64(call->p, "columns");
+        struct winsize size = { .ws_row = (uint16_t)rows, .ws_col = (uint16_t)columns };
+        struct job *j;
+
+        if (!call->p->bad && (!rows || rows > UINT16_MAX || !columns || columns > UINT16_MAX))
+                params_refuse(call->p, "rows and columns are 1 to 65535");
+        if (call_refused(call, "process/resize"))
+                return;
+        j = named(call, &id);
+        if (j && j->tty && j->out >= 0)
+                (void)ioctl(j->out, TIOCSWINSZ, &size);
+        buf_str(conn_answer(call->conn, call->id, call->id_len), "{}");
+        conn_answered(call->conn);
 }
 
 static void interrupt(struct call *call)
@@ -511,7 +551,8 @@ void job_call(struct call *call, const char *method)
         } calls[] = {
                 { "process/start", start },       { "process/read", read_output },
                 { "process/write", write_input }, { "process/signal", interrupt },
-                { "process/terminate", terminate },
+                { "process/terminate", terminate }, { "process/closeStdin", close_stdin },
+                { "process/resize", resize },
         };
 
         for (size_t i = 0; i < COUNT(calls); i++)

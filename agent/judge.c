@@ -135,10 +135,12 @@ static unsigned flags_of(const struct hand *h)
         return assess_flags_argv((const char *const *)h->argv, argc);
 }
 
-static void ask_about(struct loop *l, const struct hand *h, struct assess_question *q, bool after)
+static void ask_about(struct loop *l, const struct hand *h, const struct assess_question *q,
+                      bool after)
 {
         struct judge *j = &l->judge;
         const char *const roots[] = { l->root, "/tmp" };
+        struct assess_question whole = *q;
         bool some = !l->o->task && l->o->sandbox == LOOP_WORKSPACE_WRITE;
         struct question *at = &j->queue[j->count];
 
@@ -146,16 +148,16 @@ static void ask_about(struct loop *l, const struct hand *h, struct assess_questi
                 j->left_out++;
                 return;
         }
-        q->platform = "linux";
-        q->policy = policy_of(l->o);
-        q->roots = roots;
-        q->root_count = some ? COUNT(roots) : 0;
-        q->cwd = h->cwd;
-        q->argv = (const char *const *)h->argv;
-        while (h->argv[q->argc])
-                q->argc++;
+        whole.platform = "linux";
+        whole.policy = policy_of(l->o);
+        whole.roots = roots;
+        whole.root_count = some ? COUNT(roots) : 0;
+        whole.cwd = h->cwd;
+        whole.argv = (const char *const *)h->argv;
+        while (h->argv[whole.argc])
+                whole.argc++;
         *at = (struct question){ .item = h->item, .after = after, .flags = flags_of(h) };
-        assess_put_question(&at->text, q);
+        assess_put_question(&at->text, &whole);
         if (j->count++ == 0)
                 send_first(l);
 }

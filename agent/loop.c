@@ -6,6 +6,7 @@
  */
 #include "agent/loop.h"
 
+#include "agent/client_options.h"
 #include "agent/patch_main.h"
 #include "agent/repo_root.h"
 #include "agent/transcript.h"
@@ -333,6 +334,8 @@ int main(int argc, char **argv)
         confine_relro();
         if (patch_is_name(argv[0]))
                 return patch_main(argc, argv);
+        if (argc && !strcmp(argv[0], "exec-client"))
+                return client_main(argc, argv);
         log_role("agent");
         r = loop_options(&o, argc, argv);
         if (r)

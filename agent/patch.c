@@ -560,7 +560,7 @@ bool patch_apply(struct patch_result *r, const char *text, size_t len,
         *r = (struct patch_result){ .ok = false };
         if (!patch_check(text, len, &r->text))
                 return false;
-        w.all = take_memory(2 * PATCH_FILES_MAX * sizeof(*w.all));
+        w.all = take_memory(sizeof(*w.all) * 2 * PATCH_FILES_MAX);
         r->changes = take_memory(PATCH_FILES_MAX * sizeof(*r->changes));
         r->ok = open_place(&w, place) && work_out(&w, place, text, len) && write_all(&w);
         if (r->ok)

@@ -37,22 +37,24 @@ static bool skip(struct slice *s, const char *text)
 static bool is_plain(char c)
 {
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-               memchr("_-./+,:@%=", c, 10);
+               (c && strchr("_-./+,:@%=", c));
 }
 
 /* One word: plain, or in quotes that hold nothing which the shell would look into. */
 static bool take_word(struct slice *s, struct slice *word)
 {
-        char quote = s->len && (*s->at == '\'' || *s->at == '"') ? *s->at : '\0';
+        char quote = '\0';
         size_t n = 0;
 
+        if (s->len && (*s->at == '\'' || *s->at == '"'))
+                quote = *s->at;
         if (!quote) {
                 while (n < s->len && is_plain(s->at[n]))
                         n++;
                 *word = (struct slice){ s->at, n };
         } else {
                 while (n + 1 < s->len && s->at[n + 1] != quote) {
-                        if (quote == '"' && memchr("$`\\", s->at[n + 1], 3))
+                        if (quote == '"' && s->at[n + 1] && strchr("$`\\", s->at[n + 1]))
                                 return false;
                         n++;
                 }
@@ -64,7 +66,7 @@ static bool take_word(struct slice *s, struct slice *word)
         s->at += n;
         s->len -= n;
         /* A word goes on until something ends it. */
-        return word->len && (!s->len || memchr(" \t\r\n", *s->at, 4));
+        return word->len && (!s->len || (*s->at && strchr(" \t\r\n", *s->at)));
 }
 
 static bool take_command(struct slice *s)

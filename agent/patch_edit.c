@@ -201,9 +201,10 @@ static void put_new(struct buf *out, const struct edit *e, const struct change *
         size_t put = 0, old = 0;
 
         while (put < c->new_count && slice_line(&body, &line)) {
-                char mark = line.len ? line.at[0] : ' ';
+                char mark = ' ';
 
                 if (line.len) {
+                        mark = line.at[0];
                         line.at++;
                         line.len--;
                 }

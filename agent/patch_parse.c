@@ -219,8 +219,10 @@ bool patch_next_hunk(struct patch_reader *r, struct patch_hunk *h, struct buf *w
 /* One line of a chunk. False: it is none. */
 static bool count_line(struct patch_chunk *c, struct slice line)
 {
-        char mark = line.len ? line.at[0] : ' ';
+        char mark = ' ';
 
+        if (line.len)
+                mark = line.at[0];
         if (mark != ' ' && mark != '+' && mark != '-')
                 return false;
         c->old_lines += mark != '+';

@@ -62,7 +62,7 @@ static unsigned newer(const struct shells *t, const struct shell *s)
         return n;
 }
 
-/* Of a full table. */
+/* Of a full table: some slot is not protected. */
 static struct shell *oldest(struct shells *t)
 {
         struct shell *found = NULL;
@@ -76,7 +76,7 @@ static struct shell *oldest(struct shells *t)
                     (s->exited == found->exited && s->used < found->used))
                         found = s;
         }
-        return found;
+        return found ? found : &t->slots[0];
 }
 
 static struct shell *free_slot(struct shells *t)

@@ -214,7 +214,7 @@ void put_unsupported(struct buf *out, const char *name, size_t len)
 #define POLL_MIN_MS 5000U
 #define POLL_MAX_MS 300000U
 #define SHELL_TIMEOUT_MS 10000U
-#define SHELL_TIMEOUT_MAX_MS (24U * 3600 * 1000)
+#define SHELL_TIMEOUT_MAX_MS 86400000U
 #define BUDGET_MAX (1U << 20) /* tokens */
 
 struct args {

@@ -215,6 +215,8 @@ enum upgrade_status upgrade_read_answer(struct upgrade_answer *a, const char *ac
         struct http1_text said;
 
         *a = (struct upgrade_answer){ .why = "", .text = "" };
+        if (s == HTTP1_MORE && memcmp(buf, "HTTP/", len < 5 ? len : 5) != 0)
+                s = HTTP1_LINE; /* a whole head may never come */
         if (s == HTTP1_MORE)
                 return UPGRADE_MORE;
         if (s != HTTP1_OK)

@@ -54,7 +54,7 @@ static const struct command commands[] = {
         { "secret", NULL, "airlock-unseal", true },
         { "proxy", NULL, "airlock-proxy", false },
         { "exec-server", NULL, "airlock-exec", true },
-        { "exec-client", NULL, "airlock-exec-client", true },
+        { "exec-client", NULL, "airlock-agent", true },
         { "cache", NULL, "airlock-cache", false },
         { "agent", NULL, "airlock-agent", true },
         { "report", NULL, "airlock-report", true },

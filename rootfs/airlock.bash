@@ -8,7 +8,7 @@ _airlock()
 
         if ((COMP_CWORD == 1)); then
                 mapfile -t COMPREPLY < <(compgen -W \
-                        'run init check doctor sandbox proxy secret cache agent exec-server report --help --version' -- "$current")
+                        'run init check doctor sandbox proxy secret cache agent exec-server exec-client report --help --version' -- "$current")
                 return
         fi
         case $previous in
@@ -17,6 +17,16 @@ _airlock()
                 compopt -o filenames 2>/dev/null
                 return
                 ;;
+        --token-file)
+                mapfile -t COMPREPLY < <(compgen -f -- "$current")
+                compopt -o filenames 2>/dev/null
+                return
+                ;;
+        --env)
+                mapfile -t COMPREPLY < <(compgen -v -- "$current")
+                return
+                ;;
+        --via | --cwd | --wait) return ;;
         -r | --recipient) return ;;
         --box | --out | --root | --cd | -C)
                 mapfile -t COMPREPLY < <(compgen -d -- "$current")
@@ -77,6 +87,10 @@ _airlock()
                 ;;
         check) options='-h --help --repo' ;;
         doctor) options='-h --help' ;;
+        exec-client)
+                options='--via --token-file --cwd --env --clean-env --pty -n --no-stdin --wait'
+                options+=' --help --version --'
+                ;;
         secret)
                 if ((COMP_CWORD == 2)); then
                         mapfile -t COMPREPLY < <(compgen -W \
