@@ -17,7 +17,8 @@
 #   make bench-locks    the locks beside nft and iptables, in one run
 #   make bench-proxy    the proxy beside squid, tinyproxy and privoxy, with its aims
 #   make bench-exec     the exec-server beside codex exec-server, by a client in C
-#   make bench-cache    save and restore of a state beside tar
+#   make bench-cache    save and restore of a state beside tar; the second start of a task
+#                       beside its first, and beside docker commit
 #   make bench-agent    the agent loop beside codex exec, on the same script
 #   make bench-leak     the scan for leaks beside grep -F -f and a plain read
 #   make codex          build/codex: the real Codex client, which the tests drive
@@ -42,7 +43,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-unseal airlock-cache \
-        airlock-exec airlock-agent airlock-report
+        airlock-auto airlock-exec airlock-agent airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -77,6 +78,9 @@ LEAK := secrets/look.c secrets/leak.c secrets/leak_ipc.c
 CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c \
         init/cache_key.c init/cache_entry.c init/cache_parts.c
 
+# Automatic setup: files in, a script out; pure.
+AUTO := init/auto_files.c init/auto_choose.c init/auto_script.c
+
 # The exec-server: its decoders are pure, and fuzzed.
 EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
         agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c
@@ -101,7 +105,7 @@ SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c \
         init/policy_text.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
-        init/cache_use.c init/cache_parts.c \
+        init/cache_use.c init/cache_parts.c init/words.c \
         init/boot.c init/setup.c init/unseal.c init/seal.c init/work.c init/report.c \
         base/environ.c
 SRC_airlock-box := $(BASE) init/spec_image.c \
@@ -131,6 +135,7 @@ SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
         agent/files.c agent/place.c agent/tree.c agent/helper.c agent/fetch.c agent/http.c agent/buf.c \
         agent/journal.c agent/patch_path.c
+SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/auto_find.c init/auto_main.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 # The agent loop; what it reads of others is pure, and fuzzed.
 LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/request.c \
@@ -140,7 +145,8 @@ SRC_airlock-agent := $(BASE) base/environ.c base/http1.c base/ruleset.c $(CLIENT
         agent/way.c agent/hands.c agent/guidance.c agent/judge.c agent/tools.c \
         agent/patch_main.c agent/repo_root.c agent/client_main.c agent/client_options.c \
         agent/ask.c agent/turn.c agent/brief.c agent/loop.c
-SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/cache_show.c init/cache_main.c
+SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/journal.c init/cache_show.c \
+        init/cache_main.c
 
 # Tiny programs with the release flags and link line, for what tests/e2e proves.
 PROBES := relro bearssl filter inspect leak netfilter notify
@@ -157,7 +163,7 @@ SRC_bench_exec := $(BASE) base/http1.c $(CLIENT) tests/bench/exec_load.c
 
 # The unit tests, and the modules that they and the fuzz targets take apart.
 UNIT     := $(sort $(wildcard tests/unit/*.c))
-FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) \
+FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
         $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) $(CLIENT) base/ev.c base/ruleset.c \
         init/spec_image.c init/serve.c init/env.c init/policy_text.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
@@ -338,9 +344,10 @@ bench-agent: deps deps-bench
 bench-leak: deps deps-bench
 	+$(AGAIN) build/release/probe_leak
 	python3 tests/bench/bench_leak.py
-bench-cache: deps deps-bench
-	+$(AGAIN) build/release/airlock-cache
+bench-cache: deps deps-bench deps-engines
+	+$(AGAIN) all
 	python3 tests/bench/bench_cache.py
+	python3 tests/bench/bench_start.py
 bench-exec: deps deps-run
 	+$(AGAIN) build/release/airlock build/release/airlock-exec build/release/bench_exec
 	python3 tests/bench/bench_exec.py
@@ -462,8 +469,9 @@ DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-de
 DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap cargo \
         chromium:chromium curl:curl dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs go:golang-go \
         ip:iproute2 iptables:iptables javac:default-jdk-headless mandoc:mandoc \
-        nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl pip3:python3-pip \
-        procps python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
+        nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl \
+        pip3:python3-pip pipenv:pipenv poetry:python3-poetry procps python3-venv \
+        python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \
         util-linux wget:wget xz:xz-utils
 DEPS_LINT  := clang-format:clang-format clang-tidy:clang-tidy clang:clang \
         cppcheck:cppcheck libclang-rt-14-dev
@@ -497,6 +505,7 @@ install: all
 	install -m 644 rootfs/airlock.1 $(TO)/share/man/man1/airlock.1
 	install -m 644 rootfs/airlock.bash $(TO)/share/bash-completion/completions/airlock
 	install -m 644 rootfs/task.schema.json $(TO)/share/airlock/task.schema.json
+	install -m 755 rootfs/commit-state $(TO)/share/airlock/commit-state
 
 -include $(shell find build/release build/asan build/cov build/fuzz build/lint -name '*.d' 2>/dev/null)
 

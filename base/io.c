@@ -47,6 +47,19 @@ ssize_t read_full(int fd, void *buf, size_t cap)
         return (ssize_t)len;
 }
 
+ssize_t copy_inside(int from, off_t *at, int to, size_t len)
+{
+        ssize_t n;
+
+        do
+                n = copy_file_range(from, at, to, NULL, len, 0);
+        while (n < 0 && errno == EINTR);
+        if (n >= 0)
+                return n;
+        return errno == EINVAL || errno == ENOSYS || errno == EOPNOTSUPP || errno == EPERM ||
+                               errno == EBADF ? -EXDEV : -errno;
+}
+
 ssize_t read_file(int dirfd, const char *path, char *buf, size_t cap)
 {
         AUTO_CLOSE int fd = openat(dirfd, path, O_RDONLY | O_CLOEXEC);

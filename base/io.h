@@ -16,6 +16,13 @@ MUST_USE int write_full(int fd, const void *buf, size_t len);
 MUST_USE ssize_t read_full(int fd, void *buf, size_t cap);
 
 /*
+ * Copies up to @len bytes within the kernel, from @at in one file (NULL: its offset) to the offset
+ * of the other. The bytes copied, 0 at the end of @from; -EXDEV for every reason why these two
+ * files need read and write.
+ */
+MUST_USE ssize_t copy_inside(int from, off_t *at, int to, size_t len);
+
+/*
  * Reads the whole file @path (below @dirfd, AT_FDCWD for the working directory) as a
  * C string of less than @cap bytes. Returns its length; -EFBIG when it is longer.
  */

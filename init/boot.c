@@ -182,6 +182,8 @@ static enum status check_out(struct task *t)
         if (r < 0)
                 return task_fail(t, STATUS_PROVISION, "%s: %s (mount a writable directory there)",
                                  parent, strerror(-r));
+        if (!is_empty(t->dir) && !access(CACHE_STAMP, F_OK))
+                return checkout_again(t);
         if (!is_empty(t->dir))
                 return task_fail(t, STATUS_PROVISION,
                                  "repo.dir %s is not empty: leave repo.url out to work in it",
@@ -226,11 +228,11 @@ static enum status need_bash(struct task *t)
                              .confine = &t->setup_confine, .env = &t->env };
         int status = 0;
 
-        if (!t->spec.setup.script)
+        if (!setup_wanted(t))
                 return STATUS_OK;
         if (watch(t, &run, &status) == WATCH_EXITED && !status)
                 return STATUS_OK;
-        return task_fail(t, STATUS_PROVISION, "the setup script needs bash in the image's PATH");
+        return task_fail(t, STATUS_PROVISION, "setup needs bash in the image's PATH");
 }
 
 /* A restored state has the trust store of the task that saved it. */
@@ -252,6 +254,7 @@ static const struct step boot[] = {
         { "note the start commit", checkout_start },
         { "read the repository's own spec", checkout_repo_spec },
         { "choose the lock again, for the narrower policy", egress_choose },
+        { "find what automatic setup does", setup_find },
         { "look for a cached state", cache_restore },
         { "make the certificate known again", trust_again },
         { "find bash", need_bash },

@@ -4,19 +4,24 @@
  * A short-lived child of PID 1, twice in a task, with PID 1's rights and no network:
  *
  *   airlock-cache restore --dir DIR --parts-fd P --index-fd I --lock-fd L --root / --work DIR
- *                         [--ttl S] [--wait S] [--exclude PATH]…
+ *                         [--journal FD --journal-start-ms N] [--state STATE] [--stamp] [--ttl S] [--wait S] [--exclude PATH]…
  *       in PROVISION, after the work tree was checked out and the repository's own spec was
  *       read, before anything of setup ran, and before the proxy's certificate is made known
  *       on a hit (setup may have rewritten the trust stores). Finds the entry for the key
  *       and restores it; else writes down how the tree looks now, for `save`.
  *   airlock-cache save    --dir DIR --index-fd I --root / [--exclude PATH]… [--max-bytes N]
- *                         [--max-total N] [--stamp]
+ *                         [--max-total N] [--stamp] [--state STATE]
+ *                         [--journal FD --journal-start-ms N]
  *       in SEAL, after every process of setup has ended and the leak scan found nothing.
  *
  *       With --stamp it also leaves a stamp in the root itself (/var/lib/airlock/state.json,
  *       no part of the layer), for who makes an image of the container with the engine's own commit:
- *       `restore` in that image is a hit at once. Whoever commits after an agent with rights
+ *       `restore` in that image is a hit at once. It takes the stamp away unless it has --stamp too:
+ *       at the next start of that container an agent has been in it. Whoever commits after an agent with rights
  *       over the root has worked in it, commits what that agent left.
+ *
+ *       STATE/auto.sh, what automatic setup would run, is a part of the key; STATE/env, what
+ *       setup put into $AIRLOCK_ENV, of the state.
  *
  * and what `airlock cache` becomes: ls, key, why, reset (cache_show.c).
  *
@@ -53,7 +58,8 @@
 
 #include "base/base.h"
 
-#define CACHE_FORMAT "airlock-cache 1"
+#define CACHE_FORMAT "airlock-cache 2"
+#define CACHE_ENV_MAX (64 << 10) /* of STATE/env */
 #define CACHE_MISS 3
 #define CACHE_MARKER ".airlock-restoring"
 #define CACHE_MAGIC "ALCACHE1"

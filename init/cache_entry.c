@@ -1,6 +1,7 @@
 /* init/cache_entry.c - entries: opened with distrust, made beside their place. */
 #include "init/cache_entry.h"
 
+#include "base/digits.h"
 #include "base/io.h"
 #include "init/cache.h"
 
@@ -108,6 +109,25 @@ bool entry_next(const struct entry *e, const char *object, uint32_t *at, struct 
         if (*at)
                 json_string(&e->j, *at, p->name);
         return *at != 0;
+}
+
+ssize_t entry_env(const struct entry *e, char *out, size_t cap)
+{
+        uint32_t v = find(&e->j, 0, "env");
+        const struct json_token *t = &e->j.tokens[v];
+        const char *hex = e->j.text + t->start;
+        size_t len = (t->end - t->start) / 2;
+
+        if (!v || t->type != JSON_STRING || (t->end - t->start) % 2 || len > cap)
+                return -EBADMSG;
+        for (size_t i = 0; i < len; i++) {
+                int high = hex_value(hex[2 * i]), low = hex_value(hex[2 * i + 1]);
+
+                if (high < 0 || low < 0)
+                        return -EBADMSG;
+                out[i] = (char)(high << 4 | low);
+        }
+        return (ssize_t)len;
 }
 
 /* Ours alone to write, and nobody's second name. */

@@ -8,6 +8,7 @@
 #include "init/cache_entry.h"
 #include "init/cache_key.h"
 #include "init/cache_parts.h"
+#include "init/journal.h"
 #include "init/layer.h"
 
 #include <errno.h>
@@ -25,9 +26,10 @@
 #define TTL_S 43200
 
 struct options {
-        const char *dir, *root, *work;
+        const char *dir, *root, *work, *state;
         int parts_fd, index_fd, lock_fd;
         bool stamp;
+        struct journal journal;
         uint64_t ttl_s, wait_s, max_bytes, max_total;
         const char *exclude[TREE_EXCLUDES];
         size_t exclude_count;
@@ -88,12 +90,18 @@ static bool take_option(struct options *o, const char *name, const char *value)
                 return (o->root = value) != NULL;
         if (!strcmp(name, "--work"))
                 return (o->work = value) != NULL;
+        if (!strcmp(name, "--state"))
+                return (o->state = value) != NULL;
         if (!strcmp(name, "--parts-fd"))
                 return descriptor(value, &o->parts_fd);
         if (!strcmp(name, "--index-fd"))
                 return descriptor(value, &o->index_fd);
         if (!strcmp(name, "--lock-fd"))
                 return descriptor(value, &o->lock_fd);
+        if (!strcmp(name, "--journal"))
+                return descriptor(value, &o->journal.fd);
+        if (!strcmp(name, "--journal-start-ms"))
+                return number(value, &o->journal.start_ms);
         if (!strcmp(name, "--ttl"))
                 return number(value, &o->ttl_s);
         if (!strcmp(name, "--wait"))
@@ -112,7 +120,7 @@ static bool take_option(struct options *o, const char *name, const char *value)
 static void parse_options(struct options *o, int argc, char **argv)
 {
         *o = (struct options){ .root = "/", .parts_fd = -1, .index_fd = -1, .lock_fd = -1,
-                               .ttl_s = TTL_S, .max_bytes = CACHE_MAX_BYTES };
+                               .journal.fd = -1, .ttl_s = TTL_S, .max_bytes = CACHE_MAX_BYTES };
         for (int i = 1; i < argc; i++)
                 if (!strcmp(argv[i], "--stamp"))
                         o->stamp = true;
@@ -126,6 +134,28 @@ static void parse_options(struct options *o, int argc, char **argv)
 
 /* --- the report ------------------------------------------------------------------------- */
 
+static void write_journal(struct job *job)
+{
+        static const char *const words[] = {
+                [CACHE_NOTHING] = "failed",     [CACHE_RESTORED] = "restored",
+                [CACHE_BUILD] = "miss",         [CACHE_BUILD_OWN] = "miss",
+                [CACHE_SAVED] = "saved",        [CACHE_UNSAVED] = "not saved",
+                [CACHE_BROKEN] = "broken",      [CACHE_STAMPED] = "stamped",
+        };
+        const struct cache_report *r = &job->report;
+        char fields[5120];
+        struct wr w = wr_of(fields, sizeof(fields));
+
+        wr_fmt(&w, ",\"outcome\":\"%s\",\"key\":\"%s\",\"reason\":", words[r->outcome], r->key);
+        wr_json(&w, r->reason, strlen(r->reason));
+        wr_str(&w, ",\"locks\":");
+        wr_json(&w, r->locks, strlen(r->locks));
+        wr_fmt(&w, ",\"age_s\":%llu,\"bytes\":%llu,\"entries\":%llu,\"took_ms\":%llu",
+               (unsigned long long)r->age_s, (unsigned long long)r->bytes,
+               (unsigned long long)r->entries, (unsigned long long)r->ms);
+        journal_event(&job->o.journal, "cache", fields, w.len);
+}
+
 static void give_report(struct job *job, enum cache_outcome outcome)
 {
         struct cache_report *r = &job->report;
@@ -135,6 +165,7 @@ static void give_report(struct job *job, enum cache_outcome outcome)
         r->ms = now_ms() - job->start_ms;
         if (pwrite(job->o.index_fd, r, sizeof(*r), 0) != sizeof(*r))
                 log_errno(LOG_ERROR, errno, "write the report");
+        write_journal(job);
 }
 
 static PRINTF_LIKE(2, 3) void because(struct job *job, const char *fmt, ...)
@@ -177,6 +208,31 @@ static void open_job(struct job *job)
         job->dir = open(job->o.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
+static int open_state(const struct job *job)
+{
+        return job->o.state ? open(job->o.state, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+                            : -1;
+}
+
+/* What automatic setup would run here is a part like what PID 1 knows. */
+static int add_steps(struct job *job)
+{
+        static const char name[] = "setup.steps";
+        size_t head = job->records_len + sizeof(name), room = sizeof(records) - head;
+        AUTO_CLOSE int dir = open_state(job);
+        ssize_t n = -ENOENT;
+
+        if (head < sizeof(records) && dir >= 0)
+                n = read_file(dir, "auto.sh", records + head, room);
+        if (n == -ENOENT || !n)
+                return 0;
+        if (n < 0)
+                return (int)n;
+        memcpy(records + job->records_len, name, sizeof(name));
+        job->records_len = head + (size_t)n + 1;
+        return 0;
+}
+
 static int make_key(struct job *job)
 {
         ssize_t n = 0;
@@ -189,6 +245,9 @@ static int make_key(struct job *job)
         if (n < 0)
                 return (int)n;
         job->records_len = (size_t)n;
+        n = add_steps(job);
+        if (n < 0)
+                return (int)n;
         cache_image_hash(job->tree.root, image);
         n = cache_key_make(&parts, records, job->records_len, image);
         if (!n)
@@ -197,9 +256,9 @@ static int make_key(struct job *job)
 }
 
 /* The byte of the key: two keys in one are two that wait for each other, and no harm. */
-static bool lock_key(const struct job *job, const char *key)
+static bool lock_key(const struct job *job, const char *key, short type)
 {
-        struct flock l = { .l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1 };
+        struct flock l = { .l_type = type, .l_whence = SEEK_SET, .l_len = 1 };
 
         for (unsigned i = 0; i < 15; i++)
                 l.l_start = l.l_start << 4 |
@@ -278,6 +337,34 @@ static void broken(struct job *job)
             job->report.reason);
 }
 
+/* What was in $AIRLOCK_ENV after setup; -errno, and then nothing was changed. */
+static int restore_env(const struct job *job)
+{
+        static LARGE_BUFFER char text[CACHE_ENV_MAX];
+        AUTO_CLOSE int dir = open_state(job);
+        ssize_t n = entry_env(&entry, text, sizeof(text));
+
+        return n < 0 ? (int)n : dir < 0 ? 0 : write_file(dir, "env", text, (size_t)n);
+}
+
+static void put_env(struct wr *w, const struct job *job)
+{
+        static LARGE_BUFFER char text[CACHE_ENV_MAX];
+        AUTO_CLOSE int dir = open_state(job);
+        ssize_t n = dir < 0 ? 0 : read_file(dir, "env", text, sizeof(text));
+
+        if (n < 0 && n != -ENOENT)
+                w->full = true; /* without them it would be another state */
+        wr_str(w, "\"env\":\"");
+        for (ssize_t i = 0; i < n; i++) {
+                static const char digits[] = "0123456789abcdef";
+
+                wr_char(w, digits[(uint8_t)text[i] >> 4]);
+                wr_char(w, digits[text[i] & 15]);
+        }
+        wr_str(w, "\",\n");
+}
+
 /* Restores what was checked. Comes back only when all of it is there. */
 static void restore_layer(struct job *job, int layer, const struct stat *checked)
 {
@@ -341,6 +428,10 @@ static bool try_entry(struct job *job)
                 because(job, "it can't be restored here: %s", c.why);
                 return false;
         }
+        if (restore_env(job) < 0) {
+                because(job, "its variables can't be had");
+                return false;
+        }
         compare_locks(job);
         job->report.age_s = entry.age_s;
         restore_layer(job, layer, &st);
@@ -370,11 +461,22 @@ static bool is_stamped(struct job *job)
                 log_line(LOG_INFO, "the stamp of this image is of another setup");
                 return false;
         }
+        if (restore_env(job) < 0) {
+                log_line(LOG_INFO, "the stamp of this image has no variables");
+                return false;
+        }
         memcpy(job->report.key, entry.key, sizeof(entry.key));
         job->report.age_s = entry.age_s;
         job->report.entries = entry.entries;
         compare_locks(job);
         return true;
+}
+
+/* A stamp is good for one start: after that an agent has been here. */
+static void drop_stamp(const struct job *job)
+{
+        if (!job->o.stamp && entry.dir >= 0)
+                (void)!unlinkat(entry.dir, ENTRY_STAMP, 0);
 }
 
 /* Until the entry is there, or the lock is ours, or the wait is over. */
@@ -387,12 +489,15 @@ static bool wait_for_entry(struct job *job, bool *builder)
 
         memcpy(first, job->report.reason, sizeof(first));
         for (;;) {
-                bool got = lock_key(job, parts.key);
+                bool got = lock_key(job, parts.key, F_WRLCK);
 
                 entry_close(&entry);
                 /* With the lock just given back, its holder may have published. */
-                if (try_entry(job))
+                if (try_entry(job)) {
+                        if (got) /* PID 1 keeps the file open, and nobody builds */
+                                (void)!lock_key(job, parts.key, F_UNLCK);
                         return true;
+                }
                 memcpy(job->report.reason, first, sizeof(first));
                 *builder = got;
                 if (got || job->o.lock_fd < 0 || now_ms() >= deadline)
@@ -448,7 +553,7 @@ static void say_hit(const struct job *job)
 
 static int restore(struct job *job)
 {
-        bool builder = false;
+        bool builder = false, stamped;
         int r;
 
         if (has_marker(job)) {
@@ -465,7 +570,9 @@ static int restore(struct job *job)
         if (job->o.work)
                 cache_locks_find(&locks, job->o.work);
         entry.dir = -1;
-        if (is_stamped(job)) {
+        stamped = is_stamped(job);
+        drop_stamp(job);
+        if (stamped) {
                 give_report(job, CACHE_STAMPED);
                 say_hit(job);
                 return STATUS_OK;
@@ -513,6 +620,7 @@ static void put_meta(struct wr *w, const struct job *job, const struct basis *b,
         wr_fmt(w, "\"save_ms\":%llu,\n", (unsigned long long)(now_ms() - job->start_ms));
         /* For a stamp: the image before and after. */
         wr_fmt(w, "\"was\":{\"image\":\"%s\"},\n\"image_after\":\"%s\",\n", b->image, image);
+        put_env(w, job);
         wr_bytes(w, text, (size_t)b->text_len);
         wr_str(w, "}\n");
 }
@@ -600,6 +708,7 @@ static int job_main(int argc, char **argv, int (*run)(struct job *))
 
         job.start_ms = now_ms();
         parse_options(&job.o, argc, argv);
+        job.o.journal.phase = run == save ? "seal" : "provision";
         open_job(&job);
         return run(&job);
 }

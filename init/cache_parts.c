@@ -64,7 +64,7 @@ void cache_parts_put(const struct spec *s, struct wr *w)
 {
         put(w, "", "repo.url", s->repo.url);
         put(w, "", "repo.dir", s->repo.dir);
-        put(w, "", "setup.auto", s->setup.auto_setup ? "true" : "false");
+        put(w, "", "setup.auto", spec_auto(s) ? "true" : "false");
         put(w, "", "setup.script", s->setup.script);
         put(w, "", "maintenance.script", s->maintenance.script);
         for (unsigned i = 0; i < RUNTIME_COUNT; i++)

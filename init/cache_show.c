@@ -175,6 +175,7 @@ static const char *meaning(const char *name)
                 { "setup.script", "the setup script" },
                 { "maintenance.script", "the maintenance script" },
                 { "setup.auto", "automatic setup" },
+                { "setup.steps", "what automatic setup runs" },
                 { "secrets", "a secret's value" },
                 { "secrets.names", "the names of the secrets" },
         };
@@ -200,6 +201,10 @@ static unsigned compare(const struct asked *a, bool aloud)
                 if (d > 0 && !strcmp(name, "secrets") && !a->secrets) {
                         if (aloud)
                                 say("  ? secrets: their values are not known here");
+                } else if (d > 0 && !strcmp(name, "setup.steps")) {
+                        if (aloud)
+                                say("  ? setup.steps: what the repository's files ask for is not "
+                                    "known here");
                 } else if (d || strcmp(parts.at[i].hash, was.value) != 0) {
                         differ++;
                         if (aloud)

@@ -5,6 +5,7 @@
 #include "init/cache.h"
 #include "init/cache_parts.h"
 #include "init/task.h"
+#include "init/words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,35 +15,8 @@
 #include <sys/wait.h>
 
 #define RESTORE_S 3600
-#define ENV_DIR "/var/lib"
-#define ENV_NAME "airlock.env" /* what setup put into $AIRLOCK_ENV: a part of the state */
-#define ENV_FILE ENV_DIR "/" ENV_NAME
 #define ENV_MAX (64 * 1024)
-#define WORDS 24
-
-struct words {
-        const char *v[WORDS + 1];
-        size_t n;
-        char numbers[128];
-        size_t used;
-};
-
-static void word(struct words *a, const char *name, const char *value)
-{
-        if (a->n + 2 <= WORDS && value) {
-                a->v[a->n++] = name;
-                a->v[a->n++] = value;
-        }
-}
-
-static void number(struct words *a, const char *name, uint64_t value)
-{
-        struct wr w = wr_of(a->numbers + a->used, sizeof(a->numbers) - a->used - 1);
-
-        wr_u64(&w, value);
-        word(a, name, wr_cstr(&w));
-        a->used += w.len + 1;
-}
+#define WORDS 40
 
 /* What is no part of the state: results, the cache itself, our own folder, git's. */
 static void exclude(struct words *a, const struct task *t, char *git, size_t cap)
@@ -50,54 +24,35 @@ static void exclude(struct words *a, const struct task *t, char *git, size_t cap
         struct wr w = wr_of(git, cap - 1);
 
         wr_fmt(&w, "%s/.git", t->dir);
-        word(a, "--exclude", t->spec.output.dir);
-        word(a, "--exclude", t->spec.cache.dir);
-        word(a, "--exclude", t->state);
-        word(a, "--exclude", wr_cstr(&w));
+        words_option(a, "--exclude", t->spec.output.dir);
+        words_option(a, "--exclude", t->spec.cache.dir);
+        words_option(a, "--exclude", t->state);
+        words_option(a, "--exclude", wr_cstr(&w));
 }
 
-static void journal_report(struct task *t, const struct cache_report *r)
+static void stamp(struct words *a, const struct task *t)
 {
-        static const char *const words[] = {
-                [CACHE_NOTHING] = "failed",     [CACHE_RESTORED] = "restored",
-                [CACHE_BUILD] = "miss",         [CACHE_BUILD_OWN] = "miss",
-                [CACHE_SAVED] = "saved",        [CACHE_UNSAVED] = "not saved",
-                [CACHE_BROKEN] = "broken",      [CACHE_STAMPED] = "stamped",
-        };
-        const char *word = r->outcome < COUNT(words) ? words[r->outcome] : "failed";
-        char fields[2048];
-        struct wr w = wr_of(fields, sizeof(fields));
-
-        wr_fmt(&w, ",\"outcome\":\"%s\",\"key\":", word);
-        wr_json(&w, r->key, strnlen(r->key, sizeof(r->key)));
-        wr_str(&w, ",\"reason\":");
-        wr_json(&w, r->reason, strnlen(r->reason, sizeof(r->reason)));
-        wr_str(&w, ",\"locks\":");
-        wr_json(&w, r->locks, strnlen(r->locks, sizeof(r->locks)));
-        wr_fmt(&w, ",\"age_s\":%lu,\"bytes\":%lu,\"entries\":%lu,\"took_ms\":%lu",
-               (unsigned long)r->age_s, (unsigned long)r->bytes, (unsigned long)r->entries,
-               (unsigned long)r->ms);
-        journal_event(&t->journal, "cache", fields, w.len);
-        if (!t->quiet)
-                log_line(LOG_INFO, "cache: %s%s%.*s", word, r->reason[0] ? ": " : "",
-                         (int)strnlen(r->reason, sizeof(r->reason)), r->reason);
+        if (t->spec.cache.stamp)
+                words_add(a, "--stamp");
 }
 
-/* Runs airlock-cache; false when it told nothing. */
-static bool run(struct task *t, struct words *a, int parts, int *wait_status,
+/* Runs airlock-cache; @report is zero when it told nothing. */
+static void run(struct task *t, struct words *a, int parts, int *wait_status,
                 struct cache_report *report)
 {
         struct watch w = { .what = "airlock-cache", .in = -1, .out = -1, .new_session = true,
                            .program = t->programs[PROGRAM_CACHE], .timeout_s = RESTORE_S,
-                           .keep = { t->cache.index, t->cache.lock, parts }, .env = &t->env };
+                           .keep = { t->cache.index, t->cache.lock, parts, t->journal.fd },
+                           .env = &t->env };
 
-        a->v[a->n] = NULL;
+        words_option(a, "--state", t->state);
+        words_number(a, "--journal", (uint64_t)t->journal.fd);
+        words_number(a, "--journal-start-ms", t->journal.start_ms);
         w.argv = (char *const *)(uintptr_t)a->v;
-        *report = (struct cache_report){ .outcome = CACHE_NOTHING };
-        if (watch(t, &w, wait_status) != WATCH_EXITED)
-                return false;
-        return pread(t->cache.index, report, sizeof(*report), 0) == sizeof(*report) &&
-               !memcmp(report->magic, CACHE_MAGIC, sizeof(report->magic));
+        if (watch(t, &w, wait_status) != WATCH_EXITED ||
+            pread(t->cache.index, report, sizeof(*report), 0) != sizeof(*report) ||
+            memcmp(report->magic, CACHE_MAGIC, sizeof(report->magic)) != 0)
+                *report = (struct cache_report){ .outcome = CACHE_NOTHING };
 }
 
 static int open_lock(const struct task *t)
@@ -131,22 +86,22 @@ static int write_parts(const struct task *t)
         return fd;
 }
 
+/* What setup put into $AIRLOCK_ENV is a part of the state: airlock-cache has put it there again. */
 static enum status take_variables(struct task *t)
 {
         static LARGE_BUFFER char text[ENV_MAX];
-        ssize_t n = read_file(AT_FDCWD, ENV_FILE, text, sizeof(text));
+        ssize_t n = read_file(t->state_fd, "env", text, sizeof(text));
 
-        if (n < 0 && n != -ENOENT)
-                return task_fail(t, STATUS_AGAIN, ENV_FILE ": %s", strerror((int)-n));
-        if (n > 0 && env_add_lines(&t->env, text, (size_t)n))
-                return task_fail(t, STATUS_AGAIN, ENV_FILE ": expected NAME=value");
+        if ((n < 0 && n != -ENOENT) || (n > 0 && env_add_lines(&t->env, text, (size_t)n)))
+                return task_fail(t, STATUS_AGAIN, "the variables of the cached state");
         return STATUS_OK;
 }
 
 enum status cache_restore(struct task *t)
 {
         static LARGE_BUFFER char git[PATH_MAX + 8];
-        struct words a = { .v = { "airlock-cache", "restore" }, .n = 2 };
+        const char *v[WORDS] = { "airlock-cache", "restore" };
+        struct words a = { .v = v, .cap = WORDS, .n = 2 };
         struct cache_report report;
         int status = 0;
 
@@ -161,18 +116,17 @@ enum status cache_restore(struct task *t)
                 t->cache.unusable = true;
                 return STATUS_OK;
         }
-        word(&a, "--dir", t->spec.cache.dir);
-        number(&a, "--parts-fd", (uint64_t)parts);
-        number(&a, "--index-fd", (uint64_t)t->cache.index);
-        number(&a, "--lock-fd", (uint64_t)t->cache.lock);
-        word(&a, "--root", "/");
-        word(&a, "--work", t->dir);
-        number(&a, "--ttl", t->spec.cache.ttl_s);
+        words_option(&a, "--dir", t->spec.cache.dir);
+        words_number(&a, "--parts-fd", (uint64_t)parts);
+        words_number(&a, "--index-fd", (uint64_t)t->cache.index);
+        words_number(&a, "--lock-fd", (uint64_t)t->cache.lock);
+        words_option(&a, "--root", "/");
+        stamp(&a, t);
+        words_option(&a, "--work", t->dir);
+        words_number(&a, "--ttl", t->spec.cache.ttl_s);
+        words_number(&a, "--wait", t->spec.setup.timeout_s); /* the other builder has no longer */
         exclude(&a, t, git, sizeof(git));
-        if (!run(t, &a, parts, &status, &report) && WIFEXITED(status) &&
-            WEXITSTATUS(status) == CACHE_MISS)
-                report.outcome = CACHE_BUILD_OWN;
-        journal_report(t, &report);
+        run(t, &a, parts, &status, &report);
         if (WIFEXITED(status) && WEXITSTATUS(status) == CACHE_MISS)
                 return STATUS_OK;
         if (!WIFEXITED(status) || WEXITSTATUS(status))
@@ -201,27 +155,13 @@ enum status cache_reset_tree(struct task *t)
                          t->start);
 }
 
-/* A state without its variables would be another one. */
-static int keep_variables(const struct task *t)
-{
-        static LARGE_BUFFER char text[ENV_MAX];
-        AUTO_CLOSE int fd = -1;
-        ssize_t n = read_file(t->state_fd, "env", text, sizeof(text));
-
-        if (n <= 0)
-                return unlink(ENV_FILE) < 0 && errno != ENOENT ? -errno : 0;
-        if (make_dirs(ENV_DIR, 0755) < 0)
-                return -EACCES;
-        fd = open(ENV_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return fd < 0 ? -errno : write_file(fd, ENV_NAME, text, (size_t)n);
-}
-
 enum status cache_save(struct task *t)
 {
         static LARGE_BUFFER char git[PATH_MAX + 8];
-        struct words a = { .v = { "airlock-cache", "save" }, .n = 2 };
+        const char *v[WORDS] = { "airlock-cache", "save" };
+        struct words a = { .v = v, .cap = WORDS, .n = 2 };
         struct cache_report report;
-        int r, status = 0;
+        int status = 0;
 
         if (!t->spec.cache.dir || t->cache.hit || t->cache.unusable)
                 return STATUS_OK;
@@ -229,17 +169,12 @@ enum status cache_save(struct task *t)
                 log_line(LOG_WARN, "cache: not saved: the leak scan found a secret");
                 return STATUS_OK;
         }
-        r = keep_variables(t);
-        if (r < 0) {
-                log_line(LOG_WARN, "cache: not saved: " ENV_FILE ": %s", strerror(-r));
-                return STATUS_OK;
-        }
-        word(&a, "--dir", t->spec.cache.dir);
-        number(&a, "--index-fd", (uint64_t)t->cache.index);
-        word(&a, "--root", "/");
+        words_option(&a, "--dir", t->spec.cache.dir);
+        words_number(&a, "--index-fd", (uint64_t)t->cache.index);
+        words_option(&a, "--root", "/");
+        stamp(&a, t);
         exclude(&a, t, git, sizeof(git));
         run(t, &a, 0, &status, &report);
-        journal_report(t, &report);
         close(t->cache.lock);
         close(t->cache.index);
         t->cache.lock = t->cache.index = 0;

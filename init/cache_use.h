@@ -19,6 +19,9 @@ struct cache_use {
         bool unusable;    /* nothing is saved: a reason was given */
 };
 
+/* What an image has that was made of a container with "cache": {"stamp": true}. */
+#define CACHE_STAMP "/var/lib/airlock/state.json"
+
 /* Steps. */
 enum status cache_restore(struct task *t); /* PROVISION, after the repository's own spec */
 enum status cache_reset_tree(struct task *t); /* SETUP after a hit: tracked files as committed */

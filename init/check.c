@@ -7,7 +7,11 @@
 #include "init/program.h"
 #include "init/spec.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 
 /* --- the plan ---------------------------------------------------------------------- */
 
@@ -81,7 +85,50 @@ static void put_secrets(struct wr *w, const struct spec *s)
         put_all(w, ", on a leak: ", on_leak[s->secrets.on_leak]);
 }
 
-static void put_setup(struct wr *w, const struct spec *s)
+/* Where the repository's files can be seen from here; NULL: nowhere. */
+static const char *repository(const struct spec *s, const char *given)
+{
+        const char *dir = given ? given : s->repo.url ? s->repo.url : s->repo.dir;
+        struct stat st;
+
+        if (!strncmp(dir, "file://", 7))
+                dir += 7;
+        return *dir == '/' || given ? !stat(dir, &st) && S_ISDIR(st.st_mode) ? dir : NULL : NULL;
+}
+
+/* airlock-auto reads them; it writes its lines behind ours. */
+static void show_auto(struct wr *w, const char *dir)
+{
+        const char *argv[] = { "airlock-auto", "show", dir, NULL };
+        int program = program_open("airlock-auto"), status = 0;
+        pid_t pid;
+
+        flush(w);
+        pid = program < 0 ? -1 : fork();
+        if (!pid) {
+                syscall(SYS_execveat, program, "", argv, environ, AT_EMPTY_PATH);
+                _exit(STATUS_NOT_FOUND);
+        }
+        if (pid < 0 || waitpid(pid, &status, 0) < 0 || status)
+                w->full = true;
+}
+
+static void put_auto(struct wr *w, const struct spec *s, const char *given)
+{
+        const char *dir = repository(s, given);
+
+        if (!spec_auto(s))
+                return;
+        put_all(w, "; automatic setup");
+        if (!dir) {
+                put_all(w, ": what the repository's files ask for (--repo DIR shows it)");
+                return;
+        }
+        put_all(w, ", for the files as they are in ", dir, ":");
+        show_auto(w, dir);
+}
+
+static void put_setup(struct wr *w, const struct spec *s, const char *given)
 {
         put_head(w, "runtimes  ");
         for (enum spec_runtime r = 0; r < RUNTIME_COUNT; r++) {
@@ -102,8 +149,9 @@ static void put_setup(struct wr *w, const struct spec *s)
         put_all(w, s->setup.script ? ": " : ", no script");
         if (s->setup.script)
                 put_script(w, s->setup.script);
+        put_auto(w, s, given);
         if (s->maintenance.script) {
-                put_head(w, "maintenance (runs on a cache hit; this build has no cache) ");
+                put_head(w, "maintenance, after a cache hit: ");
                 put_script(w, s->maintenance.script);
         }
 }
@@ -150,14 +198,14 @@ static void put_work(struct wr *w, const struct spec *s)
                 put_idle(w, s->agent.idle_s);
 }
 
-static void put_plan(struct wr *w, const struct spec *s, const char *wrong)
+static void put_plan(struct wr *w, const struct spec *s, const char *given, const char *wrong)
 {
         const char *missing = spec_unsupported_nth(s, 0);
 
         put_all(w, "provision  ", s->repo.url ? s->repo.url : "no repository",
                 s->repo.ref ? " at " : "", s->repo.ref ? s->repo.ref : "", " in ", s->repo.dir);
         put_secrets(w, s);
-        put_setup(w, s);
+        put_setup(w, s, given);
         put_seal(w, s);
         put_work(w, s);
         put_head(w, "report     ");
@@ -182,21 +230,26 @@ int command_check(int argc, char **argv)
 {
         char plan[8192];
         struct wr w = wr_of(plan, sizeof(plan));
+        const char *given = NULL;
         const char *wrong;
         struct spec spec;
-        int r;
+        int r, at = 1;
 
         if (argc == 2 && !strcmp(argv[1], "--help"))
                 return help_print("check");
-        if (argc != 2) {
-                log_line(LOG_ERROR, "usage: airlock check SPEC|-");
+        if (argc > 2 && !strcmp(argv[1], "--repo")) {
+                given = argv[2];
+                at = 3;
+        }
+        if (argc != at + 1) {
+                log_line(LOG_ERROR, "usage: airlock check [--repo DIR] SPEC|-");
                 return STATUS_USAGE;
         }
-        r = spec_load(argv[1], &spec);
+        r = spec_load(argv[at], &spec);
         if (r)
                 return r;
         wrong = spec_model(&spec);
-        put_plan(&w, &spec, wrong);
+        put_plan(&w, &spec, given, wrong);
         spec_close(&spec);
         return w.full ? STATUS_OUTPUT : STATUS_OK;
 }

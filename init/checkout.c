@@ -183,15 +183,17 @@ static int clone_named(struct task *t)
         return git(t, "/", &a, -1);
 }
 
-static int fetch_commit(struct task *t)
+static int fetch(struct task *t, const char *from, const char *what)
 {
         struct args a = git_args("fetch");
         char depth[32];
 
         arg(&a, "--quiet");
+        arg(&a, "--force");
         put_depth(&a, t, depth, sizeof(depth));
-        arg(&a, "origin");
-        arg(&a, t->spec.repo.ref);
+        arg(&a, "--");
+        arg(&a, from);
+        arg(&a, what);
         return git(t, t->dir, &a, -1);
 }
 
@@ -234,11 +236,11 @@ static int clone_commit(struct task *t)
                 r = git(t, t->dir, &remote, -1);
         if (r)
                 return r;
-        if (t->spec.repo.depth && whole_commit_id(ref) && !fetch_commit(t))
+        if (t->spec.repo.depth && whole_commit_id(ref) && !fetch(t, "origin", t->spec.repo.ref))
                 return 0;
         r = git(t, t->dir, &all, -1);
         if (!r && has_commit(t))
-                r = fetch_commit(t);
+                r = fetch(t, "origin", t->spec.repo.ref);
         return r;
 }
 
@@ -263,15 +265,16 @@ static int names_a_ref(struct task *t)
         return git_capture(t, "/", &a, list, sizeof(list));
 }
 
-static int checkout_files(struct task *t, bool by_id)
+/* @target: NULL for where HEAD is already. */
+static int checkout_files(struct task *t, const char *target)
 {
         struct args a = git_args("checkout");
 
         arg(&a, "--quiet");
         arg(&a, "--force");
-        if (by_id) {
+        if (target) {
                 arg(&a, "--detach");
-                arg(&a, t->spec.repo.ref);
+                arg(&a, target);
         }
         arg(&a, "--");
         return git(t, t->dir, &a, -1);
@@ -305,6 +308,32 @@ static bool is_hex(const char *s)
         return !s[n] && n >= 7 && n <= 64;
 }
 
+static enum status checkout_all(struct task *t, const char *target)
+{
+        if (checkout_files(t, target))
+                return failed(t, "can't check out");
+        if (t->spec.repo.submodules && checkout_submodules(t))
+                return failed(t, "can't check out the submodules of");
+        if (t->spec.repo.lfs && checkout_lfs(t))
+                return failed(t, "can't fetch the LFS files of");
+        return STATUS_OK;
+}
+
+enum status checkout_again(struct task *t)
+{
+        const char *ref = t->spec.repo.ref ? t->spec.repo.ref : "HEAD";
+
+        if (prepare_env(t) < 0)
+                return task_fail(t, STATUS_PROVISION, "prepare git");
+        /* By its address: what the image calls origin is not the operator's word. */
+        if (!fetch(t, t->spec.repo.url, ref))
+                return checkout_all(t, "FETCH_HEAD");
+        /* Not every server gives a commit by its id. */
+        if (fetch(t, t->spec.repo.url, "+refs/heads/*:refs/remotes/origin/*"))
+                return failed(t, "can't fetch");
+        return checkout_all(t, ref);
+}
+
 enum status checkout_clone(struct task *t)
 {
         const char *ref = t->spec.repo.ref;
@@ -318,13 +347,7 @@ enum status checkout_clone(struct task *t)
         r = by_id ? clone_commit(t) : clone_named(t);
         if (r)
                 return failed(t, "can't clone");
-        if (checkout_files(t, by_id))
-                return failed(t, "can't check out");
-        if (t->spec.repo.submodules && checkout_submodules(t))
-                return failed(t, "can't check out the submodules of");
-        if (t->spec.repo.lfs && checkout_lfs(t))
-                return failed(t, "can't fetch the LFS files of");
-        return STATUS_OK;
+        return checkout_all(t, by_id ? ref : NULL);
 }
 
 enum status checkout_start(struct task *t)

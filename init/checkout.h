@@ -13,6 +13,12 @@
 /* Clones spec.repo.url at ref into t->dir, with submodules and LFS files if asked. */
 enum status checkout_clone(struct task *t);
 
+/*
+ * The same where t->dir is the work tree of a task before this one, kept in an image: what is not
+ * tracked stays as setup left it, HEAD is detached.
+ */
+enum status checkout_again(struct task *t);
+
 /* Fills t->start with HEAD's commit; leaves it empty when t->dir is no repository. */
 enum status checkout_start(struct task *t);
 

@@ -8,6 +8,7 @@
 #include "init/program.h"
 #include "init/sig.h"
 #include "init/task.h"
+#include "init/words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -246,51 +247,29 @@ static bool looks_inside(const struct spec *s)
 
 static NORETURN void become_proxy(struct task *t, int control)
 {
-        char fd[16], journal[16], uid[16], start[24], ca[16];
-        struct wr c = wr_of(ca, sizeof(ca) - 1);
-        struct wr f = wr_of(fd, sizeof(fd) - 1);
-        struct wr j = wr_of(journal, sizeof(journal) - 1);
-        struct wr u = wr_of(uid, sizeof(uid) - 1);
-        struct wr s = wr_of(start, sizeof(start) - 1);
-        const char *argv[20] = { "airlock-proxy", "--control", fd, "--journal", journal,
-                                 "--start-ms", start };
-        size_t n = 7;
+        const char *v[24] = { "airlock-proxy" };
+        struct words a = { .v = v, .cap = COUNT(v), .n = 1 };
 
-        wr_u64(&f, (uint64_t)control);
-        wr_cstr(&f);
-        wr_u64(&j, (uint64_t)t->journal.fd);
-        wr_cstr(&j);
-        wr_u64(&s, t->journal.start_ms);
-        wr_cstr(&s);
-        wr_u64(&u, PROXY_UID);
-        wr_cstr(&u);
+        words_number(&a, "--control", (uint64_t)control);
+        words_number(&a, "--journal", (uint64_t)t->journal.fd);
+        words_number(&a, "--start-ms", t->journal.start_ms);
         if (t->egress.ca) {
-                wr_u64(&c, (uint64_t)t->egress.ca);
-                argv[n++] = "--ca-out-fd";
-                argv[n++] = wr_cstr(&c);
+                words_number(&a, "--ca-out-fd", (uint64_t)t->egress.ca);
                 fcntl(t->egress.ca, F_SETFD, 0);
         }
-        if (t->spec.network.ca_file) {
-                argv[n++] = "--ca-bundle";
-                argv[n++] = t->spec.network.ca_file;
-        }
+        words_option(&a, "--ca-bundle", t->spec.network.ca_file);
         if (t->egress.own_uid) {
-                argv[n++] = "--uid";
-                argv[n++] = uid;
-                argv[n++] = "--gid";
-                argv[n++] = uid;
+                words_number(&a, "--uid", PROXY_UID);
+                words_number(&a, "--gid", PROXY_UID);
         }
-        if (t->agent_lock == LOCKED_NETFILTER) {
-                argv[n++] = "--mark";
-                argv[n++] = MARK;
-        }
-        argv[n] = NULL;
+        if (t->agent_lock == LOCKED_NETFILTER)
+                words_option(&a, "--mark", MARK);
         fcntl(control, F_SETFD, 0);
         fcntl(t->journal.fd, F_SETFD, 0);
         dup2(STDERR_FILENO, STDOUT_FILENO);
         setsid();
         sig_child_restore();
-        syscall(SYS_execveat, t->programs[PROGRAM_PROXY], "", argv, environ, AT_EMPTY_PATH);
+        syscall(SYS_execveat, t->programs[PROGRAM_PROXY], "", v, environ, AT_EMPTY_PATH);
         _exit(STATUS_NOT_FOUND);
 }
 

@@ -77,11 +77,12 @@ static const char init[] =
         "127 when it was not found, 2 for a wrong command line.\n";
 
 static const char check[] =
-        "usage: airlock check SPEC|-\n"
+        "usage: airlock check [--repo DIR] SPEC|-\n"
         "\n"
         "Reads the task spec, prints what a run would do, phase by phase, and says what\n"
         "this build or this container can't do of it. Starts nothing and changes nothing.\n"
         "\n"
+        "  --repo DIR  a checkout of the repository: what automatic setup would run for it\n"
         "  --help      this text\n"
         "\n"
         "Exit status: 0 the spec is right, though the plan may say `this build can't run it`\n"

@@ -20,6 +20,8 @@
 #define KEPT (UINT32_C(1) << 30) /* address space for attributes and the set of files */
 #define FILES_MAX (UINT64_C(1) << 24)
 #define BLOCK 4096
+#define COPY (256U << 10) /* from here on it is worth a call of its own */
+#define COPY_MAX (1U << 30)
 
 /*
  * One directory on the way to where we are. Its attributes come last, when everything in it
@@ -44,6 +46,7 @@ struct restore {
         /* The window on the archive. */
         size_t at, end;
         bool ended;
+        bool by_hand; /* the kernel can't copy between these files */
         /* Where we are. */
         struct level level[TREE_DEPTH + 2];
         size_t depth; /* level[depth] is the innermost */
@@ -125,6 +128,19 @@ static int pass(struct restore *s, int fd, uint64_t len)
                                 if (lseek(s->fd, (off_t)(len - len % READ), SEEK_CUR) < 0)
                                         return fail(s, -errno, "seek");
                                 len %= READ;
+                                continue;
+                        }
+                        if (fd >= 0 && len >= COPY && !s->by_hand) {
+                                ssize_t n = copy_inside(s->fd, NULL, fd, (size_t)(len < COPY_MAX
+                                                                                  ? len : COPY_MAX));
+
+                                s->by_hand = n == -EXDEV;
+                                if (!n)
+                                        return damaged(s, "cut short");
+                                if (n < 0 && !s->by_hand)
+                                        return fail(s, (int)n, "write");
+                                s->c->bytes += n > 0 ? (uint64_t)n : 0;
+                                len -= n > 0 ? (uint64_t)n : 0;
                                 continue;
                         }
                         if (!more(s))

@@ -11,6 +11,8 @@
 #include <sys/xattr.h>
 
 #define SINK (1 << 20)
+#define COPY (256U << 10) /* from here on it is worth a call of its own */
+#define COPY_MAX (8U << 20)
 #define LINKS (UINT32_C(1) << 28) /* address space for the table of hard links */
 
 /* A file with several names: where its first one is. */
@@ -31,6 +33,7 @@ struct save {
         size_t len; /* bytes of the sink */
         char path[TAR_PATH + 2];
         size_t path_len;
+        bool by_hand; /* the kernel can't copy between these files */
         char *links;
         size_t links_used;
         uint32_t bucket[4096];
@@ -112,9 +115,37 @@ static void emit_head(struct save *s, const struct tar_entry *e)
         s->c->entries++;
 }
 
+/* As much of it as the kernel copies by itself; in pieces, so that the hash keeps up. */
+static void emit_large(struct save *s, int fd, uint64_t *at, uint64_t *len)
+{
+        while (*len >= COPY && !s->by_hand && !s->r) {
+                off_t from = (off_t)*at;
+                ssize_t n;
+
+                flush(s);
+                if (!s->r && s->c->bytes + *len > s->limit)
+                        fail(s, -EFBIG);
+                if (s->r)
+                        return;
+                n = copy_inside(fd, &from, s->fd, *len < COPY_MAX ? (size_t)*len : COPY_MAX);
+                s->by_hand = n == -EXDEV;
+                if (s->by_hand)
+                        return;
+                if (n <= 0) {
+                        fail(s, n < 0 ? (int)n : -ESTALE);
+                        return;
+                }
+                *at += (uint64_t)n;
+                *len -= (uint64_t)n;
+                s->c->bytes += (uint64_t)n;
+                sum_tell(&s->sum, s->c->bytes);
+        }
+}
+
 /* @len bytes of the file at @at, which are there or the file changed. */
 static void emit_file(struct save *s, int fd, uint64_t at, uint64_t len)
 {
+        emit_large(s, fd, &at, &len);
         while (len && !s->r) {
                 size_t room = SINK - s->len;
                 ssize_t n = pread(fd, sink + s->len, room < len ? room : (size_t)len, (off_t)at);
@@ -442,8 +473,13 @@ static void save_dir(struct save *s, int dirfd, bool was, unsigned depth)
         struct tree_record old = { .kind = TREE_UP };
         struct tree_names n;
         size_t i = 0;
-        int r = depth > TREE_DEPTH ? -E2BIG : tree_list(s->t, dirfd, &n);
+        int r;
 
+        if (depth > TREE_DEPTH && was) { /* as deep before: the index has nothing of it */
+                tree_skip(&s->index);
+                return;
+        }
+        r = depth > TREE_DEPTH ? -E2BIG : tree_list(s->t, dirfd, &n);
         if (r < 0) {
                 fail(s, r);
                 return;

@@ -81,8 +81,8 @@ bool program_open_all(int fds[static PROGRAM_COUNT])
                 [PROGRAM_SPEC] = "airlock-spec",     [PROGRAM_LOCK] = "airlock-lock",
                 [PROGRAM_PROXY] = "airlock-proxy",   [PROGRAM_NOTIFY] = "airlock-notify",
                 [PROGRAM_TRUST] = "airlock-trust",   [PROGRAM_UNSEAL] = "airlock-unseal",
-                [PROGRAM_CACHE] = "airlock-cache",   [PROGRAM_AGENT] = "airlock-agent",
-                [PROGRAM_EXEC] = "airlock-exec",
+                [PROGRAM_CACHE] = "airlock-cache",   [PROGRAM_AUTO] = "airlock-auto",
+                [PROGRAM_AGENT] = "airlock-agent",   [PROGRAM_EXEC] = "airlock-exec",
         };
         bool all = true;
 

@@ -25,6 +25,7 @@ enum program {
         PROGRAM_TRUST,
         PROGRAM_UNSEAL,
         PROGRAM_CACHE,
+        PROGRAM_AUTO,
         PROGRAM_AGENT,
         PROGRAM_EXEC,
         PROGRAM_COUNT,

@@ -83,7 +83,8 @@ static bool take_record(struct task *t, const char *key, const char *value)
                         s->setup.timeout_s = n;
         } else if (!strcmp(key, "setup.auto")) {
                 if (!s->setup.auto_given)
-                        s->setup.auto_setup = s->setup.auto_given = *value == '1';
+                        s->setup.auto_setup = *value == '1';
+                s->setup.auto_given = true;
         } else if (!strcmp(key, "maintenance")) {
                 if (!s->maintenance.script)
                         s->maintenance.script = value;

@@ -59,7 +59,7 @@ static enum status take_env_file(struct task *t)
         ssize_t n;
         unsigned line;
 
-        if (!setup_script(t))
+        if (!setup_wanted(t))
                 return STATUS_OK;
         if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
                 return task_fail(t, STATUS_SETUP, "$AIRLOCK_ENV is not a regular file any more");

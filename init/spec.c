@@ -614,7 +614,7 @@ int spec_open(struct spec *spec, const char *json, size_t len, struct spec_error
         int r;
 
         *spec = (struct spec){
-                .setup = { .auto_setup = true, .timeout_s = 1200 },
+                .setup.timeout_s = 1200,
                 .cache.ttl_s = 43200,
                 .secrets.key_timeout_s = 60,
                 .network = { .setup = NET_FULL, .agent = NET_OFF },

@@ -89,8 +89,8 @@ struct spec {
                 bool unlink;       /* the sealed file goes once it is open */
         } secrets;
         struct {
-                bool auto_setup; /* default: true in the format, see spec_supported */
-                bool auto_given; /* the spec says so itself */
+                bool auto_setup; /* as the spec says: see spec_auto() */
+                bool auto_given;
                 const char *script;
                 unsigned timeout_s; /* default 1200 */
                 enum spec_failure on_failure;
@@ -101,6 +101,7 @@ struct spec {
         struct {
                 const char *dir;
                 unsigned ttl_s; /* default 43200 */
+                bool stamp;     /* leave one in the root, for an image made of the container */
         } cache;
         struct {
                 enum spec_net setup; /* default full */
@@ -171,6 +172,12 @@ MUST_USE int spec_load_fd(int fd, const char *name, struct spec *spec);
  */
 MUST_USE int spec_narrow(struct spec *spec, const char *json, size_t len,
                          struct spec_error *error);
+
+/* Is setup to find out by itself what to install? Where nothing is said: if no script does. */
+static inline bool spec_auto(const struct spec *spec)
+{
+        return spec->setup.auto_given ? spec->setup.auto_setup : !spec->setup.script;
+}
 
 /*
  * spec_model.c: makes of "model" a rule that leads to it and, where there is no

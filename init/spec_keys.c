@@ -78,6 +78,7 @@ static const struct key maintenance[] = { STRING("script", OF_TEXT, AT(maintenan
 static const struct key cache[] = {
         STRING("dir", OF_PATH, AT(cache.dir)),
         U32("ttl_s", 1, WEEK, AT(cache.ttl_s)),
+        BOOL("stamp", AT(cache.stamp)),
 };
 static const struct key network[] = {
         WORD("setup", W_NET, AT(network.setup)),

@@ -104,14 +104,14 @@ static void put_number(struct wr *w, const char *key, unsigned n)
         put_record(w, "", key, wr_cstr(&t));
 }
 
-/* The whole spec after the merge; of the deny list what the operator had not. */
-static void put_spec(struct wr *w, const struct spec *s, size_t denied)
+/* The spec after the merge; of its variables and denied hosts what the operator had not. */
+static void put_spec(struct wr *w, const struct spec *s, size_t variables, size_t denied)
 {
         for (unsigned i = 0; i < RUNTIME_COUNT; i++) {
                 if (s->runtimes[i])
                         put_record(w, "runtime.", spec_runtime_name(i), s->runtimes[i]);
         }
-        for (size_t i = 0; i < s->env.count; i++)
+        for (size_t i = variables; i < s->env.count; i++)
                 put_record(w, "env.", s->env.items[i].name, s->env.items[i].value);
         if (s->setup.script)
                 put_record(w, "", "setup.script", s->setup.script);
@@ -184,7 +184,7 @@ static int narrow(int image)
             names_reserved(&spec, variables, &error) || asks_too_much(&spec, &error))
                 put_error(&w, &error);
         else
-                put_spec(&w, &spec, denied);
+                put_spec(&w, &spec, variables, denied);
         if (w.full || write_full(STDOUT_FILENO, records, w.len) < 0)
                 return STATUS_PROVISION;
         return STATUS_OK;

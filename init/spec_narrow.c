@@ -82,11 +82,10 @@ int spec_narrow(struct spec *spec, const char *json, size_t len, struct spec_err
 const char *spec_unsupported_nth(const struct spec *s, size_t n)
 {
         static const char keys[][40] = {
-                "setup.auto", "output.pull_request",
+                "output.pull_request",
         };
         /* Only what asks for something: "allow": [] or a limit without its subject is no wish. */
         const bool asked[COUNT(keys)] = {
-                s->setup.auto_given && s->setup.auto_setup,
                 s->output.branch,
         };
 

@@ -57,6 +57,7 @@ struct task {
 
         struct egress egress;
         struct cache_use cache;
+        bool auto_found;       /* STATE/auto.sh is what automatic setup does (init/auto.h) */
         int spec_fd;           /* the spec's image (init/spec_image.h) */
         int programs[PROGRAM_COUNT]; /* opened before anything hostile ran */
         struct unsealed unseal;
@@ -118,6 +119,12 @@ MUST_USE int task_clear_output(struct task *t);
 
 /* A new, empty file in @dir, whatever had its name. -1: errno says why not. */
 MUST_USE int task_open_log(int dir, const char *name);
+
+/* PROVISION: what automatic setup would do, if the spec wants it. */
+enum status setup_find(struct task *t);
+
+/* Has SETUP a session to run? */
+bool setup_wanted(const struct task *t);
 
 /* The script that SETUP runs: after a cache hit maintenance, if any is needed. Or NULL. */
 const char *setup_script(const struct task *t);

@@ -277,8 +277,11 @@ static void index_name(struct index *x, int dirfd, const char *name, unsigned de
 static void index_dir(struct index *x, int dirfd, unsigned depth)
 {
         struct tree_names n;
-        int r = depth > TREE_DEPTH ? -E2BIG : tree_list(x->t, dirfd, &n);
+        int r;
 
+        if (depth > TREE_DEPTH)
+                return; /* nobody looks into it at the save either */
+        r = tree_list(x->t, dirfd, &n);
         if (r < 0) {
                 x->r = r;
                 return;

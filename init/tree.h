@@ -23,7 +23,11 @@
 #include <sys/stat.h>
 #include <linux/stat.h>
 
-#define TREE_DEPTH 400 /* directories in directories; each holds a descriptor open */
+/*
+ * Directories in directories; each holds a descriptor open. What is deeper counts as unchanged
+ * where it was there before, and is -E2BIG where it is new.
+ */
+#define TREE_DEPTH 400
 #define TREE_EXCLUDES 32
 
 enum tree_kind { TREE_UP, TREE_LEAF, TREE_DIR, TREE_RACY };

@@ -6,6 +6,7 @@
 #include "base/msg.h"
 #include "init/spawn.h"
 #include "init/task.h"
+#include "init/words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -26,30 +27,6 @@ bool unseal_wanted(const struct spec *s)
         return s->secrets.sealed;
 }
 
-struct words {
-        const char *v[WORDS + 1];
-        size_t n;
-        char numbers[1024];
-        size_t used;
-};
-
-static void word(struct words *a, const char *s)
-{
-        if (a->n == WORDS)
-                die(STATUS_PROVISION, "airlock-unseal: over %u words", WORDS);
-        a->v[a->n++] = s;
-}
-
-static void option(struct words *a, const char *name, uint64_t value)
-{
-        struct wr w = wr_of(a->numbers + a->used, sizeof(a->numbers) - a->used - 1);
-
-        wr_u64(&w, value);
-        word(a, name);
-        word(a, wr_cstr(&w));
-        a->used += w.len + 1;
-}
-
 /* AIRLOCK_KEY_FD: the descriptor that the engine, or runc --preserve-fds, left for us. */
 static int key_descriptor(void)
 {
@@ -64,8 +41,8 @@ static int key_descriptor(void)
 static void put_list(struct words *a, const char *name, const struct spec_list *list)
 {
         for (size_t i = 0; i < list->count; i++) {
-                word(a, name);
-                word(a, list->items[i]);
+                words_add(a, name);
+                words_add(a, list->items[i]);
         }
 }
 
@@ -73,28 +50,28 @@ static void put_spec(struct words *a, const struct spec *s)
 {
         static const char on_leak[][8] = { "fail", "remove", "warn" };
 
-        word(a, "--sealed");
-        word(a, s->secrets.sealed);
+        words_add(a, "--sealed");
+        words_add(a, s->secrets.sealed);
         if (s->secrets.sha256) {
-                word(a, "--sha256");
-                word(a, s->secrets.sha256);
+                words_add(a, "--sha256");
+                words_add(a, s->secrets.sha256);
         }
         for (size_t i = 0; i < s->network.rule_count; i++) {
                 if (s->network.rules[i].inject_value) {
-                        word(a, "--template");
-                        word(a, s->network.rules[i].inject_value);
+                        words_add(a, "--template");
+                        words_add(a, s->network.rules[i].inject_value);
                 }
         }
         if (s->network.upstream_auth) {
-                word(a, "--template");
-                word(a, s->network.upstream_auth);
+                words_add(a, "--template");
+                words_add(a, s->network.upstream_auth);
         }
-        word(a, "--on-leak");
-        word(a, on_leak[s->secrets.on_leak]);
+        words_add(a, "--on-leak");
+        words_add(a, on_leak[s->secrets.on_leak]);
         if (s->secrets.key_may_stay)
-                word(a, "--key-leftover-ok");
+                words_add(a, "--key-leftover-ok");
         if (s->secrets.unlink)
-                word(a, "--unlink-sealed");
+                words_add(a, "--unlink-sealed");
         put_list(a, "--name", &s->secrets.names);
         put_list(a, "--allow-leak", &s->secrets.allow_leak);
 }
@@ -171,13 +148,14 @@ static const struct confine *rights(const struct task *t)
 
 static enum status open_file(struct task *t, int theirs, int placeholders, int channel)
 {
-        static LARGE_BUFFER struct words a;
+        static LARGE_BUFFER const char *v[WORDS];
+        struct words a = { .v = v, .cap = WORDS };
         char line[96];
         struct wr l = wr_of(line, sizeof(line) - 1);
         size_t variables = t->env.count;
         int key = key_descriptor();
         struct watch w = {
-                .what = "airlock-unseal", .argv = (char *const *)(uintptr_t)a.v,
+                .what = "airlock-unseal", .argv = (char *const *)(uintptr_t)v,
                 .program = t->programs[PROGRAM_UNSEAL], .in = STDIN_FILENO, .out = -1,
                 .keep = { theirs, placeholders, t->journal.fd, channel > 0 ? channel : 0, key },
                 .new_session = true, .timeout_s = t->spec.secrets.key_timeout_s + OPEN_S, .confine = rights(t), .env = &t->env,
@@ -186,22 +164,20 @@ static enum status open_file(struct task *t, int theirs, int placeholders, int c
         enum watch_end end;
         int status = 0;
 
-        a.n = a.used = 0;
-        word(&a, "airlock-unseal");
+        words_add(&a, "airlock-unseal");
         put_spec(&a, &t->spec);
-        option(&a, "--control", (uint64_t)theirs);
-        option(&a, "--env", (uint64_t)placeholders);
-        option(&a, "--journal", (uint64_t)t->journal.fd);
-        option(&a, "--key-timeout-ms", t->spec.secrets.key_timeout_s * UINT64_C(1000));
-        option(&a, "--journal-start-ms", t->journal.start_ms);
+        words_number(&a, "--control", (uint64_t)theirs);
+        words_number(&a, "--env", (uint64_t)placeholders);
+        words_number(&a, "--journal", (uint64_t)t->journal.fd);
+        words_number(&a, "--key-timeout-ms", t->spec.secrets.key_timeout_s * UINT64_C(1000));
+        words_number(&a, "--journal-start-ms", t->journal.start_ms);
         if (channel >= 0)
-                option(&a, "--proxy", (uint64_t)channel);
+                words_number(&a, "--proxy", (uint64_t)channel);
         wr_fmt(&l, "%s/setup.line", t->state);
-        word(&a, "--line-file");
-        word(&a, wr_cstr(&l));
+        words_add(&a, "--line-file");
+        words_add(&a, wr_cstr(&l));
         if (t->spec.cache.dir)
-                word(&a, "--hash");
-        a.v[a.n] = NULL;
+                words_add(&a, "--hash");
         lend_key(&t->env);
         end = watch(t, &w, &status);
         t->env.vars[t->env.count = variables] = NULL;
@@ -341,7 +317,7 @@ enum watch_end unseal_watch(struct task *t, const struct watch *session, int *wa
 
 bool unseal_may_run_again(const struct task *t)
 {
-        return t->cache.hit && t->spec.setup.script &&
+        return t->cache.hit && (t->spec.setup.script || t->auto_found) &&
                t->spec.setup.on_failure == FAILURE_FAIL;
 }
 

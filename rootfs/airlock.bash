@@ -85,11 +85,12 @@ _airlock()
                 options+=' --ws-max-clock-skew-seconds --insecure-no-auth'
                 options+=' --exit-on-stdin-close --idle-exit --concurrent-requests --help --version'
                 ;;
+        check) options='-h --help --repo' ;;
+        doctor) options='-h --help' ;;
         exec-client)
                 options='--via --token-file --cwd --env --clean-env --pty -n --no-stdin --wait'
                 options+=' --help --version --'
                 ;;
-        check | doctor) options='-h --help' ;;
         secret)
                 if ((COMP_CWORD == 2)); then
                         mapfile -t COMPREPLY < <(compgen -W \

@@ -1,17 +1,21 @@
 #!/bin/bash
 # tests/demo/main-job.sh - the main job on a real repository, in a box of airlock's own.
 #
-# Makes a git repository whose test fails, a task that installs the test's dependency
-# with npm, and an agent that repairs the code and runs the test again: a command, or with
-# the argument `loop` the built-in loop, whose model is a script on this machine that it
-# reaches through the proxy. Ends with the diff, the answer and the timeline. Exit status 0
-# only if the repair is in the diff.
+# Makes a git repository whose test fails, a task whose setup finds out by itself that npm
+# has to install the test's dependency, and an agent that repairs the code and runs the test
+# again: a command, or with the argument `loop` the built-in loop, whose model is a script on
+# this machine that it reaches through the proxy. Ends with the diff, the answer, the timeline,
+# and what the cache did: the state after setup is kept in build/run/cache, so the second run
+# has no setup. Exit status 0 only if the repair is in the diff.
 set -eu
 
 airlock=$(realpath "${AIRLOCK:-build/release/airlock}")
-work=$(mktemp -d /tmp/airlock-run.XXXXXX)
+work=$(realpath -m "$(dirname "$airlock")/../run") # the same each time: it is part of the key
+mkdir -p "$work/cache"
+find "$work" -mindepth 1 -maxdepth 1 ! -name cache ! -name times.json -exec rm -rf {} +
+mkdir "$work/out"
 model=
-trap 'rm -rf "$work"; [ -z "$model" ] || kill "$model"' EXIT
+trap '[ -z "$model" ] || kill "$model"' EXIT
 repo=$work/app
 here=$(dirname "$0")
 
@@ -23,6 +27,21 @@ make_repository() {
   "version": "1.0.0",
   "scripts": { "test": "node --test" },
   "dependencies": { "is-number": "7.0.0" }
+}
+JSON
+        cat >"$repo/package-lock.json" <<'JSON'
+{
+  "name": "app",
+  "version": "1.0.0",
+  "lockfileVersion": 3,
+  "requires": true,
+  "packages": {
+    "": { "name": "app", "version": "1.0.0", "dependencies": { "is-number": "7.0.0" } },
+    "node_modules/is-number": {
+      "version": "7.0.0",
+      "integrity": "sha512-41Cifkg6e8TylSpdtTpeLVMqvSBEVzTttHvERD741+pnZ8ANv0004MRL43QKPDlK9cGvNp6NZWZUBlbGXYxxng=="
+    }
+  }
 }
 JSON
         cat >"$repo/sum.js" <<'JS'
@@ -49,7 +68,8 @@ write_task() { # @1: the lines that say who the agent is
   "version": 1,
   "repo": {"url": "$repo", "ref": "main"},
   "env": {"CI": "1"},
-  "setup": {"script": "npm install --no-package-lock --no-audit --no-fund"},
+  "setup": {"auto": true},
+  "cache": {"dir": "$work/cache"},
   "network": {"setup": "full", "agent": "off"},
   $1,
   "output": {"dir": "$work/out"}
@@ -92,6 +112,30 @@ for (const line of fs.readFileSync(process.argv[1], "utf8").trim().split("\n")) 
 }' "$work/out/events.ndjson"
 }
 
+# What the cache did, and how long the whole task took with and without it.
+show_cache() {
+        node -e '
+const fs = require("fs");
+const [events, times] = process.argv.slice(1);
+const all = fs.readFileSync(events, "utf8").trim().split("\n").map((l) => JSON.parse(l));
+const cache = all.filter((e) => e.event === "cache");
+const took = all[all.length - 1].ms;
+const hit = cache.some((e) => e.outcome === "restored");
+let past = {};
+try { past = JSON.parse(fs.readFileSync(times, "utf8")); } catch {}
+for (const e of cache)
+        console.log(e.outcome + (e.reason ? ": " + e.reason : "") + ", " + e.entries + " names, "
+                    + (e.bytes / 1e6).toFixed(1) + " MB, " + e.took_ms + " ms");
+if (hit && past.miss)
+        console.log("this run took " + took + " ms; the one whose setup ran, " + past.miss
+                    + " ms: " + (past.miss - took) + " ms saved");
+if (!hit)
+        console.log("this run took " + took + " ms; the next one finds the state");
+past[hit ? "hit" : "miss"] = took;
+fs.writeFileSync(times, JSON.stringify(past));
+' "$work/out/events.ndjson" "$work/times.json"
+}
+
 make_repository
 if [ "${1-}" = loop ]; then
         start_model
@@ -114,6 +158,8 @@ if [ -s "$work/out/agent.jsonl" ]; then
 fi
 printf '\n--- timeline\n'
 show_timeline
+printf '\n--- cache\n'
+show_cache
 grep -q '^+.*a + b' "$work/out/changes.diff" || {
         echo 'the repair is not in the diff' >&2
         exit 1
