@@ -35,12 +35,12 @@ struct job {
         struct job *next, *prev;             /* in the session */
         struct job *next_ready;              /* in its list of the ready */
         bool is_ready;
+        bool in_ends; /* when the queue is written, so is all input */
         struct job *next_hash;
         char *id, *json; /* as bytes, and as a JSON string */
         size_t id_len, json_len;
         bool tty, pipe_stdin, killed, reading_out, reading_err, writing;
         bool sandboxed, denied;
-        bool in_ends;                    /* when the queue is written, so is all input */
         int keeper, out, err, in; /* a pty's master is out; -1: none */
         pid_t pid;
         struct asker start;   /* STARTING: who asked */
