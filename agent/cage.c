@@ -159,14 +159,26 @@ static int enter_namespaces(void)
         return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ? -errno : 0;
 }
 
-static int set_read_only(const char *path, bool read_only)
+/* With @below the mounts that are below @path too. */
+static int set_read_only(const char *path, bool read_only, bool below)
 {
         struct mount_attr_set attr = { read_only ? 1 : 0, read_only ? 0 : 1, 0, 0 };
 
-        return syscall(SYS_mount_setattr, AT_FDCWD, path, 0x8000U /* AT_RECURSIVE */, &attr,
-                       sizeof(attr)) < 0
-                       ? -errno
-                       : 0;
+        unsigned flags = below ? 0x8000U /* AT_RECURSIVE */ : 0;
+
+        return syscall(SYS_mount_setattr, AT_FDCWD, path, flags, &attr, sizeof(attr)) < 0 ? -errno
+                                                                                          : 0;
+}
+
+/*
+ * Our user namespace may not lift what its parent made read-only, a mask over an engine's
+ * socket say. Then all that is mounted below stays as it is now.
+ */
+static int set_writable(const char *path)
+{
+        int r = set_read_only(path, false, true);
+
+        return r == -EPERM ? set_read_only(path, false, false) : r;
 }
 
 /* Covers one entry by itself read-only (or writable again), or by nothing. */
@@ -184,11 +196,11 @@ static int cover(const char *path, enum access access)
         if (access == ACCESS_NONE) {
                 if (mount("/dev/null", path, NULL, MS_BIND, NULL) < 0)
                         return -errno;
-                return set_read_only(path, true);
+                return set_read_only(path, true, false);
         }
         if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) < 0)
                 return -errno;
-        return set_read_only(path, access == ACCESS_READ);
+        return access == ACCESS_READ ? set_read_only(path, true, true) : set_writable(path);
 }
 
 /* Outer ones first, so that what is inside them lies on top. */
@@ -308,8 +320,9 @@ static bool namespaces_work(void)
                 int r = enter_namespaces();
 
                 if (!r)
-                        r = mount("/", "/", NULL, MS_BIND | MS_REC, NULL) < 0 ? -errno
-                                                                               : set_read_only("/", true);
+                        r = mount("/", "/", NULL, MS_BIND | MS_REC, NULL) < 0
+                                    ? -errno
+                                    : set_read_only("/", true, true);
                 _exit(r ? 1 : 0);
         }
         while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR)

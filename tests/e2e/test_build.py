@@ -177,6 +177,7 @@ def install_lays_out_the_files_and_nothing_else():
                          "usr/bin/airlock", "usr/share/man/man1/airlock.1",
                          "usr/bin/apply_patch", "usr/libexec/airlock/path/apply_patch",
                          "usr/share/bash-completion/completions/airlock",
+                         "usr/share/airlock/commit-state",
                          "usr/share/airlock/task.schema.json"}, found
         assert run(f"{tree}/usr/bin/airlock", "--version").stdout.startswith("airlock version ")
         assert "usage: airlock check" in run(f"{tree}/usr/bin/airlock", "check", "--help").stdout

@@ -95,8 +95,14 @@ def until_result(sealed):
 
 @case
 def its_own_sandbox_holds_inside_ours():
-    """Workspace-write is what Codex asks for unless told otherwise: .git is read-only then."""
+    """
+    Workspace-write is what Codex asks for unless told otherwise: .git is read-only then. An
+    engine's socket below /tmp, which the lock covers for good, is no hindrance.
+    """
     sealed = Sealed("stdio", files=BROKEN, network={"lock": "netns"})
+    engine = socket.socket(socket.AF_UNIX)
+    engine.bind(sealed.task.dir + "/docker.sock")
+    engine.listen()
     last = run("touch .git/x; touch /opt/x; touch /tmp/y && echo tmp; touch top && ls top; "
                "exec 3<>/dev/tcp/127.0.0.1/9")
     with Model([run(TEST), patch(FIX), patch("*** Add File: .git/hooks/p\n+x\n"), last,
