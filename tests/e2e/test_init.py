@@ -105,14 +105,6 @@ def an_unknown_command_outside_pid_1_is_2():
 
 
 @case
-def parts_of_other_builds_say_so():
-    for word in ("agent", "report"):
-        r = beside([word])
-        if r.wait() != 2 or r.err != b"airlock: %s: not in this build\n" % word.encode():
-            raise AssertionError((word, r.err))
-
-
-@case
 def as_docker_init_it_answers_tini_version():
     with tempfile.TemporaryDirectory() as d:
         os.symlink(AIRLOCK, d + "/docker-init")
