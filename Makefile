@@ -233,6 +233,9 @@ build/uapi:
 	ln -sfn /usr/include/$(ARCH)-linux-gnu/asm build/uapi.part/asm
 	mv build/uapi.part $@
 
+# PID 1 and its neighbours wait; what they wait for takes its time. So size is all.
+build/release/init/%.o: SMALL += -Oz
+
 # -MD and not -MMD: what is in build/generated counts as a system header.
 build/release/%.o: %.c Makefile | build/uapi $(GENERATED)
 	@mkdir -p $(@D)
