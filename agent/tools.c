@@ -159,6 +159,17 @@ static void run_patch(struct loop *l, const char *patch, size_t len, const char 
         buf_free(&name);
 }
 
+/* A patch seen inside a command is applied in the command's place. */
+static bool was_patch(struct loop *l, enum patch_seen found, const struct patch_call *p,
+                      struct buf *out)
+{
+        if (found == PATCH_YES)
+                run_patch(l, p->patch, p->len, p->dir, p->dir_len, out);
+        else if (found == PATCH_BARE)
+                buf_str(out, PATCH_BARE_TEXT);
+        return found != PATCH_NOT;
+}
+
 static void exec_command(struct loop *l, const struct tool_call *c, struct buf *out)
 {
         const char *shell = c->shell ? c->shell
@@ -168,16 +179,8 @@ static void exec_command(struct loop *l, const struct tool_call *c, struct buf *
         struct patch_call patch;
         struct hand *h;
 
-        switch (patch_in_script(&patch, c->cmd, strlen(c->cmd))) {
-        case PATCH_YES:
-                run_patch(l, patch.patch, patch.len, patch.dir, patch.dir_len, out);
+        if (was_patch(l, patch_in_script(&patch, c->cmd, strlen(c->cmd)), &patch, out))
                 return;
-        case PATCH_BARE:
-                buf_str(out, PATCH_BARE_TEXT);
-                return;
-        case PATCH_NOT:
-                break;
-        }
         h = start(l, argv, c->workdir, c->tty, out);
         if (!h)
                 return;
@@ -218,6 +221,7 @@ static void run_shell(struct loop *l, const struct tool_call *c, struct buf *out
 {
         struct patch_word words[8];
         struct patch_call patch;
+        enum patch_seen found;
         struct buf raw = { 0 }, clean = { 0 };
         uint64_t began = l->now_ms;
         struct shell_answer a = { .budget = c->budget };
@@ -225,16 +229,9 @@ static void run_shell(struct loop *l, const struct tool_call *c, struct buf *out
 
         for (size_t i = 0; i < c->argc && i < COUNT(words); i++)
                 words[i] = (struct patch_word){ c->argv[i], strlen(c->argv[i]) };
-        switch (c->argc <= COUNT(words) ? patch_in_argv(&patch, words, c->argc) : PATCH_NOT) {
-        case PATCH_YES:
-                run_patch(l, patch.patch, patch.len, patch.dir, patch.dir_len, out);
+        found = c->argc <= COUNT(words) ? patch_in_argv(&patch, words, c->argc) : PATCH_NOT;
+        if (was_patch(l, found, &patch, out))
                 return;
-        case PATCH_BARE:
-                buf_str(out, PATCH_BARE_TEXT);
-                return;
-        case PATCH_NOT:
-                break;
-        }
         h = start(l, c->argv, c->workdir, false, out);
         if (!h)
                 return;

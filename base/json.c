@@ -531,6 +531,21 @@ uint32_t json_value(uint32_t key)
         return key + 1;
 }
 
+uint32_t json_find(const struct json *j, uint32_t object, const char *key)
+{
+        size_t len = strlen(key);
+
+        if (j->tokens[object].type != JSON_OBJECT)
+                return 0;
+        for (uint32_t k = json_first(j, object); k; k = json_next(j, k)) {
+                const struct json_token *t = &j->tokens[k];
+
+                if (t->end - t->start == len && !memcmp(j->text + t->start, key, len))
+                        return json_value(k);
+        }
+        return 0;
+}
+
 const char *json_type_str(enum json_type type)
 {
         switch (type) {

@@ -58,6 +58,11 @@ uint32_t json_first(const struct json *j, uint32_t v);
 uint32_t json_next(const struct json *j, uint32_t v);
 /* The value that belongs to a key. */
 uint32_t json_value(uint32_t key);
+/*
+ * The value of @key, 0: @object has none, or is no object. The key is compared as it is
+ * written: one with escapes in it is not found.
+ */
+uint32_t json_find(const struct json *j, uint32_t object, const char *key);
 
 /* "a string": for messages. */
 const char *json_type_str(enum json_type type);

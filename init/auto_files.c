@@ -189,21 +189,6 @@ bool auto_dir_has_member(const struct auto_dir *d, const char *path)
 
 /* --- package.json --------------------------------------------------------------------------- */
 
-static uint32_t find(const struct json *j, uint32_t object, const char *key)
-{
-        size_t len = strlen(key);
-
-        if (j->tokens[object].type != JSON_OBJECT)
-                return 0;
-        for (uint32_t k = json_first(j, object); k; k = json_next(j, k)) {
-                const struct json_token *t = &j->tokens[k];
-
-                if (t->end - t->start == len && !memcmp(j->text + t->start, key, len))
-                        return json_value(k);
-        }
-        return 0;
-}
-
 static void read_manager(struct auto_dir *d, const char *text, size_t len)
 {
         static const struct { const char *name; enum auto_manager manager; } managers[] = {
@@ -230,12 +215,12 @@ static void read_package(struct auto_dir *d, const char *text, size_t len)
 
         if (json_open(&j, text, len, &error) < 0)
                 return;
-        v = find(&j, 0, "packageManager");
+        v = json_find(&j, 0, "packageManager");
         if (v && j.tokens[v].type == JSON_STRING)
                 read_manager(d, text + j.tokens[v].start, j.tokens[v].end - j.tokens[v].start);
-        v = find(&j, 0, "workspaces");
+        v = json_find(&j, 0, "workspaces");
         if (v && j.tokens[v].type == JSON_OBJECT) /* yarn classic's other form */
-                v = find(&j, v, "packages");
+                v = json_find(&j, v, "packages");
         if (v && j.tokens[v].type == JSON_ARRAY)
                 for (v = json_first(&j, v); v; v = json_next(&j, v))
                         if (j.tokens[v].type == JSON_STRING)

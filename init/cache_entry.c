@@ -51,21 +51,6 @@ void entry_clock_read(struct entry_clock *c)
 
 /* --- meta.json -------------------------------------------------------------------------- */
 
-static uint32_t find(const struct json *j, uint32_t object, const char *key)
-{
-        size_t len = strlen(key);
-
-        if (j->tokens[object].type != JSON_OBJECT)
-                return 0;
-        for (uint32_t k = json_first(j, object); k; k = json_next(j, k)) {
-                const struct json_token *t = &j->tokens[k];
-
-                if (t->end - t->start == len && !memcmp(j->text + t->start, key, len))
-                        return json_value(k);
-        }
-        return 0;
-}
-
 static bool get_string(const struct json *j, uint32_t v, char *out, size_t cap)
 {
         const struct json_token *t = &j->tokens[v];
@@ -98,7 +83,7 @@ static bool get_number(const struct json *j, uint32_t v, uint64_t *n)
 
 bool entry_next(const struct entry *e, const char *object, uint32_t *at, struct entry_pair *p)
 {
-        uint32_t o = e->j.tokens ? find(&e->j, 0, object) : 0;
+        uint32_t o = e->j.tokens ? json_find(&e->j, 0, object) : 0;
 
         if (!o || e->j.tokens[o].type != JSON_OBJECT)
                 return false;
@@ -113,7 +98,7 @@ bool entry_next(const struct entry *e, const char *object, uint32_t *at, struct 
 
 ssize_t entry_env(const struct entry *e, char *out, size_t cap)
 {
-        uint32_t v = find(&e->j, 0, "env");
+        uint32_t v = json_find(&e->j, 0, "env");
         const struct json_token *t = &e->j.tokens[v];
         const char *hex = e->j.text + t->start;
         size_t len = (t->end - t->start) / 2;
@@ -159,21 +144,21 @@ static int take_meta(struct entry *e, const char *name, uint64_t *made_s, uint64
                      char *boot, size_t boot_cap)
 {
         const struct json *j = &e->j;
-        uint32_t layer = find(j, 0, "layer");
+        uint32_t layer = json_find(j, 0, "layer");
         char format[32];
 
-        if (!get_string(j, find(j, 0, "format"), format, sizeof(format)) ||
+        if (!get_string(j, json_find(j, 0, "format"), format, sizeof(format)) ||
             strcmp(format, CACHE_FORMAT) != 0)
                 return say(e, -EBADMSG, "it is of another format");
-        if (!get_hash(j, find(j, 0, "key"), e->key) || (name && strcmp(e->key, name) != 0) ||
-            !get_hash(j, find(j, 0, "slot"), e->slot) || !layer ||
-            !get_hash(j, find(j, layer, "sha256"), e->sha256) ||
-            !get_number(j, find(j, layer, "size"), &e->size) ||
-            !get_number(j, find(j, layer, "entries"), &e->entries) ||
-            !get_number(j, find(j, 0, "created_s"), made_s) ||
-            !get_number(j, find(j, 0, "uptime_s"), made_boot_s) ||
-            !get_number(j, find(j, 0, "ttl_s"), &e->ttl_s) ||
-            !get_string(j, find(j, 0, "boot"), boot, boot_cap))
+        if (!get_hash(j, json_find(j, 0, "key"), e->key) || (name && strcmp(e->key, name) != 0) ||
+            !get_hash(j, json_find(j, 0, "slot"), e->slot) || !layer ||
+            !get_hash(j, json_find(j, layer, "sha256"), e->sha256) ||
+            !get_number(j, json_find(j, layer, "size"), &e->size) ||
+            !get_number(j, json_find(j, layer, "entries"), &e->entries) ||
+            !get_number(j, json_find(j, 0, "created_s"), made_s) ||
+            !get_number(j, json_find(j, 0, "uptime_s"), made_boot_s) ||
+            !get_number(j, json_find(j, 0, "ttl_s"), &e->ttl_s) ||
+            !get_string(j, json_find(j, 0, "boot"), boot, boot_cap))
                 return say(e, -EBADMSG, "meta.json is damaged");
         return 0;
 }
@@ -267,7 +252,7 @@ int entry_open_stamp(struct entry *e, int root, const char *image, uint64_t ttl_
         r = read_meta(e, ENTRY_STAMP);
         if (!r)
                 r = take_meta(e, NULL, &made_s, &made_boot_s, boot, sizeof(boot));
-        if (!r && (!get_hash(&e->j, find(&e->j, 0, "image_after"), after) ||
+        if (!r && (!get_hash(&e->j, json_find(&e->j, 0, "image_after"), after) ||
                    strcmp(after, image) != 0))
                 r = say(e, -EBADMSG, "the image was changed after its stamp was made");
         if (!r)

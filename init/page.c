@@ -137,22 +137,6 @@ static void number(struct page *p, uint64_t n)
 
 /* --- values of an object ------------------------------------------------------------------------ */
 
-/* Index of the value of @name in the object @object; 0: there is none. */
-static uint32_t field(const struct json *j, uint32_t object, const char *name)
-{
-        size_t n = strlen(name);
-
-        if (j->tokens[object].type != JSON_OBJECT)
-                return 0;
-        for (uint32_t key = json_first(j, object); key; key = json_next(j, key)) {
-                const struct json_token *t = &j->tokens[key];
-
-                if (t->end - t->start == n && !memcmp(j->text + t->start, name, n))
-                        return json_value(key);
-        }
-        return 0;
-}
-
 /* A string unescaped; anything else as it is written. */
 static void put_value(struct page *p, const struct json *j, uint32_t v)
 {
@@ -169,7 +153,7 @@ static void put_value(struct page *p, const struct json *j, uint32_t v)
 
 static void put_field(struct page *p, const struct json *j, const char *name)
 {
-        uint32_t v = field(j, 0, name);
+        uint32_t v = json_find(j, 0, name);
 
         if (v && j->tokens[v].type != JSON_NULL)
                 put_value(p, j, v);
@@ -177,7 +161,7 @@ static void put_field(struct page *p, const struct json *j, const char *name)
 
 static bool field_is(const struct json *j, const char *name, const char *word)
 {
-        uint32_t v = field(j, 0, name);
+        uint32_t v = json_find(j, 0, name);
         const struct json_token *t = &j->tokens[v];
 
         return v && t->end - t->start == strlen(word) &&
@@ -186,7 +170,7 @@ static bool field_is(const struct json *j, const char *name, const char *word)
 
 static uint32_t field_u32(const struct json *j, uint32_t object, const char *name)
 {
-        uint32_t v = field(j, object, name), n;
+        uint32_t v = json_find(j, object, name), n;
 
         return v && json_u32(j, v, UINT32_MAX, &n) ? n : 0;
 }
@@ -239,7 +223,7 @@ static void put_net(struct page *p, const struct json *j)
         put_field(p, j, "method");
         markup(p, " ");
         put_field(p, j, "name");
-        if (field(j, 0, "port"))
+        if (json_find(j, 0, "port"))
                 markup(p, ":");
         put_field(p, j, "port");
         put_field(p, j, "path");
@@ -252,7 +236,7 @@ static void put_net(struct page *p, const struct json *j)
 
 static void put_try(struct page *p, const struct json *j)
 {
-        uint32_t v = field(j, 0, "result");
+        uint32_t v = json_find(j, 0, "result");
         bool ok = v && j->tokens[v].end - j->tokens[v].start > 3 &&
                   !memcmp(j->text + j->tokens[v].start, "ok ", 3);
 
@@ -449,7 +433,7 @@ void page_open(struct page *p, const char *result, size_t len)
                           "or still runs.</p>\n");
                 return;
         }
-        durations = field(&j, 0, "durations_ms");
+        durations = json_find(&j, 0, "durations_ms");
         p->total_ms = durations ? field_u32(&j, durations, "total") : 0;
         markup(p, field_is(&j, "status", "done") ? "<h1>airlock: <span class=\"good\">"
                                                  : "<h1>airlock: <span class=\"bad\">");
