@@ -7,7 +7,6 @@ and Berry) and pnpm from npm, below build/auto. JavaScript's dependency comes fr
 registry, Python's is a wheel that the test makes. What is only fetched is shown with
 stand-ins that note how they were called.
 """
-import fcntl
 import hashlib
 import json
 import os
@@ -15,13 +14,12 @@ import shutil
 import subprocess
 import zipfile
 
+import javascript
 from engines import make_rootfs
-from lib import AIRLOCK, ROOT, case, main, skip
+from lib import AIRLOCK, case, main, skip
 from task import Result, Task, git, put
 
-TOOLS = ROOT + "/build/auto"
-BIN = TOOLS + "/bin"
-BERRY = TOOLS + "/node_modules/@yarnpkg/cli-dist/bin/yarn.js"
+BIN = javascript.TOOLS + "/bin"
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEPENDENCY = {"is-number": "7.0.0"}
 
@@ -35,23 +33,9 @@ def need(*programs):
 
 
 def need_javascript(*names):
-    """yarn and pnpm, fetched once for each build tree."""
     need("node", "npm")
-    if not names:
-        return
-    os.makedirs(TOOLS, exist_ok=True)
-    with open(TOOLS + "/lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not os.path.exists(BERRY):
-            done = subprocess.run(["npm", "install", "--silent", "--no-audit", "--no-fund",
-                                   "--prefix", TOOLS, "yarn@1", "pnpm@9", "@yarnpkg/cli-dist@4"],
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, timeout=120)
-            assert not done.returncode, done.stdout.decode()[-800:]
-        os.makedirs(BIN, exist_ok=True)
-        for name, program in (("yarn", "yarn/bin/yarn.js"), ("pnpm", "pnpm/bin/pnpm.cjs")):
-            if not os.path.islink(BIN + "/" + name):
-                os.symlink("../node_modules/" + program, BIN + "/" + name)
+    if names:
+        javascript.fetch()
 
 
 def package(**more):
@@ -170,13 +154,13 @@ def yarn_classic():
 def yarn_berry_as_the_repository_brings_it():
     need_javascript("yarn")
     t = Task()
-    with open(BERRY) as f:
+    with open(javascript.BERRY) as f:
         berry = f.read()
     files = locked(t, {"package.json": package(dependencies=DEPENDENCY),
                        ".yarn/releases/yarn.cjs": berry, ".gitignore": ".yarn/cache\n.yarn/*.gz\n",
                        ".yarnrc.yml": "yarnPath: .yarn/releases/yarn.cjs\n"
                                       "nodeLinker: node-modules\nenableGlobalCache: false\n"},
-                   ["node", BERRY, "install"])
+                   ["node", javascript.BERRY, "install"])
     assert "__metadata" in files["yarn.lock"]
     r = run(t, files, agent=NODE)
     assert r.answer == "true\n", r.err[-900:]

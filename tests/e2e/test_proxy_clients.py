@@ -1,6 +1,8 @@
 """tests/e2e/test_proxy_clients.py - real programs through airlock-proxy, by variable, by SOCKS
 and transparently, looked into and not: what people run, not what we think they send."""
+import javascript
 import netlab
+NODE_PROGRAMS = javascript.fetch()  # from the network that netlab leaves
 netlab.enter()
 
 import base64  # noqa: E402
@@ -19,6 +21,8 @@ from lib import case, main, skip, until  # noqa: E402
 from netlab import (ALLOWED, TMP, Nameserver, Proxy, Server, certificate, have, http,  # noqa: E402
                     text_file)
 
+if NODE_PROGRAMS:
+    os.environ["PATH"] += ":" + NODE_PROGRAMS
 web = Server(ALLOWED, 80, http)
 tls = Server(ALLOWED, 443, http, tls=True)
 names = Nameserver()
@@ -504,7 +508,7 @@ def npm_installs(w):
 
 @each_way(*ALL)
 def yarn_installs(w):
-    node_package(w, "yarnpkg" if have("yarnpkg") else "yarn", "add", "--silent")
+    node_package(w, "yarn", "add", "--silent")
 
 
 @each_way(*ALL)
