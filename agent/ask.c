@@ -9,7 +9,7 @@
 #define TRIES_OVERLOADED 3U
 #define OVERLOADED_TIMES 10U /* as long as for a broken stream */
 #define WAIT_TOTAL_MS 300000U /* of all waits for one answer */
-#define RECENT_TOKENS 20000U  /* of our messages that a compaction keeps word for word */
+#define RECENT_TOKENS ((size_t)20000) /* of our messages that a compaction keeps word for word */
 
 static const char summary_request[] =
         "The conversation is about to be cut to save space. Write a hand-over for whoever goes "
@@ -116,7 +116,8 @@ static bool wait_before(struct loop *l, struct failure *f, unsigned tries, uint6
         struct wr w = wr_of(f->text + len, sizeof(f->text) - len - 1);
 
         if (tries > most) {
-                wr_fmt(&w, most ? " (after %u tries more)" : "", most);
+                if (most)
+                        wr_fmt(&w, " (after %u tries more)", most);
                 wr_cstr(&w);
                 return false;
         }

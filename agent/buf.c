@@ -26,7 +26,7 @@ char *buf_room(struct buf *b, size_t len)
 
         if (b->bytes && len <= b->cap - b->head - b->len)
                 return b->bytes + b->head + b->len;
-        if (b->head && len <= b->cap - b->len && b->head >= b->len) {
+        if (b->bytes && b->head && len <= b->cap - b->len && b->head >= b->len) {
                 memmove(b->bytes, b->bytes + b->head, b->len);
                 b->head = 0;
                 return b->bytes + b->len;
@@ -36,7 +36,7 @@ char *buf_room(struct buf *b, size_t len)
         bytes = malloc(cap);
         if (!bytes)
                 die(STATUS_AGAIN, "out of memory");
-        if (b->len)
+        if (b->bytes)
                 memcpy(bytes, b->bytes + b->head, b->len);
         free(b->bytes);
         b->bytes = bytes;

@@ -16,9 +16,10 @@ struct buf {
         size_t head, len, cap; /* bytes[head…head + len) are held */
 };
 
+/* What is held; NULL where nothing ever was (head is 0 then, but C forbids NULL + 0). */
 static inline char *buf_at(const struct buf *b)
 {
-        return b->bytes ? b->bytes + b->head : NULL;
+        return (char *)((uintptr_t)b->bytes + b->head);
 }
 
 /* Room for @len bytes behind what is held; buf_added says how many were written there. */

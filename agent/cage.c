@@ -74,7 +74,7 @@ static bool through_own_link(const struct grants *g, const char *path)
                 if (lstat(part, &st) == 0 && S_ISLNK(st.st_mode) &&
                     grants_access(g, above) == ACCESS_WRITE)
                         return true;
-                strcpy(above, part);
+                memcpy(above, part, i + 1);
                 if (!path[i])
                         break;
         }

@@ -20,7 +20,7 @@
 #define READ_MAX (256U << 10)
 #define OUT_KEEP (64U << 10)   /* an output buffer that was empty for a second keeps this */
 #define OUT_FIRST (32U << 10)  /* it starts with this much */
-#define STREAM_PIECE (48U << 10) /* bytes of a file in one frame: 64 KiB as base64 */
+#define STREAM_PIECE ((size_t)48 << 10) /* bytes of a file in one frame: 64 KiB as base64 */
 #define HEAD_ROOM 4            /* a frame's head for most messages */
 
 static struct conn conns[CONN_COUNT] LARGE_BUFFER;
@@ -270,11 +270,9 @@ static void put_control(struct conn *c, enum ws_opcode opcode, const void *paylo
 void conn_finish(struct conn *c, unsigned code, const char *why)
 {
         uint8_t payload[WS_CONTROL_MAX] = { (uint8_t)(code >> 8), (uint8_t)code };
-        size_t len = strlen(why);
+        size_t len = strnlen(why, sizeof(payload) - 2);
 
         if (c->state == CONN_OPEN && !c->stdio) {
-                if (len > sizeof(payload) - 2)
-                        len = sizeof(payload) - 2;
                 memcpy(payload + 2, why, len);
                 put_control(c, WS_CLOSE, payload, code ? len + 2 : 0);
         }

@@ -5,7 +5,9 @@
 
 static char lower(char c)
 {
-        return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+        if (c >= 'A' && c <= 'Z')
+                return (char)(c + 32);
+        return c;
 }
 
 bool env_glob(const char *pattern, const char *name, size_t len)

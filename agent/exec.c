@@ -45,8 +45,6 @@ static struct server the_server;
 static struct exec_options the_options LARGE_BUFFER;
 static int listener = -1, signals = -1;
 
-extern char **environ;
-
 static void raise_files(void)
 {
         struct rlimit files;

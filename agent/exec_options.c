@@ -129,16 +129,19 @@ static int read_secret(char *out, const char *option, const char *path, size_t *
         return 0;
 }
 
+#define DIGEST_DIGITS ((size_t)2 * br_sha256_SIZE)
+
 static bool hex_digest(uint8_t out[br_sha256_SIZE], const char *hex)
 {
         static const char digits[] = "0123456789abcdef";
 
-        if (strlen(hex) != 2 * br_sha256_SIZE)
+        if (strlen(hex) != DIGEST_DIGITS)
                 return false;
-        for (size_t i = 0; i < 2 * br_sha256_SIZE; i++) {
-                char c = hex[i] >= 'A' && hex[i] <= 'F' ? (char)(hex[i] + 32) : hex[i];
-                const char *at = strchr(digits, c);
+        for (size_t i = 0; i < DIGEST_DIGITS; i++) {
+                const char *at = strchr(digits, hex[i]);
 
+                if (!at && hex[i] >= 'A' && hex[i] <= 'F')
+                        at = strchr(digits, hex[i] + 32);
                 if (!at)
                         return false;
                 out[i / 2] = (uint8_t)(out[i / 2] << 4 | (at - digits));

@@ -16,7 +16,7 @@
 #define READ_MAX 65536
 
 struct helper {
-        bool used;
+        bool used, answered, paused;
         uint32_t gen;
         enum helper_kind kind;
         int fd;
@@ -26,7 +26,6 @@ struct helper {
         char *request_id;    /* of a stream, as JSON; NULL: none */
         size_t request_id_len;
         uint64_t seq;        /* of the stream's last piece */
-        bool answered, paused;
 };
 
 static struct helper helpers[HELPER_COUNT] LARGE_BUFFER;
@@ -59,7 +58,7 @@ bool flow_bytes(struct flow *to, const char *bytes, size_t len)
 }
 
 struct child {
-        helper_work *work;
+        helper_work *work;    /* one of the two */
         flow_work *streaming;
         void *argument;
 };
@@ -71,6 +70,7 @@ NORETURN static void run_child(int fd, const struct child *it)
         sigset_t none;
         int r;
 
+        must_hold(it->work || it->streaming);
         prctl(PR_SET_NAME, "airlock-helper", 0, 0, 0);
         prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
         signal(SIGPIPE, SIG_DFL);

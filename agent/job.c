@@ -774,6 +774,8 @@ void job_event(struct server *s, struct ev_ref ref, uint32_t events)
 
 void job_end_all(struct session *x)
 {
-        while (x->jobs)
-                job_free(x->jobs);
+        for (struct job *j = x->jobs, *next; j; j = next) {
+                next = j->next;
+                job_free(j);
+        }
 }

@@ -34,15 +34,16 @@ struct job {
         struct session *session;
         struct job *next, *prev;             /* in the session */
         struct job *next_ready;              /* in its list of the ready */
-        bool is_ready;
-        bool in_ends; /* when the queue is written, so is all input */
         struct job *next_hash;
         char *id, *json; /* as bytes, and as a JSON string */
         size_t id_len, json_len;
-        bool tty, pipe_stdin, killed, reading_out, reading_err, writing;
+        bool is_ready, tty, pipe_stdin, killed, reading_out, reading_err, writing;
         bool sandboxed, denied;
+        bool in_ends; /* when the queue is written, so is all input */
         int keeper, out, err, in; /* a pty's master is out; -1: none */
         pid_t pid;
+        int exit_code;
+        unsigned waiters;
         struct asker start;   /* STARTING: who asked */
         struct buf ring;      /* records: see job.c */
         size_t retained;      /* bytes of output in it */
@@ -50,12 +51,10 @@ struct job {
         size_t ahead;         /* bytes of output from there on */
         uint64_t last_output; /* seq of the newest record */
         uint64_t next_seq, emit_seq, exited_seq, closed_seq;
-        int exit_code;
         struct buf queue;     /* input on its way */
         uint64_t queued, written; /* bytes ever, so that a waiter knows its place */
         uint64_t *write_ids;  /* hashes; a ring */
         size_t write_id_count;
-        unsigned waiters;
         uint64_t started_ms, bytes;
         struct msg_command *told; /* for the journal; NULL: none, or it has it */
         struct ev_timer timer;

@@ -421,6 +421,11 @@ static void deliver(struct call *call, struct job *j, const char *bytes, size_t 
         }
 }
 
+static bool takes_input(const struct job *j)
+{
+        return j->in >= 0 && !j->in_ends;
+}
+
 /* The text is decoded where it stands: the message is ours. */
 static void write_input(struct call *call)
 {
@@ -450,12 +455,10 @@ static void write_input(struct call *call)
                 say_status(call, "starting");
         else if ((!j->tty && !j->pipe_stdin) || (j->in_ends && !is_repeated(j, &write_id)))
                 say_status(call, "stdinClosed");
-        else if (j->in < 0 || j->in_ends)
-                say_status(call, "accepted");
-        else if (j->queue.len + len > JOB_QUEUE_HARD)
+        else if (takes_input(j) && j->queue.len + len > JOB_QUEUE_HARD)
                 conn_error(c, call->id, call->id_len, RPC_INTERNAL,
                            "the process does not read: %zu bytes wait already", j->queue.len);
-        else if (is_repeated(j, &write_id))
+        else if (!takes_input(j) || is_repeated(j, &write_id))
                 say_status(call, "accepted");
         else
                 deliver(call, j, text, len);

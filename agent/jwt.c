@@ -37,7 +37,11 @@ static bool parse_part(char *out, size_t *out_len, const char *text, size_t len)
         for (size_t i = 0; i < len; i++) {
                 if (text[i] == '+' || text[i] == '/')
                         return false;
-                plain[i] = text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
+                plain[i] = text[i];
+                if (text[i] == '-')
+                        plain[i] = '+';
+                else if (text[i] == '_')
+                        plain[i] = '/';
         }
         return base64_decode(plain, len, (uint8_t *)out, out_len);
 }

@@ -208,7 +208,7 @@ static int run(const char *text, size_t len)
         if (!getcwd(cwd, sizeof(cwd)) || cwd[0] != '/')
                 return say(STDERR_FILENO, here, sizeof(here) - 1, STATUS_NOT_APPLIED);
         n = repo_root_len(cwd);
-        memcpy(root, cwd, n ? n : strlen(cwd));
+        memcpy(root, cwd, n ? n : strnlen(cwd, sizeof(cwd) - 1));
         patch_apply(&r, text, len, &place, &files);
         if (!r.ok)
                 buf_str(&r.text, "\n");

@@ -9,7 +9,7 @@ size_t repo_root_len(const char *cwd)
 {
         static const char mark[] = "/.git";
         char path[PATH_MAX + sizeof(mark)];
-        size_t len = strlen(cwd);
+        size_t len = strnlen(cwd, PATH_MAX);
         struct stat st;
 
         while (len && len < PATH_MAX) {

@@ -9,8 +9,9 @@
 
 #define BACKOFF_MS 200
 #define DOUBLINGS 8
-#define WAIT_MAX_MS (24U * 3600 * 1000) /* a longer one is a way to say no */
+#define WAIT_MAX_MS (UINT64_C(24) * 3600 * 1000) /* a longer one is a way to say no */
 #define MESSAGE 600
+#define TEXT_MAX ((size_t)64 << 10) /* a longer string is not looked at */
 
 /* --- how long ------------------------------------------------------------------------------- */
 
@@ -111,8 +112,8 @@ static bool http_date(const char *text, size_t len, uint64_t *s)
                 month++;
         if (month == 12 || high * 100 + low < 1970)
                 return false;
-        *s = days_of((uint64_t)high * 100 + low, month + 1, day) * 86400 + hour * 3600U +
-             minute * 60U + second;
+        *s = days_of((uint64_t)high * 100 + low, month + 1, day) * 86400 +
+             UINT64_C(3600) * hour + UINT64_C(60) * minute + second;
         return true;
 }
 
@@ -164,7 +165,7 @@ void failure_set(struct failure *f, enum model_error kind, const char *fmt, ...)
 /* A string of the server's as one printable line, shortened. */
 static void put_text(struct wr *w, const struct value *v)
 {
-        char *text = v->len <= 64 * 1024 ? malloc(v->len + 1) : NULL;
+        char *text = v->len <= TEXT_MAX ? malloc(v->len + 1) : NULL;
         size_t len = text ? value_string(v, text) : 0;
 
         if (len > MESSAGE) { /* not in the middle of a character */
@@ -173,9 +174,9 @@ static void put_text(struct wr *w, const struct value *v)
                         len--;
         }
         for (size_t i = 0; i < len; i++) {
-                char c = text[i];
+                bool plain = (unsigned char)text[i] >= 0x20 && text[i] != 0x7f;
 
-                wr_char(w, (unsigned char)c < 0x20 || c == 0x7f ? ' ' : c);
+                wr_bytes(w, plain ? text + i : " ", 1);
         }
         free(text);
 }
@@ -345,7 +346,7 @@ static bool of_proxy(struct failure *f, const struct http1 *h, const char *body,
         wr_str(&w, f->kind == MODEL_BROKEN ? "the model can't be reached: " : "");
         for (size_t i = 0; i < len && i < MESSAGE; i++)
                 if (body[i] != '\n' || i + 1 < len)
-                        wr_char(&w, (unsigned char)body[i] < 0x20 ? ' ' : body[i]);
+                        wr_bytes(&w, (unsigned char)body[i] < 0x20 ? " " : body + i, 1);
         wr_cstr(&w);
         return true;
 }

@@ -137,13 +137,14 @@ static char **names_in(DIR *dir, size_t *count)
 
 static char *join(const char *path, const char *name)
 {
-        size_t n = strlen(path), m = strlen(name);
-        bool slash = n && path[n - 1] == '/';
-        char *both = take_memory(n + m + 2);
+        size_t n = strlen(path), cap = n + strlen(name) + 2;
+        char *both = take_memory(cap);
+        struct wr w = wr_of(both, cap);
 
-        memcpy(both, path, n);
-        both[n] = '/';
-        memcpy(both + n + !slash, name, m);
+        wr_str(&w, path);
+        if (!n || path[n - 1] != '/')
+                wr_char(&w, '/');
+        wr_str(&w, name);
         return both;
 }
 
@@ -226,9 +227,19 @@ static void visit(struct walker *k, const char *path, unsigned depth)
         closedir(dir);
 }
 
-int tree_walk(void *argument, struct buf *out)
+static void forget(struct walker *k)
 {
-        const struct walk *w = argument;
+        for (; k->head < k->count; k->head++)
+                free(k->queue[k->head].path);
+        free(k->queue);
+        free(k->seen);
+        buf_free(&k->entries);
+        buf_free(&k->errors);
+}
+
+int tree_walk(void *walk, struct buf *out)
+{
+        const struct walk *w = walk;
         struct walker k = { .w = w };
         struct stat st;
         AUTO_CLOSE int fd = place_open(&w->root, O_PATH, ACCESS_READ);
@@ -246,6 +257,7 @@ int tree_walk(void *argument, struct buf *out)
         buf_str(out, "],\"errors\":[");
         buf_put(out, buf_at(&k.errors), k.errors.len);
         buf_fmt(out, "],\"truncated\":%s}", k.truncated ? "true" : "false");
+        forget(&k);
         return 0;
 }
 
@@ -302,9 +314,9 @@ static int judge_tree(const struct place *p)
         return grants_narrower_below(p->grants, path) ? -EACCES : 0;
 }
 
-int tree_remove(void *argument, struct buf *out)
+int tree_remove(void *removal, struct buf *out)
 {
-        const struct removal *m = argument;
+        const struct removal *m = removal;
         char name[256];
         AUTO_CLOSE int dir = place_parent(&m->place, ACCESS_WRITE, name);
         int r = dir < 0 ? dir : 0;
@@ -496,9 +508,9 @@ static int copy_to(const struct copy *c, int from_dir, const char *from, int to_
         return 0;
 }
 
-int tree_copy(void *argument, struct buf *out)
+int tree_copy(void *copy, struct buf *out)
 {
-        const struct copy *c = argument;
+        const struct copy *c = copy;
         char from[256], to[256];
         AUTO_CLOSE int from_dir = place_parent(&c->from, ACCESS_READ, from);
         AUTO_CLOSE int to_dir = place_parent(&c->to, ACCESS_WRITE, to);

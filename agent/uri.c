@@ -14,6 +14,18 @@ static bool is_alpha(char c)
         return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+static bool is_in_scheme(char c)
+{
+        return is_alpha(c) || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.';
+}
+
+static char lower(char c)
+{
+        if (c >= 'A' && c <= 'Z')
+                return (char)(c + 32);
+        return c;
+}
+
 static bool is_dropped(char c)
 {
         return c == '\t' || c == '\n' || c == '\r';
@@ -49,7 +61,9 @@ static char next(struct text *t, bool *done)
         while (t->at < t->end && is_dropped(*t->at))
                 t->at++;
         *done = t->at == t->end;
-        return *done ? '\0' : *t->at++;
+        if (*done)
+                return '\0';
+        return *t->at++;
 }
 
 static char look(struct text t, bool *done)
@@ -71,9 +85,9 @@ static bool take_scheme(struct text *t, char *name, size_t cap)
                         return false;
                 if (c == ':' && n)
                         break;
-                if (!is_alpha(c) && (!n || !memchr("0123456789+-.", c, 13)))
+                if (n ? !is_in_scheme(c) : !is_alpha(c))
                         return false;
-                name[n++] = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+                name[n++] = lower(c);
         }
         name[n] = '\0';
         *t = ahead;
@@ -86,8 +100,9 @@ static enum uri_status take_authority(struct text *t, char *name, size_t cap)
         struct text ahead = *t;
         size_t n = 0;
         bool done;
+        char first = next(&ahead, &done), second = next(&ahead, &done);
 
-        if (!is_slash(next(&ahead, &done)) || !is_slash(next(&ahead, &done)))
+        if (!is_slash(first) || !is_slash(second))
                 return URI_OK;
         for (;;) {
                 char c = look(ahead, &done);
@@ -174,7 +189,9 @@ static bool unescape(char *path, size_t *len)
                 int high = path[i] == '%' && *len - i >= 3 ? hex_digit(path[i + 1]) : -1;
                 int low = high >= 0 ? hex_digit(path[i + 2]) : -1;
 
-                path[to] = low >= 0 ? (char)(high * 16 + low) : path[i];
+                path[to] = path[i];
+                if (low >= 0)
+                        path[to] = (char)(high * 16 + low);
                 i += low >= 0 ? 3 : 1;
                 if (!path[to])
                         return false;
@@ -251,7 +268,7 @@ void uri_put(struct wr *w, const char *path, size_t len)
         for (size_t i = 0; i < len; i++) {
                 unsigned char c = (unsigned char)path[i];
 
-                if (c > ' ' && c < 0x7f && !memchr("\"#%<>?\\`{}", c, 10)) {
+                if (c > ' ' && c < 0x7f && !strchr("\"#%<>?\\`{}", c)) {
                         wr_char(w, (char)c);
                 } else {
                         wr_char(w, '%');

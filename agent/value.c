@@ -41,7 +41,9 @@ static bool wrong(struct scan *s, const char *what)
 
 static char peek(const struct scan *s)
 {
-        return s->at < s->len ? s->text[s->at] : '\0';
+        if (s->at >= s->len)
+                return '\0';
+        return s->text[s->at];
 }
 
 static bool take(struct scan *s, char c)
@@ -50,6 +52,12 @@ static bool take(struct scan *s, char c)
                 return false;
         s->at++;
         return true;
+}
+
+/* A NUL is in no set. */
+static bool is_of(const char *set, char c)
+{
+        return c && strchr(set, c);
 }
 
 static void skip_space(struct scan *s)
@@ -93,7 +101,7 @@ static bool scan_escape(struct scan *s)
 {
         int unit;
 
-        if (s->at == s->len || !memchr("\"\\/bfnrtu", s->text[s->at], 9))
+        if (s->at == s->len || !is_of("\"\\/bfnrtu", s->text[s->at]))
                 return wrong(s, "invalid escape");
         if (s->text[s->at++] != 'u')
                 return true;
@@ -113,7 +121,7 @@ static bool scan_escape(struct scan *s)
 }
 
 /* How many of the next bytes are ASCII, printable, no quote and no backslash. */
-__attribute__((optimize("O3"))) static size_t plain_run(const char *p, size_t len)
+OPTIMIZE("O3") static size_t plain_run(const char *p, size_t len)
 {
         const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
         size_t n = 0;
@@ -197,7 +205,7 @@ static bool scan_word(struct scan *s)
                         return true;
                 }
         }
-        if (memchr("tfn", peek(s), 3))
+        if (is_of("tfn", peek(s)))
                 return wrong(s, "expected ident");
         return wrong(s, s->at == s->len ? "EOF while parsing a value" : "expected value");
 }
@@ -343,7 +351,7 @@ static struct value value_at(const char *p, const char *end, const char **after)
                 v.type = *p == 'n' ? VALUE_NULL
                          : *p == 't' || *p == 'f' ? VALUE_BOOL
                                                   : VALUE_NUMBER;
-                while (p < end && !memchr(" \n\t\r,]}", *p, 7))
+                while (p < end && !is_of(" \n\t\r,]}", *p))
                         p++;
         }
         v.len = (size_t)(p - v.at);
@@ -458,11 +466,13 @@ static size_t put_escape(char *out, const char **in)
 {
         static const char from[] = "bfnrt", to[] = "\b\f\n\r\t";
         char c = *(*in)++;
-        const char *known = memchr(from, c, 5);
+        const char *known = strchr(from, c);
         unsigned unit;
 
         if (c != 'u') {
-                *out = known ? to[known - from] : c;
+                *out = c;
+                if (known)
+                        *out = to[known - from];
                 return 1;
         }
         unit = (unsigned)hex4(*in, 4);

@@ -15,6 +15,13 @@
 #define NORETURN __attribute__((noreturn))
 #define PRINTF_LIKE(fmt, args) __attribute__((format(printf, fmt, args)))
 
+/* For the few loops that every byte passes through: speed over size. Clang has no such thing. */
+#ifdef __clang__
+#define OPTIMIZE(level)
+#else
+#define OPTIMIZE(level) __attribute__((optimize(level)))
+#endif
+
 /* Ends the program at once where going on would be worse. assert(3) brings printf along. */
 static inline void must_hold(bool condition)
 {

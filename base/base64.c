@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#define FAST __attribute__((optimize("O2"), noinline))
+#define FAST OPTIMIZE("O2") __attribute__((noinline))
 
 static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
@@ -32,7 +32,9 @@ FAST size_t base64_encode(char *out, const void *bytes, size_t len)
 
                 out[0] = alphabet[n >> 18];
                 out[1] = alphabet[n >> 12 & 63];
-                out[2] = len > 1 ? alphabet[n >> 6 & 63] : '=';
+                out[2] = '=';
+                if (len > 1)
+                        out[2] = alphabet[n >> 6 & 63];
                 out[3] = '=';
                 out += 4;
         }

@@ -9,7 +9,7 @@
 #include "base/wr.h"
 #include "init/spec.h"
 
-#define CACHE_PARTS_MAX (2 * SPEC_MAX)
+#define CACHE_PARTS_MAX ((size_t)2 * SPEC_MAX)
 
 /*
  * Writes records "NAME" NUL "VALUE" NUL: the repository, both scripts, automatic setup, each

@@ -50,7 +50,7 @@ void page_event(struct page *p, enum page_part part, const char *line, size_t le
 void page_part_close(struct page *p);
 
 /* A section with the bytes of a file; @whole false says that there was more. */
-void page_file(struct page *p, const char *title, enum page_file kind, const char *bytes,
+void page_file(struct page *p, const char *name, enum page_file kind, const char *bytes,
                size_t len, bool whole);
 
 void page_close(struct page *p);

@@ -100,11 +100,9 @@ static bool is_ref(const char *s)
         return len < 5 || strcmp(s + len - 5, ".lock") != 0;
 }
 
-/* A host name, *.name, or an IP address. */
 /* A range of addresses: 10.0.0.0/8. airlock-proxy wants no bit behind the prefix. */
-static bool is_range(const char *s)
+static bool is_range(const char *s, const char *slash)
 {
-        const char *slash = strchr(s, '/');
         char address[64];
         struct in6_addr any;
         bool six = strchr(s, ':');
@@ -121,13 +119,15 @@ static bool is_range(const char *s)
                inet_pton(six ? AF_INET6 : AF_INET, address, &any) == 1;
 }
 
+/* A host name, *.name, an IP address, or a range of them. */
 static bool is_host(const char *s)
 {
+        const char *slash = strchr(s, '/');
         struct in6_addr six;
         size_t len;
 
-        if (strchr(s, '/'))
-                return is_range(s);
+        if (slash)
+                return is_range(s, slash);
         if (strchr(s, ':'))
                 return inet_pton(AF_INET6, s, &six) == 1;
         if (starts(s, "*."))
@@ -196,7 +196,7 @@ static bool is_endpoint(const char *s)
 
         if (len < 3 || len >= sizeof(address) || (six && s[len - 1] != ']'))
                 return false;
-        memcpy(address, s + six, len - 2 * six);
+        memcpy(address, s + six, len - (six ? 2 : 0));
         return inet_pton(six ? AF_INET6 : AF_INET, address, &any) == 1 &&
                digits_parse(colon + 1, UINT16_MAX, &port) && colon[1] != '0';
 }
