@@ -664,7 +664,8 @@ static bool message_in(struct client *c, struct client_event *e, const char *tex
 
                 if (m.id_len > CLIENT_TEXT)
                         break;
-                buf_fmt(&b, "{\"error\":{\"code\":-32601,\"message\":\"not implemented\"},\"id\":%.*s}",
+                /* The protocol lets a server ask a client nothing. */
+                buf_fmt(&b, "{\"error\":{\"code\":-32601,\"message\":\"Method not found\"},\"id\":%.*s}",
                         (int)m.id_len, m.id);
                 if (c->out.len < CLIENT_MESSAGE_MAX)
                         wire_put(c, buf_at(&b), b.len);

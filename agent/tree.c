@@ -111,6 +111,16 @@ static int by_name(const void *a, const void *b)
         return strcmp(*x, *y);
 }
 
+/* Without memory the helper ends, and its caller hears of that. */
+static char *copy_of(const char *s)
+{
+        char *copy = strdup(s);
+
+        if (!copy)
+                _exit(1);
+        return copy;
+}
+
 /* The names in @dir, sorted; the list and each name are malloc'ed. */
 static char **names_in(DIR *dir, size_t *count)
 {
@@ -128,7 +138,7 @@ static char **names_in(DIR *dir, size_t *count)
                         if (!names)
                                 _exit(1);
                 }
-                names[(*count)++] = strdup(e->d_name);
+                names[(*count)++] = copy_of(e->d_name);
         }
         if (names)
                 qsort(names, *count, sizeof(*names), by_name);
@@ -247,7 +257,7 @@ int tree_walk(void *walk, struct buf *out)
         if (fd < 0)
                 return files_error(out, -fd);
         if (fstat(fd, &st) == 0 && S_ISDIR(st.st_mode))
-                push(&k, strdup(w->root.path), 0);
+                push(&k, copy_of(w->root.path), 0);
         for (; k.head < k.count && !k.truncated; k.head++) {
                 visit(&k, k.queue[k.head].path, k.queue[k.head].depth);
                 free(k.queue[k.head].path);
