@@ -151,15 +151,18 @@ def modes_names_and_line_ends_stay():
         assert not status and stat.S_IMODE(os.stat(repo.root + "/bin/run").st_mode) == 0o750, err
 
 
+def plant_links(repo):
+    """Ways out of the repository, and into .git."""
+    with open(repo.outer + "/secret", "w") as f:
+        f.write("s\n")
+    for to, name in (("..", "up"), ("../secret", "s"), ("../made", "made"), (".git", "g")):
+        os.symlink(to, repo.root + "/" + name)
+
+
 @case
 def nothing_outside_the_repository_is_touched():
     with Repository(a="a\n") as repo:
-        with open(repo.outer + "/secret", "w") as f:
-            f.write("s\n")
-        os.symlink("..", repo.root + "/up")
-        os.symlink("../secret", repo.root + "/s")
-        os.symlink("../made", repo.root + "/made")
-        os.symlink(".git", repo.root + "/g")
+        plant_links(repo)
         add, edit, outside = "*** Add File: %s\n+x\n", "*** Update File: %s\n@@\n-s\n+x\n", \
             "outside of the repository"
         for hunk, name, why in (
@@ -384,12 +387,7 @@ def the_loop_s_patches_do_what_the_program_does():
 @case
 def the_loop_s_patches_stay_in_the_repository():
     with Repository(a="a\n") as repo:
-        with open(repo.outer + "/secret", "w") as f:
-            f.write("s\n")
-        os.symlink("..", repo.root + "/up")
-        os.symlink("../secret", repo.root + "/s")
-        os.symlink("../made", repo.root + "/made")
-        os.symlink(".git", repo.root + "/g")
+        plant_links(repo)
         before = repo.state()
         add, edit = "*** Add File: %s\n+x\n", "*** Update File: %s\n@@\n-s\n+x\n"
         for hunk, name, why in (

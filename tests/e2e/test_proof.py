@@ -43,6 +43,12 @@ def where(findings):
 
 # --- the scanner finds what others leave -------------------------------------------------------
 
+def tell(p):
+    """The token, on its stdin."""
+    p.stdin.write(TOKEN.encode() + b"\n")
+    p.stdin.flush()
+
+
 @case
 def a_bash_that_unsets_it_still_has_it():
     p = namespaced(["bash", "-c", "X=$TOKEN; unset TOKEN X; echo ready; read -t 60 || sleep 60"],
@@ -58,8 +64,7 @@ def setenv_and_unsetenv_leave_it_in_the_heap():
             "c.setenv(b'T',v.strip(),1); c.unsetenv(b'T'); del v; print('ready',flush=True);"
             "time.sleep(60)")
     p = namespaced(["python3", "-c", code])
-    p.stdin.write(TOKEN.encode() + b"\n")
-    p.stdin.flush()
+    tell(p)
     text = where(found(p))
     assert "memory" in text and "raw" in text, text
 
@@ -81,8 +86,7 @@ def an_unread_pipe_and_a_socket_queue_are_found():
             "v=sys.stdin.readline().strip().encode(); os.write(w,v); b.send(v.hex().encode());"
             "print('ready',flush=True); time.sleep(60)")
     p = namespaced(["python3", "-c", code])
-    p.stdin.write(TOKEN.encode() + b"\n")
-    p.stdin.flush()
+    tell(p)
     text = where(found(p))
     assert "(pipe:[" in text and "(socket:[" in text and "hex" in text, text
     # Nothing was taken away.
@@ -116,8 +120,7 @@ def shared_memory_is_found():
             "m=c.shmat(i,None,0); ctypes.memmove(m,v,len(v)); c.shmdt(ctypes.c_void_p(m));"
             "os.execvp('bash',['bash','-c','echo ready; sleep 60'])")
     p = namespaced(["python3", "-c", code])
-    p.stdin.write(TOKEN.encode() + b"\n")
-    p.stdin.flush()
+    tell(p)
     text = where(found(p))
     assert "shared memory" in text, text
 
@@ -132,8 +135,7 @@ def keys_of_the_kernel_are_found():
                 "assert k>0,ctypes.get_errno();"
                 "os.execvp('bash',['bash','-c','echo ready; sleep 60; :'])")
         p = namespaced([*user, "/usr/bin/python3", "-c", code])
-        p.stdin.write(TOKEN.encode() + b"\n")
-        p.stdin.flush()
+        tell(p)
         try:
             text = where(found(p))
             assert "key " in text, text
@@ -150,8 +152,7 @@ def a_posix_message_queue_is_found_and_left_as_it_was():
             "c.syscall(242,q,v,len(v),3,None); c.syscall(242,q,b'x',1,7,None);"
             "os.execvp('bash',['bash','-c','echo ready; sleep 60; :'])")
     p = namespaced(["python3", "-c", code])
-    p.stdin.write(TOKEN.encode() + b"\n")
-    p.stdin.flush()
+    tell(p)
     text = where(found(p))
     assert "message queue /airlock-proof: raw" in text, text
     assert "message queue /airlock-proof: raw" in where(proof.look(inner(p), SECRETS, files=False))
