@@ -14,6 +14,7 @@
 
 #define GRACE_MS 5000                    /* between TERM and KILL */
 #define KILL_MS 10000
+#define LAST_MS 8000                     /* for the report once told to stop: docker waits 10 s */
 #define DRAIN_MS 2000                    /* for a slow reader of what the child said last */
 #define SCAN_MS (660 * UINT64_C(1000))   /* airlock-unseal has a limit of its own, below this */
 #define LOG_MAX (8U << 20)               /* bytes of OUT/setup.log */
@@ -245,6 +246,20 @@ static void reap(struct watching *g)
         }
 }
 
+/*
+ * Told to stop while the results are written, perhaps for the second time (a signal to
+ * the process group comes to us and to who forwards it): they are not thrown away.
+ */
+static void hurry(struct watching *g)
+{
+        uint64_t last = now_ms() + LAST_MS;
+
+        if (g->t->report_end_ms > last)
+                g->t->report_end_ms = last;
+        if (g->deadline_ms > g->t->report_end_ms)
+                g->deadline_ms = g->t->report_end_ms;
+}
+
 static void hear(struct watching *g, const struct signalfd_siginfo *s)
 {
         int n = (int)s->ssi_signo;
@@ -268,7 +283,10 @@ static void hear(struct watching *g, const struct signalfd_siginfo *s)
         case SIGQUIT:
         case SIGHUP:
                 g->t->stop_signal = n;
-                end_child(g, WATCH_STOPPED, n);
+                if (g->t->phase == PHASE_REPORT)
+                        hurry(g);
+                else
+                        end_child(g, WATCH_STOPPED, n);
                 return;
         case SIGIO: /* whoever has a socket can order them of the kernel (F_SETOWN) */
         case SIGURG:

@@ -270,6 +270,21 @@ def an_agent_deaf_to_term_is_killed_after_its_grace():
     assert "+x" in open(t.out + "/changes.diff").read()
 
 
+@case
+def stops_that_keep_coming_do_not_cost_the_results():
+    """A signal to the process group reaches PID 1 and its parent, which hands it on."""
+    t = task()
+    p = t.start("echo x >> a.txt; trap 'exit 5' TERM; echo up; while :; do sleep 0.1; done")
+    assert p.stdout.readline() == b"up\n"
+    while p.poll() is None:
+        p.terminate()
+        time.sleep(0.002)
+    p.communicate(timeout=10)
+    result = json.load(open(t.out + "/result.json"))
+    assert p.returncode == 77 and result["status"] == "stopped", (p.returncode, result)
+    assert "+x" in open(t.out + "/changes.diff").read()
+
+
 # --- standard streams ----------------------------------------------------------------------
 
 @case
