@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/msg.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -252,6 +253,20 @@ static bool ask_for_tls(struct way *w, const struct url *u)
         return h.code == 200 && said.at;
 }
 
+/* A pair of which the proxy gets one end. */
+static int join(struct way *w, int channel)
+{
+        struct msg client = { .type = MSG_CLIENT };
+        int ends[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+                return -errno;
+        r = msg_send(channel, &client, ends[1]);
+        close(ends[1]);
+        w->fd = ends[0];
+        return r;
+}
+
 /* To the server, by whatever way the environment names. False: said why. */
 static bool open_way(struct way *w, const struct fetch *f, const struct url *u)
 {
@@ -259,6 +274,12 @@ static bool open_way(struct way *w, const struct fetch *f, const struct url *u)
         struct url via;
         int r;
 
+        if (f->channel) {
+                r = join(w, f->channel);
+                if (r < 0)
+                        fail(w->why, "reach airlock-proxy", -r);
+                return !r && ask_for_tls(w, u);
+        }
         if (u->https && !proxy) {
                 fail(w->why, "https goes through airlock-proxy alone, and https_proxy names none", 0);
                 return false;
@@ -413,4 +434,17 @@ enum fetch_end fetch(struct fetch *f, const struct fetch_sink *sink, struct buf 
         }
         fail(why, "too many redirects", 0);
         return FETCH_FAILED;
+}
+
+int fetch_tunnel(int channel, const char *url, uint64_t timeout_ms, struct buf *why)
+{
+        const struct fetch f = { .channel = channel };
+        struct way w = { .fd = -1, .deadline_ms = now_ms() + timeout_ms, .why = why };
+        struct url u;
+        bool ok = split(&u, url) && open_way(&w, &f, &u);
+
+        buf_free(&w.in); /* the server waits for our request */
+        if (!ok && w.fd >= 0)
+                close(w.fd);
+        return ok ? w.fd : -1;
 }

@@ -14,7 +14,7 @@
 #define WORDS 24
 #define TEXT 1024
 
-static const char *copy(struct spec *s, const char *text, size_t len)
+const char *spec_copy(struct spec *s, const char *text, size_t len)
 {
         char *at = spec_arena_take(s->arena, len + 1, 1);
 
@@ -25,8 +25,7 @@ static const char *copy(struct spec *s, const char *text, size_t len)
         return at;
 }
 
-/* Room for one more rule behind those that there are. */
-static struct spec_rule *add_rule(struct spec *s)
+struct spec_rule *spec_add_rule(struct spec *s, enum spec_way way)
 {
         size_t count = s->network.rule_count;
         struct spec_rule *all = spec_arena_take(s->arena, (count + 1) * sizeof(*all), 8);
@@ -35,7 +34,7 @@ static struct spec_rule *add_rule(struct spec *s)
                 return NULL;
         if (count)
                 memcpy(all, s->network.rules, count * sizeof(*all));
-        all[count] = (struct spec_rule){ .model = true };
+        all[count] = (struct spec_rule){ .way = way };
         s->network.rules = all;
         s->network.rule_count = count + 1;
         return &all[count];
@@ -48,14 +47,14 @@ static const char *authorization(struct spec *s)
         struct wr w = wr_of(text, sizeof(text));
 
         wr_fmt(&w, "Bearer %s", s->model.key);
-        return w.full ? NULL : copy(s, text, w.len);
+        return w.full ? NULL : spec_copy(s, text, w.len);
 }
 
 static const char *make_rule(struct spec *s)
 {
         static const char *const methods[] = { "GET", "POST" };
         const char *url = s->model.base_url, *host, *path;
-        struct spec_rule *r = add_rule(s);
+        struct spec_rule *r = spec_add_rule(s, WAY_MODEL);
         const char **lists = spec_arena_take(s->arena, 3 * sizeof(*lists), 8);
         uint16_t *port = spec_arena_take(s->arena, sizeof(*port), 8);
         char glob[TEXT];
@@ -74,8 +73,8 @@ static const char *make_rule(struct spec *s)
                 n--;
         wr_fmt(&g, "%.*s/*", (int)n, path ? path : "");
         memcpy(lists, methods, sizeof(methods));
-        lists[2] = g.full ? NULL : copy(s, glob, g.len);
-        r->host = copy(s, host, len);
+        lists[2] = g.full ? NULL : spec_copy(s, glob, g.len);
+        r->host = spec_copy(s, host, len);
         r->ports = port;
         r->port_count = 1;
         r->methods = (struct spec_list){ lists, 2 };
@@ -90,13 +89,7 @@ static const char *make_rule(struct spec *s)
                                                                            : NULL;
 }
 
-struct command_line {
-        struct spec *spec;
-        const char **at;
-        size_t n;
-};
-
-static void option(struct command_line *w, const char *name, const char *value)
+void spec_option(struct spec_line *w, const char *name, const char *value)
 {
         if (!value)
                 return;
@@ -104,19 +97,19 @@ static void option(struct command_line *w, const char *name, const char *value)
         w->at[w->n++] = value;
 }
 
-static void number(struct command_line *w, const char *name, unsigned value)
+void spec_number(struct spec_line *w, const char *name, unsigned value)
 {
         char text[16];
         struct wr t = wr_of(text, sizeof(text));
 
         wr_u64(&t, value);
-        option(w, name, value ? copy(w->spec, text, t.len) : NULL);
+        spec_option(w, name, value ? spec_copy(w->spec, text, t.len) : NULL);
 }
 
 static const char *make_command(struct spec *s)
 {
         static const char *const wires[] = { "auto", "responses", "chat" };
-        struct command_line w = { s, spec_arena_take(s->arena, WORDS * sizeof(*w.at), 8), 0 };
+        struct spec_line w = { s, spec_arena_take(s->arena, WORDS * sizeof(*w.at), 8), 0 };
 
         if (!w.at)
                 return "model: no room";
@@ -125,13 +118,13 @@ static const char *make_command(struct spec *s)
         if (!s->prompt)
                 return "prompt: missing; the built-in loop needs it";
         w.at[w.n++] = "airlock-agent";
-        option(&w, "--base-url", s->model.base_url);
-        option(&w, "--model", s->model.name);
-        option(&w, "--wire", wires[s->model.wire]);
-        option(&w, "--effort", s->model.effort);
-        number(&w, "--context-window", s->model.context_window);
-        number(&w, "--max-requests", s->model.max_requests);
-        number(&w, "--max-tokens", s->model.max_tokens);
+        spec_option(&w, "--base-url", s->model.base_url);
+        spec_option(&w, "--model", s->model.name);
+        spec_option(&w, "--wire", wires[s->model.wire]);
+        spec_option(&w, "--effort", s->model.effort);
+        spec_number(&w, "--context-window", s->model.context_window);
+        spec_number(&w, "--max-requests", s->model.max_requests);
+        spec_number(&w, "--max-tokens", s->model.max_tokens);
         if (!s->model.assess)
                 w.at[w.n++] = "--no-assess";
         w.at[w.n] = NULL;
