@@ -31,6 +31,7 @@
 #define SHALLOW_MAX (1U << 20)
 #define TEXT 1024
 #define LOCAL_MS 60000
+#define SHOWN 20 /* lines of what a git says that failed */
 
 /* What the remote has. */
 struct remote {
@@ -116,21 +117,31 @@ static bool is_refused(const struct buf *said)
         return false;
 }
 
-/* The last line that git said, for people. */
+/* Shows what git said, and keeps the line that tells most: one with a word of these, or the last. */
 static int git_failed(struct push *p, const char *what, struct buf *said)
 {
-        const char *at, *line;
-        size_t len = said->len;
+        static const char *const words[] = { "rejected]", "fatal: " };
+        const char *best = "";
+        size_t rank = COUNT(words), shown = 0;
+        bool refused = is_refused(said);
 
-        at = buf_at(said);
-        while (len && (at[len - 1] == '\n' || at[len - 1] == '\r'))
-                len--;
-        line = len ? memrchr(at, '\n', len) : NULL;
-        line = line ? line + 1 : at;
-        len = len ? (size_t)(at + len - line) : 0;
-        return push_fail(p, is_refused(said) ? STATUS_OUTPUT : STATUS_AGAIN, "%s%s%.*s", what,
-                         len ? ": " : now_ms() >= p->deadline_ms ? ": took too long" : "",
-                         len > 300 ? 300 : (int)len, len ? line : "");
+        buf_put(said, "", 1);
+        for (char *line = buf_at(said), *end; *line; line = end) {
+                size_t i = 0;
+
+                end = line + strcspn(line, "\n");
+                if (*end)
+                        *end++ = '\0';
+                while (i < rank && !strstr(line, words[i]))
+                        i++;
+                if (i < rank || rank == COUNT(words))
+                        best = line;
+                rank = i < rank ? i : rank;
+                if (shown++ < SHOWN)
+                        log_line(LOG_INFO, "git: %.*s", 300, line);
+        }
+        return push_fail(p, refused ? STATUS_OUTPUT : STATUS_AGAIN, "%s%s%.*s", what,
+                         *best ? ": " : now_ms() >= p->deadline_ms ? ": took too long" : "", 300, best);
 }
 
 /* A line of ls-remote: "ID\tNAME", or "ref: NAME\tHEAD". */

@@ -47,11 +47,12 @@ static bool demanded(const struct spec *s, enum lock lock)
         return s->network.lock == LOCK_AUTO || s->network.lock == words[lock];
 }
 
-/* closed lets nothing through, so it is no way to let something through. */
+/* closed lets nothing through, so it is no way to let something through: a push is. */
 static bool suits(const struct task *t, enum lock lock)
 {
         return lock != LOCKED_CLOSED || (t->spec.network.agent == NET_OFF &&
-                                         t->spec.network.setup != NET_LIMITED);
+                                         t->spec.network.setup != NET_LIMITED &&
+                                         !t->spec.output.push.count);
 }
 
 static void journal_lock(struct task *t, const struct wr *tried)

@@ -299,6 +299,9 @@ const char *spec_pull(struct spec *s)
                 return "output.pull_request: not together with repo.lfs: LFS files are not uploaded";
         if (!s->secrets.sealed)
                 return "output.pull_request.token: \"secrets\" are missing, and it is one of them";
+        if (s->network.lock == LOCK_CLOSED)
+                return "output.pull_request: not under network.lock \"closed\", where git has no socket "
+                       "to push by";
         wrong = check_branch(s);
         if (wrong)
                 return wrong;
