@@ -419,6 +419,8 @@ static bool try_entry(struct job *job)
                 return false;
         }
         r = layer_check(layer, job->tree.root, &c);
+        if (r < 0 || strcmp(c.sha256, entry.sha256) != 0)
+                layer_forget();
         if (strcmp(c.sha256, entry.sha256) != 0) {
                 because(job, "the layer's hash is wrong: it is damaged");
                 (void)!entry_remove(job->dir, parts.key);
@@ -429,6 +431,7 @@ static bool try_entry(struct job *job)
                 return false;
         }
         if (restore_env(job) < 0) {
+                layer_forget();
                 because(job, "its variables can't be had");
                 return false;
         }
