@@ -6,7 +6,6 @@
 #include "base/msg.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -125,38 +124,6 @@ static ssize_t read_way(struct way *w)
         if (n > 0)
                 buf_added(&w->in, (size_t)n);
         return n < 0 ? -errno : n;
-}
-
-/* A connection that answers in time, to the first address of the name that gives one. */
-static int dial(struct way *w, const struct url *u)
-{
-        struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *all, *a;
-        int r = -EHOSTUNREACH;
-
-        if (getaddrinfo(u->host, u->port, &hints, &all) != 0)
-                return r;
-        for (a = all; a && r < 0; a = a->ai_next) {
-                int err = 0;
-                socklen_t len = sizeof(err);
-
-                w->fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-                if (w->fd < 0) {
-                        r = -errno;
-                        continue;
-                }
-                r = connect(w->fd, a->ai_addr, a->ai_addrlen) < 0 ? -errno : 0;
-                if (r == -EINPROGRESS) {
-                        r = wait_for(w, POLLOUT);
-                        if (!r && !getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &err, &len))
-                                r = -err;
-                }
-                if (r < 0) {
-                        close(w->fd);
-                        w->fd = -1;
-                }
-        }
-        freeaddrinfo(all);
-        return r;
 }
 
 /* --- heads -------------------------------------------------------------------------------------- */
@@ -288,11 +255,12 @@ static bool open_way(struct way *w, const struct fetch *f, const struct url *u)
                 fail(w->why, "the proxy's URL is not http://HOST[:PORT]", 0);
                 return false;
         }
-        r = dial(w, proxy ? &via : u);
+        r = f->dial(proxy ? via.host : u->host, proxy ? via.port : u->port, w->deadline_ms);
         if (r < 0) {
                 fail(w->why, "connect", -r);
                 return false;
         }
+        w->fd = r;
         return !u->https || ask_for_tls(w, u);
 }
 

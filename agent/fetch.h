@@ -23,7 +23,8 @@ struct fetch {
         uint64_t timeout_ms; /* for all of it; 0: none */
         bool follow;
         const char *http_proxy, *https_proxy; /* URLs; NULL: none */
-        int channel; /* to airlock-proxy, of which we are a client (base/msg.h); 0: none */
+        int (*dial)(const char *host, const char *port, uint64_t deadline_ms); /* dial.h */
+        int channel; /* in its place: to airlock-proxy, of which we are a client (base/msg.h) */
 };
 
 /* Who gets the response. False: it can't take more. */

@@ -120,7 +120,7 @@ static bool is_refused(const struct buf *said)
 /* Shows what git said, and keeps the line that tells most: one with a word of these, or the last. */
 static int git_failed(struct push *p, const char *what, struct buf *said)
 {
-        static const char *const words[] = { "rejected]", "fatal: " };
+        static const char *const words[] = { "remote: airlock: ", "rejected]", "fatal: " };
         const char *best = "";
         size_t rank = COUNT(words), shown = 0;
         bool refused = is_refused(said);
@@ -300,14 +300,15 @@ static bool export(struct push *p)
         return !git_run(p, &marks) && !git_run(p, &makes);
 }
 
-static void say_how(struct push *p, const char *tip)
+/* To the branch if that may be written, else to one that is not there yet. */
+static void say_how(struct push *p, const char *tip, bool another)
 {
         struct wr w = wr_of(p->by_hand, sizeof(p->by_hand) - 1);
+        const char *more = another ? "-2" : "";
 
-        w.len = 0;
         wr_fmt(&w, "in a clone of the repository: git fetch OUT/branch.bundle refs/heads/%s && git push "
-                   "--force-with-lease=refs/heads/%s:%s %s FETCH_HEAD:refs/heads/%s",
-               p->branch, p->branch, tip, p->url, p->branch);
+                   "--force-with-lease=refs/heads/%s%s:%s %s FETCH_HEAD:refs/heads/%s%s",
+               p->branch, p->branch, more, another ? "" : tip, p->url, p->branch, more);
         wr_cstr(&w);
 }
 
@@ -396,12 +397,12 @@ int push_branch(struct push *p)
         if (prepare(p, &r, tip, tree) && !status)
                 status = STATUS_OUTPUT;
         p->deadline_ms = end_ms;
-        say_how(p, r.tip);
         if (!status)
                 status = choose_base(p, &r);
         if (!status && tip == TIP_FOREIGN)
                 status = push_fail(p, STATUS_OUTPUT, "%s is there, and its last commit %s is not "
                                    "airlock's: it stays as it is", p->branch, r.tip);
+        say_how(p, r.tip, tip != TIP_UNKNOWN && status);
         if (!status && !p->pushed)
                 status = write_branch(p, &r);
         relay_close();

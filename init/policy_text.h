@@ -12,7 +12,7 @@
  *   setup       network.setup; limited lets the repository's host through too
  *   agent       network.agent, and nothing more
  *   model       of the built-in loop alone: the model's rule, and nothing more
- *   push        of the git that pushes the result: its rule, and nothing more
+ *   push        of the git that pushes the result: its rules, and nothing more
  *   forge       of airlock-push, which opens the pull request: the same
  *
  * `methods` binds the agent, and setup if that is limited; the repository can then be

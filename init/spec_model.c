@@ -25,18 +25,19 @@ const char *spec_copy(struct spec *s, const char *text, size_t len)
         return at;
 }
 
-struct spec_rule *spec_add_rule(struct spec *s, enum spec_way way)
+struct spec_rule *spec_add_rules(struct spec *s, enum spec_way way, size_t more)
 {
         size_t count = s->network.rule_count;
-        struct spec_rule *all = spec_arena_take(s->arena, (count + 1) * sizeof(*all), 8);
+        struct spec_rule *all = spec_arena_take(s->arena, (count + more) * sizeof(*all), 8);
 
         if (!all)
                 return NULL;
         if (count)
                 memcpy(all, s->network.rules, count * sizeof(*all));
-        all[count] = (struct spec_rule){ .way = way };
+        for (size_t i = 0; i < more; i++)
+                all[count + i] = (struct spec_rule){ .way = way };
         s->network.rules = all;
-        s->network.rule_count = count + 1;
+        s->network.rule_count = count + more;
         return &all[count];
 }
 
@@ -54,7 +55,7 @@ static const char *make_rule(struct spec *s)
 {
         static const char *const methods[] = { "GET", "POST" };
         const char *url = s->model.base_url, *host, *path;
-        struct spec_rule *r = spec_add_rule(s, WAY_MODEL);
+        struct spec_rule *r = spec_add_rules(s, WAY_MODEL, 1);
         const char **lists = spec_arena_take(s->arena, 3 * sizeof(*lists), 8);
         uint16_t *port = spec_arena_take(s->arena, sizeof(*port), 8);
         char glob[TEXT];

@@ -124,18 +124,50 @@ static const char *default_api(struct spec *s, const struct place *p, const char
 
 /* --- the rules ------------------------------------------------------------------------------ */
 
+/* An address or a range, and no name. */
+static bool is_address(const char *s)
+{
+        return strchr(s, ':') || strchr(s, '/') || !s[strspn(s, "0123456789.")];
+}
+
+static bool takes(const struct spec_rule *r, unsigned port)
+{
+        for (size_t i = 0; i < r->port_count; i++) {
+                if (r->ports[i] == port)
+                        return true;
+        }
+        return !r->port_count && (port == 443 || port == 80);
+}
+
+/*
+ * The rule; and behind it one for each address that the operator has opened to the task, because
+ * a forge of his own may be there.
+ */
 static struct spec_rule *make_rule(struct spec *s, enum spec_way way, const struct place *p)
 {
-        struct spec_rule *r = spec_add_rule(s, way);
+        const struct spec_list *allow = &s->network.allow;
+        size_t before = s->network.rule_count, n = 1;
+        struct spec_rule *r = spec_add_rules(s, way, 1 + allow->count + before);
         uint16_t *port = spec_arena_take(s->arena, sizeof(*port), 8);
 
         if (!r || !port)
                 return NULL;
         *port = (uint16_t)p->port;
         r->host = spec_copy(s, p->host, p->host_len);
-        r->ports = port;
-        r->port_count = 1;
         r->inject_header = "Authorization";
+        for (size_t i = 0; i < allow->count; i++) {
+                if (is_address(allow->items[i]))
+                        r[n++].host = allow->items[i];
+        }
+        for (const struct spec_rule *o = s->network.rules; o < r; o++) {
+                if (o->way == WAY_TASK && is_address(o->host) && takes(o, p->port))
+                        r[n++].host = o->host;
+        }
+        s->network.rule_count = before + n;
+        for (size_t i = 0; i < n; i++) {
+                r[i].ports = port;
+                r[i].port_count = 1;
+        }
         return r->host ? r : NULL;
 }
 

@@ -58,8 +58,8 @@ void *spec_arena_take(struct spec_arena *a, size_t size, size_t align);
 
 /* What spec_model.c and spec_pull.c make: in the arena, NULL where there is no room. */
 const char *spec_copy(struct spec *s, const char *text, size_t len);
-/* One more rule behind those that there are. */
-struct spec_rule *spec_add_rule(struct spec *s, enum spec_way way);
+/* So many more rules behind those that there are: the first of them. */
+struct spec_rule *spec_add_rules(struct spec *s, enum spec_way way, size_t more);
 
 struct spec_line {
         struct spec *spec;

@@ -19,7 +19,7 @@ import urllib.parse  # noqa: E402
 
 from engines import make_rootfs  # noqa: E402
 from lib import AIRLOCK, ROOT, case, main  # noqa: E402
-from netlab import ALLOWED, certificate  # noqa: E402
+from netlab import ALLOWED, PRIVATE, certificate  # noqa: E402
 from task import Result, Task, git  # noqa: E402
 from unsealed import keys, seal  # noqa: E402
 
@@ -135,9 +135,10 @@ def serve(folder):
     Forge.folder = folder
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(*certificate())
-    server = Server((ALLOWED, 443), Forge)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    for address in (ALLOWED, PRIVATE):
+        server = Server((address, 443), Forge)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
 
 
 def make_root():
@@ -147,7 +148,8 @@ def make_root():
     subprocess.run(["cp", "-al", make_rootfs() + "/.", root], check=True)
     with open(certificate()[0]) as f:
         authority = f.read()
-    for path, text in (("/etc/hosts", "127.0.0.1 localhost\n%s git.example\n" % ALLOWED),
+    for path, text in (("/etc/hosts", "127.0.0.1 localhost\n%s git.example\n%s to-private.example\n"
+                        % (ALLOWED, PRIVATE)),
                        ("/own-ca.pem", authority)):
         if os.path.lexists(root + path):
             os.unlink(root + path)
@@ -209,6 +211,13 @@ def told_nothing(text, where):
 
 def remote(*words):
     return git(BARE, *words)
+
+
+def by_hand(r, clone):
+    """As it stands there, with OUT and the address as this machine knows them."""
+    command = r.result["pull_request"]["by_hand"].split(": ", 1)[1]
+    subprocess.run(["sh", "-ec", command.replace("OUT/", r.out + "/").replace(URL, BARE)], cwd=clone,
+                   check=True, capture_output=True)
 
 
 def calls(method=None):
@@ -288,11 +297,9 @@ def what_others_put_on_the_branch_stays_and_the_way_by_hand_works():
     assert got["state"] == "failed" and not got["pushed"] and theirs in got["reason"], got
     assert remote("rev-parse", BRANCH) == theirs and not calls()
     assert got["by_hand"] in r.err and got["reason"] in r.err, r.err[-900:]
-    # As it stands there, with OUT and the address that this machine knows.
-    command = got["by_hand"].split(": ", 1)[1].replace("OUT/", r.out + "/").replace(URL, BARE)
-    subprocess.run(["sh", "-ec", command], cwd=work, check=True, capture_output=True)
-    assert remote("rev-parse", BRANCH) == got["commit"]
-    assert remote("show", BRANCH + ":n.txt") == "new"
+    by_hand(r, work)
+    assert remote("rev-parse", BRANCH + "-2") == got["commit"]
+    assert remote("show", BRANCH + "-2:n.txt") == "new" and remote("rev-parse", BRANCH) == theirs
 
 
 @case
@@ -303,6 +310,7 @@ def the_branch_that_others_work_from_is_never_pushed():
     was = remote("rev-parse", "next")
     r = run(pr={"branch": "next"}, repo={"ref": None}).expect(74)
     assert remote("rev-parse", "next") == was, r.result["pull_request"]
+    assert "refs/heads/next-2" in r.result["pull_request"]["by_hand"], r.result["pull_request"]
     for branch in ("main", "refs/heads/x", "a b", "a$(x)"):
         r = run(pr={"branch": branch}).expect(78)
         assert "output.pull_request.branch" in r.err, r.err
@@ -339,8 +347,8 @@ def a_remote_that_fails_leaves_the_branch_in_a_bundle():
         assert not calls() and BRANCH not in remote("branch")
         clone = tempfile.mkdtemp(dir=HOME.dir)
         git(clone, "clone", "-q", BARE, "c")
-        git(clone + "/c", "fetch", "-q", r.out + "/branch.bundle", "refs/heads/" + BRANCH)
-        assert git(clone + "/c", "rev-parse", "FETCH_HEAD") == got["commit"], got
+        by_hand(r, clone + "/c")
+        assert remote("rev-parse", BRANCH) == got["commit"], got
     fresh()
     hook = BARE + "/hooks/pre-receive"
     with open(hook, "w") as f:
@@ -510,7 +518,8 @@ def while_the_agent_lives_nothing_can_be_pushed_and_its_world_holds_no_token():
     agent = CHANGE + "; git push -q origin HEAD:refs/heads/x 2>&1; " \
         "curl -sS -X POST -d '{}' https://git.example/api/v3/repos/acme/app/pulls; " \
         "env; cat /proc/*/environ /proc/*/cmdline; ls -la /proc/self/fd >&2; true"
-    r = run(agent, network={"agent": "limited"}).expect(0)
+    r = run(agent, "env | grep GIT_TOKEN", network={"agent": "limited"}).expect(0)
+    assert "GIT_TOKEN=ghp_" in r.file("setup.log"), "setup had the token, masked: " + r.file("setup.log")
     pushes = [s for s in Forge.seen if "receive-pack" in s[1]]
     assert {s[2] for s in pushes} == {BASIC} and len(pushes) == 2, pushes
     assert len(Forge.pulls) == 1 and [s[0] for s in calls()] == ["GET", "POST"], calls()
@@ -539,6 +548,18 @@ def a_shallow_clone_and_much_data_are_pushed():
         assert r.result["pull_request"]["state"] == "pushed" and not calls(), r.result["pull_request"]
         assert int(remote("cat-file", "-s", BRANCH + ":big")) == 3000000
         assert remote("rev-parse", BRANCH + "^") == remote("rev-parse", "main")
+
+
+@case
+def a_forge_in_a_private_network_needs_its_range_to_be_opened():
+    url = "https://to-private.example/acme/app.git"
+    fresh()
+    r = run(pr={"url": url}).expect(74)
+    assert "the name leads to a special address" in r.result["pull_request"]["reason"], r.err[-600:]
+    fresh()
+    r = run(pr={"url": url}, network={"allow": ["x.example", "10.0.0.0/8"]}).expect(0)
+    assert r.result["pull_request"]["number"] == 1 and {s[4] for s in Forge.seen} == {
+        "git.example", "to-private.example"}, Forge.seen
 
 
 @case

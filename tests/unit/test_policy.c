@@ -743,6 +743,28 @@ TEST(a_push_may_write_one_branch_of_one_repository_and_its_token_is_in_no_other_
         }
 }
 
+TEST(what_the_operator_opened_is_open_to_the_push_at_its_port_alone)
+{
+        static const char json[] =
+                "{\"version\": 1, \"repo\": {\"url\": \"https://f.org:8443/a/b.git\"},"
+                " \"secrets\": {\"sealed\": \"/s\"}, \"agent\": {\"command\": [\"true\"]},"
+                " \"network\": {\"allow\": [\"n.org\", \"fd00::/8\", \"10.0.0.0/8\"], \"rules\": ["
+                "  {\"host\": \"172.16.0.0/12\", \"ports\": [8443]}, {\"host\": \"192.168.1.1\"}]},"
+                " \"output\": {\"pull_request\": {\"branch\": \"a/1\", \"token\": \"${T}\","
+                " \"forge\": \"gitea\"}}}";
+        static const enum policy_text_for both[] = { POLICY_TEXT_PUSH, POLICY_TEXT_FORGE };
+        char buf[8192];
+
+        for (size_t i = 0; i < COUNT(both); i++) {
+                struct wr w = wr_of(buf, sizeof(buf));
+
+                CHECK(!pull_text(&w, json, both[i]) && loads(buf));
+                CHECK(p.rule_count == 4 && ask("n.org", 443).reason && ask("10.1.1.1", 443).reason);
+                CHECK(!ask("10.1.1.1", 8443).reason && !ask("172.16.0.1", 8443).reason);
+                CHECK(ask("192.168.1.1", 8443).reason && !ask("f.org", 8443).reason);
+        }
+}
+
 TEST(a_pull_request_that_cant_be_made_is_refused_with_the_way_out)
 {
         static const struct {
