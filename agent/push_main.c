@@ -94,23 +94,51 @@ static bool options(struct push *p, int argc, char **argv)
         }
         p->timeout_ms = seconds * 1000;
         return p->url && strlen(p->url) > 8 && p->branch && p->title && p->author &&
-               (p->api || !p->forge) && getenv("GIT_DIR");
+               (p->api || !p->forge);
+}
+
+/* What every git of ours gets, and nothing of the agent's but its PATH. */
+static bool set_environment(const char *repository)
+{
+        static const char *const fixed[][2] = {
+                { "LC_ALL", "C.UTF-8" },      { "GIT_CONFIG_NOSYSTEM", "1" },
+                { "GIT_ATTR_NOSYSTEM", "1" }, { "GIT_CONFIG_GLOBAL", "/dev/null" },
+                { "GIT_OPTIONAL_LOCKS", "0" }, { "GIT_TERMINAL_PROMPT", "0" },
+                { "GIT_NO_REPLACE_OBJECTS", "1" }, { "GIT_ALLOW_PROTOCOL", "http" },
+        };
+        static char path[65536] LARGE_BUFFER;
+        char tree[PATH_MAX];
+        const char *had = getenv("PATH");
+        struct wr w = wr_of(path, sizeof(path) - 1);
+        bool ok;
+
+        wr_str(&w, had ? had : "/usr/local/bin:/usr/bin:/bin");
+        ok = !w.full && getcwd(tree, sizeof(tree)) && !clearenv() && !setenv("PATH", wr_cstr(&w), 1) &&
+             !setenv("HOME", repository, 1) && !setenv("GIT_DIR", repository, 1) &&
+             !setenv("GIT_WORK_TREE", tree, 1);
+        for (size_t i = 0; i < COUNT(fixed) && ok; i++)
+                ok = !setenv(fixed[i][0], fixed[i][1], 1);
+        return ok;
 }
 
 /* AIRLOCK_PUSH, which git does not get to see. */
 static bool place(struct push *p)
 {
-        const char *s = getenv("AIRLOCK_PUSH");
+        static char repository[PATH_MAX];
+        const char *s = getenv("AIRLOCK_PUSH"), *colon;
         uint64_t channel, bundle;
 
         if (!s || !digits_take(&s, INT_MAX, &channel) || *s++ != ':' ||
-            !digits_take(&s, INT_MAX, &bundle) || *s++ != ':' || strlen(s) >= sizeof(p->start))
+            !digits_take(&s, INT_MAX, &bundle) || *s++ != ':')
                 return false;
-        memcpy(p->start, s, strlen(s) + 1);
-        unsetenv("AIRLOCK_PUSH");
+        colon = strchr(s, ':');
+        if (!colon || (size_t)(colon - s) >= sizeof(p->start) || strlen(colon) > sizeof(repository))
+                return false;
+        memcpy(p->start, s, (size_t)(colon - s));
+        memcpy(repository, colon + 1, strlen(colon));
         p->channel = (int)channel;
         p->bundle = (int)bundle;
-        return !fcntl(p->channel, F_SETFD, FD_CLOEXEC) && !fcntl(p->bundle, F_SETFD, FD_CLOEXEC);
+        return set_environment(repository) && !fcntl(p->channel, F_SETFD, FD_CLOEXEC) && !fcntl(p->bundle, F_SETFD, FD_CLOEXEC);
 }
 
 /* --- what is told ------------------------------------------------------------------------- */

@@ -89,7 +89,7 @@ static void fix_spec(struct image *m, struct spec *s)
                 &s->setup.script, &s->maintenance.script, &s->cache.dir,
                 &s->network.upstream_proxy, &s->network.upstream_auth, &s->network.ca_file,
                 &s->agent.user, &s->agent.exec_server, &s->agent.token_sha256,
-                &s->model.base_url, &s->prompt, &s->output.dir,
+                &s->model.base_url, &s->prompt, &s->output.dir, &s->resume.from, &s->resume.start,
         };
         struct spec_list *const lists[] = {
                 &s->secrets.names, &s->secrets.allow_leak, &s->network.allow, &s->network.deny,
