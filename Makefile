@@ -133,7 +133,7 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
-        agent/files.c agent/place.c agent/tree.c agent/helper.c agent/fetch.c agent/http.c agent/buf.c \
+        agent/files.c agent/watch.c agent/place.c agent/tree.c agent/helper.c agent/fetch.c agent/http.c agent/buf.c \
         agent/journal.c agent/patch_path.c
 SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/auto_find.c init/auto_main.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c

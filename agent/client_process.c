@@ -115,24 +115,28 @@ static struct client_process *named(struct client *c, const struct value *params
 static bool read_chunk(struct client *c, const struct value *v, struct client_held *h,
                        const char **bytes)
 {
-        struct value seq = value_get(v, "seq"), stream = value_get(v, "stream");
-        struct value chunk = value_get(v, "chunk");
+        enum { SEQ, STREAM, CHUNK, KEYS };
+        static const char *const keys[KEYS] = { "seq", "stream", "chunk" };
+        struct value members[KEYS];
 
+        value_members(v, keys, members, KEYS);
         *h = (struct client_held){ .kind = CLIENT_OUTPUT };
-        return value_u64(&seq, &h->seq) && stream_of(&stream, &h->stream) &&
-               client_bytes(c, &chunk, bytes, &h->len);
+        return value_u64(&members[SEQ], &h->seq) && stream_of(&members[STREAM], &h->stream) &&
+               client_bytes(c, &members[CHUNK], bytes, &h->len);
 }
 
 static bool read_event(struct client *c, struct client_held *h, const char **bytes,
                        const char *method, const struct value *params)
 {
-        struct value seq = value_get(params, "seq"), code = value_get(params, "exitCode");
-        struct value denied = value_get(params, "sandboxDenied");
+        struct value seq, code, denied;
         int64_t n = 0;
 
         *bytes = NULL;
         if (!strcmp(method, "process/output"))
                 return read_chunk(c, params, h, bytes);
+        seq = value_get(params, "seq");
+        code = value_get(params, "exitCode");
+        denied = value_get(params, "sandboxDenied");
         *h = (struct client_held){ .kind = CLIENT_CLOSED };
         if (!value_u64(&seq, &h->seq))
                 return false;

@@ -7,6 +7,7 @@
 #include "agent/helper.h"
 #include "agent/job.h"
 #include "agent/session.h"
+#include "agent/watch.h"
 #include "base/log.h"
 
 #include <errno.h>
@@ -169,6 +170,7 @@ void conn_close(struct conn *c)
         if (c->stream_fd >= 0)
                 close(c->stream_fd);
         files_close_all(c);
+        watch_forget(c);
         buf_free(&c->in);
         buf_free(&c->message);
         buf_free(&c->out);

@@ -59,6 +59,7 @@ static const struct {
         { "fs/walk", FAMILY_FILES },
         { "fs/remove", FAMILY_FILES },
         { "fs/copy", FAMILY_FILES },
+        { "fs/watchMissing", FAMILY_FILES },
         { "http/request", FAMILY_HTTP },
 };
 

@@ -12,6 +12,7 @@
 #include "agent/patch_path.h"
 #include "agent/server.h"
 #include "agent/session.h"
+#include "agent/watch.h"
 #include "base/clock.h"
 #include "base/confine.h"
 #include "base/io.h"
@@ -312,6 +313,9 @@ static void handle(struct server *s, struct ev_ref ref, uint32_t events)
         case EVENT_HELPER:
                 helper_event(s, ref);
                 break;
+        case EVENT_WATCH:
+                watch_event(s);
+                break;
         }
 }
 
@@ -407,6 +411,7 @@ int main(int argc, char **argv)
         s->now_ms = now_ms();
         s->idle_since = s->now_ms;
         s->idle_ms = the_options.idle_s * UINT64_C(1000);
+        s->keep_ms = the_options.keep_s * 1000;
         r = the_options.journal >= 0 ? journal_open(the_options.journal) : 0;
         if (r < 0)
                 die_errno(STATUS_NO_START, -r, "--journal-fd %d", the_options.journal);

@@ -1,4 +1,4 @@
-/* agent/exec_options.c - flags as codex exec-server has them, and two of our own. */
+/* agent/exec_options.c - flags as codex exec-server has them, and a few of our own. */
 #include "agent/exec_options.h"
 
 #include "base/io.h"
@@ -28,6 +28,8 @@ static const char usage[] =
         "  --exit-on-stdin-close end when stdin ends (WebSocket)\n"
         "  --idle-exit SECONDS   end when no client was there for so long; status 76 when none\n"
         "                        ever came\n"
+        "  --keep SECONDS        how long a client whose connection broke may come back and find\n"
+        "                        its processes, and what a finished one wrote can be read (80)\n"
         "  --concurrent-requests N\n"
         "                        taken for compatibility: slow calls never block others here\n"
         "  --help, --version\n"
@@ -277,6 +279,12 @@ static int take(struct exec_options *o, struct said *s, const char *option, cons
                 o->idle_s = (unsigned)n;
                 return 0;
         }
+        if (!strcmp(option, "--keep")) {
+                if (!number(value, KEEP_MAX, &n) || !n)
+                        return wrong(option, "not a number of seconds, 1 to 86400");
+                o->keep_s = (unsigned)n;
+                return 0;
+        }
         /* These two are airlock run's, and no business of others. */
         if (!strcmp(option, "--journal-fd") || !strcmp(option, "--porch-fd")) {
                 if (!number(value, INT32_MAX, &n))
@@ -298,8 +306,8 @@ int exec_options(struct exec_options *o, int argc, char **argv)
 {
         struct said s = { 0 };
 
-        *o = (struct exec_options){ .kind = LISTEN_TCP, .host = "127.0.0.1", .journal = -1,
-                                    .porch = -1 };
+        *o = (struct exec_options){ .kind = LISTEN_TCP, .host = "127.0.0.1", .keep_s = KEEP_S,
+                                    .journal = -1, .porch = -1 };
         for (int i = 1; i < argc; i++) {
                 char option[64] = "";
                 const char *equals = strchr(argv[i], '=');

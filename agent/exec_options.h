@@ -7,6 +7,8 @@
 #include "agent/upgrade.h"
 #include "base/base.h"
 
+#define KEEP_S 80      /* as codex exec-server does */
+#define KEEP_MAX 86400
 #define SECRET_MAX 4096 /* bytes of a token's or secret's file */
 
 enum listen_kind { LISTEN_TCP, LISTEN_UNIX, LISTEN_STDIO };
@@ -23,6 +25,7 @@ struct exec_options {
         bool exit_on_stdin_close;
         bool insecure;
         unsigned idle_s; /* end so long after the last client; 0: never */
+        unsigned keep_s; /* how long a lost client may come back, and a process be read */
         int journal;     /* -1: none */
         int porch;       /* where clients come from instead of a socket of ours; -1: none */
 };

@@ -6,6 +6,7 @@
 #include "agent/dispatch.h"
 #include "agent/helper.h"
 #include "agent/tree.h"
+#include "agent/watch.h"
 #include "base/io.h"
 
 #include <dirent.h>
@@ -674,6 +675,7 @@ void files_call(struct call *call, const char *method)
                 { "fs/walk", walk },
                 { "fs/remove", remove_call },
                 { "fs/copy", copy_call },
+                { "fs/watchMissing", watch_missing },
         };
 
         for (size_t i = 0; i < COUNT(calls); i++)

@@ -33,8 +33,8 @@ static char scratch[READ_MAX] LARGE_BUFFER;
 
 void job_init(struct server *s)
 {
-        ev_queue_init(&s->kept_jobs, SESSION_KEEP_MS);
-        ev_queue_init(&s->kept_sessions, SESSION_KEEP_MS);
+        ev_queue_init(&s->kept_jobs, s->keep_ms);
+        ev_queue_init(&s->kept_sessions, s->keep_ms);
 }
 
 const char *stream_str(enum stream s)

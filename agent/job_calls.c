@@ -382,15 +382,24 @@ static uint64_t hash_of(const struct value *v)
         return h;
 }
 
-/* Was this write delivered before? Remembers it. */
-static bool is_repeated(struct job *j, const struct value *write_id)
+static size_t write_ids_known(const struct job *j)
 {
-        uint64_t h = hash_of(write_id);
-        size_t known = j->write_id_count < JOB_WRITE_IDS ? j->write_id_count : JOB_WRITE_IDS;
+        return j->write_id_count < JOB_WRITE_IDS ? j->write_id_count : JOB_WRITE_IDS;
+}
 
-        for (size_t i = 0; i < known; i++)
-                if (j->write_ids[i] == h)
+/* Was this write delivered before? */
+static bool is_repeated(const struct job *j, uint64_t write_id)
+{
+        for (size_t i = 0; i < write_ids_known(j); i++)
+                if (j->write_ids[i] == write_id)
                         return true;
+        return false;
+}
+
+static void remember(struct job *j, uint64_t write_id)
+{
+        size_t known = write_ids_known(j);
+
         if (j->write_id_count < JOB_WRITE_IDS && !(j->write_id_count & (j->write_id_count - 1))) {
                 size_t room = j->write_id_count ? 2 * j->write_id_count : 1;
                 uint64_t *more = take_memory(room * sizeof(*more));
@@ -399,15 +408,16 @@ static bool is_repeated(struct job *j, const struct value *write_id)
                 free(j->write_ids);
                 j->write_ids = more;
         }
-        j->write_ids[j->write_id_count++ % JOB_WRITE_IDS] = h;
-        return false;
+        j->write_ids[j->write_id_count++ % JOB_WRITE_IDS] = write_id;
 }
 
-static void deliver(struct call *call, struct job *j, const char *bytes, size_t len)
+static void deliver(struct call *call, struct job *j, uint64_t write_id, const char *bytes,
+                    size_t len)
 {
         struct conn *c = call->conn;
         struct waiter w = { .write = true };
 
+        remember(j, write_id);
         job_input(j, bytes, len);
         if (j->queue.len <= JOB_QUEUE_SOFT) {
                 say_status(call, "accepted");
@@ -421,11 +431,6 @@ static void deliver(struct call *call, struct job *j, const char *bytes, size_t 
         }
 }
 
-static bool takes_input(const struct job *j)
-{
-        return j->in >= 0 && !j->in_ends;
-}
-
 /* The text is decoded where it stands: the message is ours. */
 static void write_input(struct call *call)
 {
@@ -433,6 +438,7 @@ static void write_input(struct call *call)
         struct value id = params_string(call->p, "processId");
         struct value chunk = params_string(call->p, "chunk");
         struct value write_id = params_string(call->p, "writeId");
+        uint64_t h = hash_of(&write_id);
         char *text = (char *)(uintptr_t)chunk.at;
         size_t len = 0, at;
         struct job *j;
@@ -453,15 +459,17 @@ static void write_input(struct call *call)
                 say_status(call, "unknownProcess");
         else if (j->state == JOB_STARTING)
                 say_status(call, "starting");
-        else if ((!j->tty && !j->pipe_stdin) || (j->in_ends && !is_repeated(j, &write_id)))
+        else if (is_repeated(j, h))
+                say_status(call, "accepted");
+        else if ((!j->tty && !j->pipe_stdin) || (j->in_ends && j->state == JOB_ALIVE))
                 say_status(call, "stdinClosed");
-        else if (takes_input(j) && j->queue.len + len > JOB_QUEUE_HARD)
+        else if (j->in < 0)
+                say_status(call, "accepted"); /* to nobody: it has exited, or let go of its input */
+        else if (j->queue.len + len > JOB_QUEUE_HARD)
                 conn_error(c, call->id, call->id_len, RPC_INTERNAL,
                            "the process does not read: %zu bytes wait already", j->queue.len);
-        else if (!takes_input(j) || is_repeated(j, &write_id))
-                say_status(call, "accepted");
         else
-                deliver(call, j, text, len);
+                deliver(call, j, h, text, len);
 }
 
 /* An extension: Codex's server can't end a command's input. Twice is as good as once. */

@@ -21,15 +21,15 @@ static bool id_is_right(const struct value *id)
         return value_i64(id, &n) && (n || id->len == 1); /* -0 is no integer to everybody */
 }
 
-static bool trace_is_right(const struct value *v)
+static bool trace_is_right(const struct value *t)
 {
-        struct value t = value_get(v, "trace"), a, b;
+        struct value a, b;
 
-        if (t.type == VALUE_ABSENT || t.type == VALUE_NULL)
+        if (t->type == VALUE_ABSENT || t->type == VALUE_NULL)
                 return true;
-        a = value_get(&t, "traceparent");
-        b = value_get(&t, "tracestate");
-        return t.type == VALUE_OBJECT &&
+        a = value_get(t, "traceparent");
+        b = value_get(t, "tracestate");
+        return t->type == VALUE_OBJECT &&
                (a.type == VALUE_ABSENT || a.type == VALUE_NULL || a.type == VALUE_STRING) &&
                (b.type == VALUE_ABSENT || b.type == VALUE_NULL || b.type == VALUE_STRING);
 }
@@ -59,7 +59,10 @@ static void copy_method(struct rpc *r, const struct value *method)
 
 void rpc_parse(struct rpc *r, const char *text, size_t len)
 {
-        struct value v, id, method;
+        enum { ID, METHOD, RESULT, ERROR, PARAMS, TRACE, KEYS };
+        static const char *const keys[KEYS] = { "id", "method", "result", "error", "params",
+                                                "trace" };
+        struct value v, members[KEYS], id, method;
         struct value_error e;
 
         *r = (struct rpc){ .kind = RPC_REQUEST };
@@ -67,12 +70,13 @@ void rpc_parse(struct rpc *r, const char *text, size_t len)
                 malformed(r, e.at, e.what);
                 return;
         }
-        id = value_get(&v, "id");
-        method = value_get(&v, "method");
-        r->result = value_get(&v, "result");
-        r->error = value_get(&v, "error");
-        r->params = value_get(&v, "params");
-        if (v.type != VALUE_OBJECT || !trace_is_right(&v) ||
+        value_members(&v, keys, members, KEYS);
+        id = members[ID];
+        method = members[METHOD];
+        r->result = members[RESULT];
+        r->error = members[ERROR];
+        r->params = members[PARAMS];
+        if (v.type != VALUE_OBJECT || !trace_is_right(&members[TRACE]) ||
             (id.type != VALUE_ABSENT && !id_is_right(&id))) {
                 malformed(r, 0, "no request, notification, result or error");
                 return;

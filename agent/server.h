@@ -8,6 +8,7 @@
  *     job.c       a process as clients see it: events in order, retained output
  *     keeper.c    its parent: starts it, reaps what it leaves, kills all of it
  *     files.c     the fs/ calls; tree.c their recursive ones, in a child of their own
+ *     watch.c     the fs/watchMissing call
  *     http.c      the http/request call
  *
  * One process, one thread, level-triggered epoll. A call that can take long either waits in
@@ -26,7 +27,6 @@
 #include "base/base.h"
 #include "base/ev.h"
 
-#define SESSION_KEEP_MS 80000  /* a session without a connection, a process that is closed */
 #define PING_MS 30000
 #define TRIM_MS 1000 /* after this an empty buffer is given back */
 #define HANDSHAKE_MS 30000 /* for the HTTP request of a new connection */
@@ -43,6 +43,7 @@ enum event_kind {
         EVENT_JOB_IN,
         EVENT_JOB_KEEPER,
         EVENT_HELPER,
+        EVENT_WATCH,
 };
 
 struct server {
@@ -54,6 +55,7 @@ struct server {
         const char *key_path; /* … and the file of its token, or NULL */
         char *const *environment; /* our own: envPolicy may inherit it */
         bool stopping;
+        uint32_t keep_ms;    /* a session without a connection, a process that is closed */
         uint64_t idle_ms;    /* end so long after the last client; 0: never */
         uint64_t idle_since; /* when it went, or when we began */
         unsigned attached;   /* sessions with a connection: clients */

@@ -120,27 +120,30 @@ static bool scan_escape(struct scan *s)
         return true;
 }
 
-/* How many of the next bytes are ASCII, printable, no quote and no backslash. */
-OPTIMIZE("O3") static size_t plain_run(const char *p, size_t len)
+/* Not 0: no ASCII (negative), a control, a quote or a backslash. No branch: it is for vectors. */
+static inline unsigned char is_special(signed char c)
 {
-        const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones << 7;
+        return (unsigned char)((c < 0x20) | (c == '"') | (c == '\\'));
+}
+
+#define BLOCK 64 /* bytes: the compiler makes a few vector instructions of the inner loop */
+
+/* How many of the next bytes are plain. */
+OPTIMIZE("O3") static size_t plain_run(const char *text, size_t len)
+{
+        const signed char *p = (const signed char *)text;
         size_t n = 0;
 
-        for (; n + 8 <= len; n += 8) {
-                uint64_t w, quote, slash;
+        for (; n + BLOCK <= len; n += BLOCK) {
+                unsigned char special = 0;
 
-                memcpy(&w, p + n, 8);
-                quote = w ^ ones * '"';
-                slash = w ^ ones * '\\';
-                if ((w | (w - ones * 0x20) | (quote - ones) | (slash - ones)) & highs)
+                for (size_t i = 0; i < BLOCK; i++)
+                        special |= is_special(p[n + i]);
+                if (special)
                         break;
         }
-        for (; n < len; n++) {
-                unsigned char c = (unsigned char)p[n];
-
-                if (c < 0x20 || c >= 0x80 || c == '"' || c == '\\')
-                        break;
-        }
+        while (n < len && !is_special(p[n]))
+                n++;
         return n;
 }
 
@@ -295,14 +298,10 @@ static bool scan_value(struct scan *s)
 static const char *string_end(const char *p, const char *end)
 {
         for (;;) {
-                const char *q = memchr(p, '"', (size_t)(end - p));
-                size_t slashes = 0;
-
-                while (q - slashes > p && q[-1 - (ssize_t)slashes] == '\\')
-                        slashes++;
-                if (!(slashes & 1))
-                        return q;
-                p = q + 1; /* an odd run ends in this quote: what follows starts afresh */
+                p += plain_run(p, (size_t)(end - p));
+                if (*p == '"')
+                        return p;
+                p += *p == '\\' ? 2 : 1;
         }
 }
 
@@ -362,8 +361,9 @@ static struct value value_at(const char *p, const char *end, const char **after)
 bool value_parse(struct value *v, const char *text, size_t len, struct value_error *e)
 {
         struct scan s = { .text = text, .len = len };
-        const char *after;
+        const char *start = skip(text, text + len), *after;
         bool ok = scan_value(&s);
+        size_t end = s.at;
 
         skip_space(&s);
         if (ok && s.at < len)
@@ -371,7 +371,11 @@ bool value_parse(struct value *v, const char *text, size_t len, struct value_err
         *e = (struct value_error){ s.at, s.what };
         if (!ok)
                 return false;
-        *v = value_at(skip(text, text + len), text + len, &after);
+        if (*start == '{' || *start == '[') /* its end is known: no second pass */
+                *v = (struct value){ *start == '{' ? VALUE_OBJECT : VALUE_ARRAY, start,
+                                     (size_t)(text + end - start) };
+        else
+                *v = value_at(start, text + len, &after);
         return true;
 }
 
@@ -426,15 +430,29 @@ bool value_is(const struct value *v, const char *text)
         return value_string(v, plain) == len && !memcmp(plain, text, len);
 }
 
-struct value value_get(const struct value *v, const char *key)
+void value_members(const struct value *v, const char *const keys[], struct value members[],
+                   size_t count)
 {
         struct value_iter i = value_items(v);
         struct value k, item;
+        size_t missing = count;
 
-        while (i.object && value_next(&i, &k, &item))
-                if (value_is(&k, key))
-                        return item;
-        return (struct value){ .type = VALUE_ABSENT };
+        for (size_t m = 0; m < count; m++)
+                members[m] = (struct value){ .type = VALUE_ABSENT };
+        while (missing && i.object && value_next(&i, &k, &item))
+                for (size_t m = 0; m < count; m++)
+                        if (members[m].type == VALUE_ABSENT && value_is(&k, keys[m])) {
+                                members[m] = item;
+                                missing--;
+                        }
+}
+
+struct value value_get(const struct value *v, const char *key)
+{
+        struct value member;
+
+        value_members(v, &key, &member, 1);
+        return member;
 }
 
 static size_t put_utf8(char *out, unsigned c)

@@ -43,6 +43,10 @@ MUST_USE bool value_parse(struct value *v, const char *text, size_t len, struct 
 /* The member of an object; VALUE_ABSENT when there is none or @v is no object. */
 struct value value_get(const struct value *v, const char *key);
 
+/* Those of @count keys in one pass: a message may hold 60 MiB beside them. */
+void value_members(const struct value *v, const char *const keys[], struct value members[],
+                   size_t count);
+
 struct value_iter {
         const char *at, *end;
         bool object;

@@ -1,6 +1,7 @@
 /* base/base64.c - see base64.h. */
 #include "base/base64.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define FAST OPTIMIZE("O2") __attribute__((noinline))
@@ -110,19 +111,36 @@ bool base64_whole(const struct base64 *b)
 /* Whole groups of four letters, as far as they go. Returns the number of letters. */
 FAST static size_t take_groups(const uint8_t *text, size_t len, uint8_t *out)
 {
+        static uint32_t placed[4][256]; /* a letter's bits where they belong in three bytes */
+        const uint32_t wrong = UINT32_C(1) << 24;
         size_t i = 0;
 
-        if (!values[0])
-                fill_values();
-        for (; i + 4 <= len; i += 4) {
-                unsigned a = values[text[i]], b = values[text[i + 1]];
-                unsigned c = values[text[i + 2]], d = values[text[i + 3]];
+        if (!placed[0]['B'])
+                for (unsigned c = 0; c < 256; c++)
+                        for (unsigned at = 0; at < 4; at++) {
+                                int value = value_of((char)c);
 
-                if ((a | b | c | d) & NO_LETTER)
+                                placed[at][c] = value < 0 ? wrong
+                                                          : (uint32_t)value << (18 - 6 * at);
+                        }
+        for (; i + 8 <= len; i += 4, out += 3) { /* @out has room for the next group, too */
+                uint32_t n = placed[0][text[i]] | placed[1][text[i + 1]] |
+                             placed[2][text[i + 2]] | placed[3][text[i + 3]];
+
+                if (n & wrong)
                         break;
-                *out++ = (uint8_t)(a << 2 | b >> 4);
-                *out++ = (uint8_t)(b << 4 | c >> 2);
-                *out++ = (uint8_t)(c << 6 | d);
+                n = htobe32(n << 8);
+                memcpy(out, &n, 4);
+        }
+        for (; i + 4 <= len; i += 4, out += 3) {
+                uint32_t n = placed[0][text[i]] | placed[1][text[i + 1]] |
+                             placed[2][text[i + 2]] | placed[3][text[i + 3]];
+
+                if (n & wrong)
+                        break;
+                out[0] = (uint8_t)(n >> 16);
+                out[1] = (uint8_t)(n >> 8);
+                out[2] = (uint8_t)n;
         }
         return i;
 }

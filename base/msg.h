@@ -10,6 +10,7 @@
  *   airlock-lock   airlock-proxy  LISTENER                          answered by DONE
  *   airlock-lock   airlock-notify LISTENER (the seccomp one)        not answered
  *   airlock-unseal airlock-proxy  SECRETS                           answered by DONE
+ *   airlock-cache  airlock-proxy  PLACEHOLDERS                      answered by DONE
  *   airlock-unseal PID 1          OPENED, ENDED                     answered by RUN or SCAN
  *   PID 1          airlock-unseal LEND, RUN, SCAN                   RUN is answered by ENDED
  *   airlock-notify airlock-proxy  CONNECT                           answered by DONE
@@ -35,7 +36,8 @@ enum msg_type {
         MSG_POLICY = 1,
         /*
          * A new end. kind 0: the proxy takes LISTENER and CONNECT on it, and nothing else;
-         * CHANNEL_SECRETS: nothing but SECRETS, once. CHANNEL_MODEL: nothing but CLIENT.
+         * CHANNEL_SECRETS: nothing but SECRETS and PLACEHOLDERS. CHANNEL_MODEL: nothing
+         * but CLIENT.
          */
         MSG_CHANNEL,
         /*
@@ -87,6 +89,12 @@ enum msg_type {
          * the proxy itself speaks TLS to the host.
          */
         MSG_CLIENT,
+        /*
+         * A memfd of `NAME=PLACEHOLDER` NUL …: what stands in the files of a cached state in
+         * the place of the secrets of these names, which are known by now. It counts as
+         * this task's own does.
+         */
+        MSG_PLACEHOLDERS,
 };
 
 #define POLICY_MODEL 1

@@ -4,13 +4,14 @@
  * A short-lived child of PID 1, twice in a task, with PID 1's rights and no network:
  *
  *   airlock-cache restore --dir DIR --parts-fd P --index-fd I --lock-fd L --root / --work DIR
- *                         [--journal FD --journal-start-ms N] [--state STATE] [--stamp] [--ttl S] [--wait S] [--exclude PATH]…
+ *                         [--journal FD --journal-start-ms N] [--state STATE] [--stamp] [--ttl S]
+ *                         [--wait S] [--proxy FD] [--exclude PATH]…
  *       in PROVISION, after the work tree was checked out and the repository's own spec was
  *       read, before anything of setup ran, and before the proxy's certificate is made known
  *       on a hit (setup may have rewritten the trust stores). Finds the entry for the key
  *       and restores it; else writes down how the tree looks now, for `save`.
  *   airlock-cache save    --dir DIR --index-fd I --root / [--exclude PATH]… [--max-bytes N]
- *                         [--max-total N] [--stamp] [--state STATE]
+ *                         [--max-total N] [--stamp] [--state STATE] [--placeholders FD]
  *                         [--journal FD --journal-start-ms N]
  *       in SEAL, after every process of setup has ended and the leak scan found nothing.
  *
@@ -22,6 +23,10 @@
  *
  *       STATE/auto.sh, what automatic setup would run, is a part of the key; STATE/env, what
  *       setup put into $AIRLOCK_ENV, of the state.
+ *
+ *       --placeholders has NAME=PLACEHOLDER lines: what setup had in the place of the secrets that
+ *       rules inject, and may have written into files. They are kept with the state, and `restore`
+ *       tells them to the proxy at the end of --proxy, whose own are others in each task.
  *
  * and what `airlock cache` becomes: ls, key, why, reset (cache_show.c).
  *

@@ -96,9 +96,9 @@ bool entry_next(const struct entry *e, const char *object, uint32_t *at, struct 
         return *at != 0;
 }
 
-ssize_t entry_env(const struct entry *e, char *out, size_t cap)
+ssize_t entry_text(const struct entry *e, const char *name, char *out, size_t cap)
 {
-        uint32_t v = json_find(&e->j, 0, "env");
+        uint32_t v = json_find(&e->j, 0, name);
         const struct json_token *t = &e->j.tokens[v];
         const char *hex = e->j.text + t->start;
         size_t len = (t->end - t->start) / 2;

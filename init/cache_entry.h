@@ -60,8 +60,11 @@ struct entry_pair {
 };
 bool entry_next(const struct entry *e, const char *object, uint32_t *at, struct entry_pair *p);
 
-/* The bytes of meta.json's "env", in hex there, into @out. Their number, or -EBADMSG. */
-MUST_USE ssize_t entry_env(const struct entry *e, char *out, size_t cap);
+/*
+ * The bytes of meta.json's @name ("env", "placeholders"), in hex there, into @out. Their number,
+ * or -EBADMSG.
+ */
+MUST_USE ssize_t entry_text(const struct entry *e, const char *name, char *out, size_t cap);
 
 /* The place where a new entry is made. */
 struct entry_new {

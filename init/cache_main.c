@@ -5,6 +5,7 @@
 #include "base/confine.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/msg.h"
 #include "init/cache_entry.h"
 #include "init/cache_key.h"
 #include "init/cache_parts.h"
@@ -24,10 +25,12 @@
 #define BASIS_AT 1024 /* behind the report: text, then the index of the tree */
 #define POLL_MS 100
 #define TTL_S 43200
+#define PROXY_MS 10000
+#define PLACEHOLDERS_MAX ((size_t)64 << 10) /* as many as airlock-unseal hands out */
 
 struct options {
         const char *dir, *root, *work, *state;
-        int parts_fd, index_fd, lock_fd;
+        int parts_fd, index_fd, lock_fd, proxy, placeholders;
         bool stamp;
         struct journal journal;
         uint64_t ttl_s, wait_s, max_bytes, max_total;
@@ -98,6 +101,10 @@ static bool take_option(struct options *o, const char *name, const char *value)
                 return descriptor(value, &o->index_fd);
         if (!strcmp(name, "--lock-fd"))
                 return descriptor(value, &o->lock_fd);
+        if (!strcmp(name, "--proxy"))
+                return descriptor(value, &o->proxy);
+        if (!strcmp(name, "--placeholders"))
+                return descriptor(value, &o->placeholders);
         if (!strcmp(name, "--journal"))
                 return descriptor(value, &o->journal.fd);
         if (!strcmp(name, "--journal-start-ms"))
@@ -120,7 +127,7 @@ static bool take_option(struct options *o, const char *name, const char *value)
 static void parse_options(struct options *o, int argc, char **argv)
 {
         *o = (struct options){ .root = "/", .parts_fd = -1, .index_fd = -1, .lock_fd = -1,
-                               .journal.fd = -1, .ttl_s = TTL_S, .max_bytes = CACHE_MAX_BYTES };
+                               .proxy = -1, .placeholders = -1, .journal.fd = -1, .ttl_s = TTL_S, .max_bytes = CACHE_MAX_BYTES };
         for (int i = 1; i < argc; i++)
                 if (!strcmp(argv[i], "--stamp"))
                         o->stamp = true;
@@ -342,9 +349,21 @@ static int restore_env(const struct job *job)
 {
         static LARGE_BUFFER char text[CACHE_ENV_MAX];
         AUTO_CLOSE int dir = open_state(job);
-        ssize_t n = entry_env(&entry, text, sizeof(text));
+        ssize_t n = entry_text(&entry, "env", text, sizeof(text));
 
         return n < 0 ? (int)n : dir < 0 ? 0 : write_file(dir, "env", text, (size_t)n);
+}
+
+static void put_hex(struct wr *w, const char *name, const char *text, ssize_t len)
+{
+        wr_fmt(w, "\"%s\":\"", name);
+        for (ssize_t i = 0; i < len; i++) {
+                static const char digits[] = "0123456789abcdef";
+
+                wr_char(w, digits[(uint8_t)text[i] >> 4]);
+                wr_char(w, digits[text[i] & 15]);
+        }
+        wr_str(w, "\",\n");
 }
 
 static void put_env(struct wr *w, const struct job *job)
@@ -355,14 +374,49 @@ static void put_env(struct wr *w, const struct job *job)
 
         if (n < 0 && n != -ENOENT)
                 w->full = true; /* without them it would be another state */
-        wr_str(w, "\"env\":\"");
-        for (ssize_t i = 0; i < n; i++) {
-                static const char digits[] = "0123456789abcdef";
+        put_hex(w, "env", text, n);
+}
 
-                wr_char(w, digits[(uint8_t)text[i] >> 4]);
-                wr_char(w, digits[text[i] & 15]);
-        }
-        wr_str(w, "\",\n");
+/* --- placeholders ----------------------------------------------------------------------- */
+
+/* What setup had in the place of injected secrets may stand in the files that it wrote. */
+static void put_placeholders(struct wr *w, const struct job *job)
+{
+        static LARGE_BUFFER char text[PLACEHOLDERS_MAX];
+        ssize_t n = job->o.placeholders < 0 ? 0
+                            : pread(job->o.placeholders, text, sizeof(text), 0);
+
+        if (n < 0 || (size_t)n == sizeof(text))
+                w->full = true;
+        put_hex(w, "placeholders", text, n);
+}
+
+/* The proxy takes them for this task's own. */
+static int send_placeholders(int proxy, const char *text, size_t len)
+{
+        struct msg m = { .type = MSG_PLACEHOLDERS };
+        AUTO_CLOSE int fd = memfd_create("placeholders", MFD_CLOEXEC);
+        int r = fd < 0 ? -errno : write_full(fd, text, len);
+
+        if (!r && lseek(fd, 0, SEEK_SET) < 0)
+                r = -errno;
+        return r ? r : msg_ask(proxy, &m, fd, PROXY_MS);
+}
+
+static void revive_placeholders(const struct job *job)
+{
+        static LARGE_BUFFER char text[PLACEHOLDERS_MAX];
+        ssize_t n = job->o.proxy < 0 ? 0 : entry_text(&entry, "placeholders", text, sizeof(text));
+        int r = 0;
+
+        for (ssize_t i = 0; i < n; i++)
+                if (text[i] == '\n')
+                        text[i] = '\0';
+        if (n > 0)
+                r = send_placeholders(job->o.proxy, text, (size_t)n);
+        if (n < 0 || r < 0)
+                log_line(LOG_WARN, "placeholders of secrets that setup wrote into files are no "
+                         "good any more: %s", n < 0 ? "the entry has none" : strerror(-r));
 }
 
 /* Restores what was checked. Comes back only when all of it is there. */
@@ -419,6 +473,8 @@ static bool try_entry(struct job *job)
                 return false;
         }
         r = layer_check(layer, job->tree.root, &c);
+        if (r < 0 || strcmp(c.sha256, entry.sha256) != 0)
+                layer_forget();
         if (strcmp(c.sha256, entry.sha256) != 0) {
                 because(job, "the layer's hash is wrong: it is damaged");
                 (void)!entry_remove(job->dir, parts.key);
@@ -429,6 +485,7 @@ static bool try_entry(struct job *job)
                 return false;
         }
         if (restore_env(job) < 0) {
+                layer_forget();
                 because(job, "its variables can't be had");
                 return false;
         }
@@ -573,12 +630,14 @@ static int restore(struct job *job)
         stamped = is_stamped(job);
         drop_stamp(job);
         if (stamped) {
+                revive_placeholders(job);
                 give_report(job, CACHE_STAMPED);
                 say_hit(job);
                 return STATUS_OK;
         }
         entry_close(&entry);
         if (try_entry(job) || wait_for_entry(job, &builder)) {
+                revive_placeholders(job);
                 give_report(job, CACHE_RESTORED);
                 say_hit(job);
                 return STATUS_OK;
@@ -621,6 +680,7 @@ static void put_meta(struct wr *w, const struct job *job, const struct basis *b,
         /* For a stamp: the image before and after. */
         wr_fmt(w, "\"was\":{\"image\":\"%s\"},\n\"image_after\":\"%s\",\n", b->image, image);
         put_env(w, job);
+        put_placeholders(w, job);
         wr_bytes(w, text, (size_t)b->text_len);
         wr_str(w, "}\n");
 }

@@ -2,6 +2,7 @@
 #include "init/cache_use.h"
 
 #include "base/io.h"
+#include "base/msg.h"
 #include "init/cache.h"
 #include "init/cache_parts.h"
 #include "init/task.h"
@@ -37,12 +38,13 @@ static void stamp(struct words *a, const struct task *t)
 }
 
 /* Runs airlock-cache; @report is zero when it told nothing. */
-static void run(struct task *t, struct words *a, int parts, int *wait_status,
+static void run(struct task *t, struct words *a, int parts, int channel, int *wait_status,
                 struct cache_report *report)
 {
         struct watch w = { .what = "airlock-cache", .in = -1, .out = -1, .new_session = true,
                            .program = t->programs[PROGRAM_CACHE], .timeout_s = RESTORE_S,
-                           .keep = { t->cache.index, t->cache.lock, parts, t->journal.fd },
+                           .keep = { t->cache.index, t->cache.lock, parts, t->journal.fd,
+                                     channel },
                            .env = &t->env };
 
         words_option(a, "--state", t->state);
@@ -108,11 +110,13 @@ enum status cache_restore(struct task *t)
         if (!t->spec.cache.dir)
                 return STATUS_OK;
         AUTO_CLOSE int parts = write_parts(t);
+        AUTO_CLOSE int channel = -1;
         t->cache.index = memfd_create("index", MFD_CLOEXEC);
         t->cache.lock = open_lock(t);
         if (parts < 0 || t->cache.index < 0 || t->cache.lock < 0) {
                 log_line(LOG_WARN, "cache: cache.dir %s: %s: going on without it",
-                         t->spec.cache.dir, strerror(errno));
+                         t->spec.cache.dir, errno == EACCES ? "it is another user's"
+                                                            : strerror(errno));
                 t->cache.unusable = true;
                 return STATUS_OK;
         }
@@ -126,7 +130,9 @@ enum status cache_restore(struct task *t)
         words_number(&a, "--ttl", t->spec.cache.ttl_s);
         words_number(&a, "--wait", t->spec.setup.timeout_s); /* the other builder has no longer */
         exclude(&a, t, git, sizeof(git));
-        run(t, &a, parts, &status, &report);
+        if (t->unseal.placeholders && !egress_channel(t, CHANNEL_SECRETS, &channel) && channel >= 0)
+                words_number(&a, "--proxy", (uint64_t)channel);
+        run(t, &a, parts, channel < 0 ? 0 : channel, &status, &report);
         if (WIFEXITED(status) && WEXITSTATUS(status) == CACHE_MISS)
                 return STATUS_OK;
         if (!WIFEXITED(status) || WEXITSTATUS(status))
@@ -174,7 +180,9 @@ enum status cache_save(struct task *t)
         words_option(&a, "--root", "/");
         stamp(&a, t);
         exclude(&a, t, git, sizeof(git));
-        run(t, &a, 0, &status, &report);
+        if (t->unseal.placeholders)
+                words_number(&a, "--placeholders", (uint64_t)t->unseal.placeholders);
+        run(t, &a, t->unseal.placeholders, 0, &status, &report);
         close(t->cache.lock);
         close(t->cache.index);
         t->cache.lock = t->cache.index = 0;

@@ -10,9 +10,10 @@
  * through one that the archive made a link. Every parent is opened one component at a time,
  * no link followed, no mount crossed, below the root's descriptor: there is no way out.
  *
- * layer_check() reads the whole archive first and changes nothing: hash, every head, every
- * name against the tree that is there, room on the disk. What fails in layer_restore() after
- * that is the machine's fault, and leaves a root file system that nobody may use.
+ * layer_check() reads the whole archive first: hash, every head, every name against the tree
+ * that is there, room on the disk. Nothing that has a name is changed. What fails in
+ * layer_restore() after that is the machine's fault, and leaves a root file system that nobody
+ * may use.
  *
  * Nothing may run in the tree meanwhile. One save or restore for each process: the buffers
  * are static. Nothing here logs; `why` takes a line for the operator.
@@ -48,8 +49,12 @@ struct layer_count {
 MUST_USE int layer_save(struct tree *t, struct rd index, int fd, uint64_t limit,
                         struct layer_count *c);
 
-/* Reads @fd from its start. 0, -EBADMSG with c->why, or -errno. */
+/*
+ * Reads @fd from its start. 0, -EBADMSG with c->why, or -errno. Large files are copied
+ * meanwhile, as files without a name: layer_restore() names them, layer_forget() drops them.
+ */
 MUST_USE int layer_check(int fd, int root, struct layer_count *c);
+void layer_forget(void);
 
 /* The same archive, now for good. Any failure leaves the tree unusable. */
 MUST_USE int layer_restore(int fd, int root, struct layer_count *c);

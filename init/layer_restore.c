@@ -22,6 +22,8 @@
 #define BLOCK 4096
 #define COPY (256U << 10) /* from here on it is worth a call of its own */
 #define COPY_MAX (1U << 30)
+#define READY_MIN (UINT64_C(512) << 10) /* from here on a file is made while the hash is taken */
+#define READY 256                       /* how many at most: each holds a descriptor */
 
 /*
  * One directory on the way to where we are. Its attributes come last, when everything in it
@@ -65,6 +67,20 @@ struct restore {
 static LARGE_BUFFER uint8_t window[READ + TAR_HEAD_MAX + TAR_MAP_MAX];
 static LARGE_BUFFER struct tar_extent extents[TAR_EXTENTS];
 static LARGE_BUFFER struct restore state;
+
+/*
+ * Large files, copied while the child hashes the archive: files without a name, which nobody sees
+ * and which vanish with us unless the archive turns out to be right. What can't be made
+ * so is copied later.
+ */
+static struct {
+        struct {
+                uint64_t entry; /* which of the archive's */
+                int fd;
+        } file[READY];
+        size_t count, next;
+        uint64_t bytes; /* on disk */
+} ready;
 static char *kept;
 
 static int fail(struct restore *s, int r, const char *what)
@@ -123,10 +139,11 @@ static int pass(struct restore *s, int fd, uint64_t len)
 
                 if (!have) {
                         /* Contents are the child's to read; a hole behind the end is found. */
-                        if (s->dry && len > READ) {
+                        if (fd < 0 && len > READ) {
                                 s->at = s->end = 0;
                                 if (lseek(s->fd, (off_t)(len - len % READ), SEEK_CUR) < 0)
                                         return fail(s, -errno, "seek");
+                                s->c->bytes += len - len % READ;
                                 len %= READ;
                                 continue;
                         }
@@ -383,6 +400,22 @@ static uint64_t *slot_of(const struct restore *s, uint64_t h)
 
 /* --- one entry -------------------------------------------------------------------------- */
 
+/* The window moves on, and with it the attributes that @e points to: here they stay. */
+static struct tar_entry keep(struct restore *s, const struct tar_entry *e)
+{
+        struct tar_entry mine = *e;
+
+        mine.path = mine.link = "";
+        mine.xattrs = (uint8_t *)kept + s->kept_used;
+        if (s->kept_used + e->xattrs_len > KEPT / 2) {
+                damaged(s, "too many attributes");
+                mine.xattrs_len = 0;
+        } else if (e->xattrs_len) {
+                memcpy(kept + s->kept_used, e->xattrs, e->xattrs_len);
+        }
+        return mine;
+}
+
 static void do_dir(struct restore *s, const char *name, const struct tar_entry *e)
 {
         struct level *parent = &s->level[s->depth], *l;
@@ -417,18 +450,10 @@ static void do_dir(struct restore *s, const char *name, const struct tar_entry *
         l = push(s, fd < 0 ? -1 : fd, strlen(e->path));
         if (!l)
                 return;
-        if (s->kept_used + e->xattrs_len > KEPT / 2) {
-                damaged(s, "too many attributes");
-                return;
-        }
         l->declared = true;
         l->made = made;
-        l->e = *e;
-        l->e.path = l->e.link = "";
-        l->e.xattrs = (uint8_t *)kept + s->kept_used;
-        if (e->xattrs_len)
-                memcpy(kept + s->kept_used, e->xattrs, e->xattrs_len);
-        s->kept_used += e->xattrs_len;
+        l->e = keep(s, e);
+        s->kept_used += l->e.xattrs_len;
 }
 
 /* A sparse file: the map, then each extent at its place. */
@@ -470,14 +495,83 @@ static int create_file(struct restore *s, int dirfd, const char *name, mode_t mo
         return fd;
 }
 
+void layer_forget(void)
+{
+        for (size_t i = ready.next; i < ready.count; i++)
+                close(ready.file[i].fd);
+        ready.count = ready.next = 0;
+        ready.bytes = 0;
+}
+
+static bool has_room_for(const struct restore *s, uint64_t bytes)
+{
+        struct statvfs v;
+
+        return !fstatvfs(s->root, &v) && bytes / v.f_frsize + 1 < v.f_bavail;
+}
+
+/* Passes over the contents of a file of the archive that is only checked so far. */
+static void get_ready(struct restore *s, const struct tar_entry *e)
+{
+        int fd = -1;
+
+        if (e->size >= READY_MIN && ready.count < READY && has_room_for(s, e->size))
+                fd = openat(s->root, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+        if (pass(s, fd, e->size) || fd < 0) {
+                if (fd >= 0)
+                        close(fd);
+                return;
+        }
+        ready.file[ready.count].entry = s->c->entries;
+        ready.file[ready.count++].fd = fd;
+        ready.bytes += (e->size + BLOCK - 1) / BLOCK * BLOCK;
+}
+
+/* By its descriptor, which needs a right or a new kernel; else by its name in /proc. */
+static int name_it(int fd, int dirfd, const char *name)
+{
+        char path[40];
+        struct wr w = wr_of(path, sizeof(path) - 1);
+
+        if (!linkat(fd, "", dirfd, name, AT_EMPTY_PATH))
+                return 0;
+        if (errno != ENOENT)
+                return -errno;
+        wr_fmt(&w, "/proc/self/fd/%d", fd);
+        return linkat(AT_FDCWD, wr_cstr(&w), dirfd, name, AT_SYMLINK_FOLLOW) < 0 ? -errno : 0;
+}
+
+/* The file that was made for this entry, under its name now; -1: there is none. */
+static int take_ready(struct restore *s, int dirfd, const char *name)
+{
+        int fd, r;
+
+        if (ready.next == ready.count || ready.file[ready.next].entry != s->c->entries)
+                return -1;
+        fd = ready.file[ready.next++].fd;
+        r = name_it(fd, dirfd, name);
+        if (r == -EEXIST) {
+                make_room(s, dirfd, name);
+                r = s->r ? s->r : name_it(fd, dirfd, name);
+        }
+        if (!r)
+                return fd;
+        close(fd);
+        return -1;
+}
+
 static void do_file(struct restore *s, const char *name, const struct tar_entry *e)
 {
         const struct level *dir = &s->level[s->depth];
         /* What comes out right by itself: most files, and two calls less for each. */
         bool plain = !dir->gives && e->uid == s->uid && e->gid == s->gid && !(e->mode & 07000) &&
                      !e->xattrs_len;
-        AUTO_CLOSE int fd = s->dry ? -1 : create_file(s, dir->fd, name, plain ? e->mode : 0600);
+        AUTO_CLOSE int fd = s->dry ? -1 : take_ready(s, dir->fd, name);
+        struct tar_entry last = keep(s, e); /* for what comes after the contents */
+        bool is_ready = fd >= 0;
 
+        if (!s->dry && !is_ready && !s->r)
+                fd = create_file(s, dir->fd, name, plain ? e->mode : 0600);
         if (s->r)
                 return;
         if (s->dry) {
@@ -489,15 +583,19 @@ static void do_file(struct restore *s, const char *name, const struct tar_entry 
         }
         if (e->sparse)
                 do_extents(s, fd, e);
-        else if (!pass(s, fd, e->size))
+        else if (s->dry)
+                get_ready(s, e);
+        else
+                pass(s, is_ready ? -1 : fd, e->size);
+        if (!e->sparse)
                 s->c->data += (e->size + BLOCK - 1) / BLOCK * BLOCK;
         pass(s, -1, tar_pad(e->size));
         if (fd < 0 || s->r)
                 return;
-        if (plain)
-                set_time(s, fd, e);
+        if (plain && !is_ready)
+                set_time(s, fd, &last);
         else
-                finish(s, fd, e, true);
+                finish(s, fd, &last, !is_ready);
 }
 
 /* The file that an earlier entry restored: by components from the root, as all. */
@@ -656,12 +754,8 @@ static void do_root(struct restore *s, const struct tar_entry *e)
         }
         s->c->has_root = l->declared = true;
         s->c->root_time = (struct timespec){ e->mtime, e->mtime_ns };
-        l->e = *e;
-        l->e.path = l->e.link = "";
-        l->e.xattrs = (uint8_t *)kept;
-        if (e->xattrs_len)
-                memcpy(kept, e->xattrs, e->xattrs_len);
-        s->kept_used = e->xattrs_len;
+        l->e = keep(s, e);
+        s->kept_used = l->e.xattrs_len;
 }
 
 static void do_entry(struct restore *s, const struct tar_entry *e)
@@ -792,7 +886,7 @@ static int check_room(struct restore *s)
         if (fstatvfs(s->root, &v) < 0 || !v.f_blocks)
                 return 0;
         s->path[0] = '\0';
-        if (s->c->data / v.f_frsize >= v.f_bavail)
+        if ((s->c->data - ready.bytes) / v.f_frsize >= v.f_bavail)
                 return damaged(s, "not enough room on its disk");
         if (v.f_files && s->c->entries >= v.f_favail)
                 return damaged(s, "not enough inodes on its disk");
@@ -805,6 +899,7 @@ int layer_check(int fd, int root, struct layer_count *c)
         struct stat st = { .st_size = 0 };
         int r = start(s, fd, root, true, c);
 
+        layer_forget();
         if (!r && fstat(fd, &st) < 0)
                 r = -errno;
         if (!r)
@@ -832,6 +927,7 @@ int layer_restore(int fd, int root, struct layer_count *c)
                 return r;
         run(s);
         r = finish_all(s);
+        layer_forget();
         umask(mask);
         return r;
 }

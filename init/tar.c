@@ -48,6 +48,26 @@ int tar_path_order(const char *a, const char *b)
         return rank(*a) - rank(*b);
 }
 
+/*
+ * The sum of a head's bytes, with spaces where the sum itself stands. Eight bytes at a time,
+ * in lanes of 16 bits: a third of a tree of small files is heads, and all are read twice.
+ */
+static unsigned block_sum(const void *block)
+{
+        const uint64_t low = UINT64_C(0x00ff00ff00ff00ff);
+        uint8_t b[TAR_BLOCK];
+        uint64_t word, lanes = 0;
+
+        memcpy(b, block, sizeof(b));
+        memset(b + SUM, ' ', 8);
+        for (size_t i = 0; i < sizeof(b); i += sizeof(word)) {
+                memcpy(&word, b + i, sizeof(word));
+                lanes += (word & low) + (word >> 8 & low);
+        }
+        return (unsigned)((lanes & 0xffff) + (lanes >> 16 & 0xffff) + (lanes >> 32 & 0xffff) +
+                          (lanes >> 48));
+}
+
 /* --- writing ---------------------------------------------------------------------------- */
 
 static void put_octal(char *field, size_t digits, uint64_t n)
@@ -166,7 +186,6 @@ static void copy_field(char *field, size_t cap, const char *text)
 static void put_block(struct wr *w, const char *path, const struct tar_entry *e, char type)
 {
         char b[TAR_BLOCK] = { 0 };
-        unsigned sum = 0;
 
         copy_field(b + NAME, NAME_LEN, path);
         put_octal(b + MODE, 7, e->mode);
@@ -178,11 +197,8 @@ static void put_block(struct wr *w, const char *path, const struct tar_entry *e,
         b[TYPE] = type;
         copy_field(b + LINK, NAME_LEN, e->link);
         memcpy(b + MAGIC, "ustar\00000", 8);
-        memset(b + SUM, ' ', 8);
-        for (size_t i = 0; i < sizeof(b); i++)
-                sum += (unsigned char)b[i];
-        put_octal(b + SUM, 6, sum);
-        b[SUM + 6] = '\0';
+        put_octal(b + SUM, 6, block_sum(b));
+        b[SUM + 7] = ' ';
         wr_bytes(w, b, sizeof(b));
 }
 
@@ -455,12 +471,9 @@ bool tar_next_xattr(struct rd *r, struct tar_xattr *x)
 
 static bool sum_is_right(const uint8_t *b)
 {
-        unsigned sum = 8 * ' ';
         uint64_t said;
 
-        for (size_t i = 0; i < TAR_BLOCK; i++)
-                sum += i >= SUM && i < SUM + 8 ? 0 : b[i];
-        return get_octal(b + SUM, 6, &said) && said == sum && b[SUM + 7] == ' ';
+        return get_octal(b + SUM, 6, &said) && said == block_sum(b) && b[SUM + 7] == ' ';
 }
 
 static bool is_empty(const uint8_t *b)

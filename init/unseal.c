@@ -197,13 +197,13 @@ static enum status open_file(struct task *t, int theirs, int placeholders, int c
 
 enum status unseal_start(struct task *t)
 {
-        AUTO_CLOSE int placeholders = -1;
+        int placeholders;
         AUTO_CLOSE int channel = -1;
         int ends[2];
 
         if (!unseal_wanted(&t->spec))
                 return STATUS_OK;
-        placeholders = memfd_create("placeholders", MFD_CLOEXEC);
+        placeholders = t->unseal.placeholders = memfd_create("placeholders", MFD_CLOEXEC);
         if (placeholders < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
                 return task_fail(t, STATUS_AGAIN, "airlock-unseal: %s", strerror(errno));
         t->unseal.control = ends[0];

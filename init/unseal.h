@@ -28,6 +28,7 @@ struct unsealed {
         int control;    /* our end of its channel */
         int output;     /* of what it and the session print; -1 */
         char hash[65];  /* keyed, of the values that setup sees; "": nobody asked */
+        int placeholders; /* a memfd of NAME=PLACEHOLDER lines, for the cache; 0: none */
         int session_status;     /* wait(2)'s */
         char session_line[200]; /* the line that failed in it, masked */
 };

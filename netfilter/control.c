@@ -150,6 +150,13 @@ static int take_secrets(int fd)
         return n < 0 ? (int)n : give_placeholders(fd, secrets_len);
 }
 
+static int take_aliases(int fd)
+{
+        ssize_t n = fd >= 0 ? read_all(fd, policy_text, POLICY_TEXT_MAX) : -EBADF;
+
+        return n < 0 ? (int)n : look_aliases(policy_text, (size_t)n);
+}
+
 /* One character for another: lines and NULs. */
 static void swap(char *text, size_t len, char from, char to)
 {
@@ -201,7 +208,7 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
         bool control = c->use == CHANNEL_OF_CONTROL;
         int r;
 
-        if (c->use == CHANNEL_OF_SECRETS && m->type != MSG_SECRETS)
+        if (c->use == CHANNEL_OF_SECRETS && m->type != MSG_SECRETS && m->type != MSG_PLACEHOLDERS)
                 return -EPROTO;
         if ((c->use == CHANNEL_OF_MODEL) != (m->type == MSG_CLIENT))
                 return -EPROTO;
@@ -210,6 +217,8 @@ static int obey(struct proxy *p, const struct channel *c, const struct msg *m, i
                 return control ? take_policy(p, m, *fd) : -EPROTO;
         case MSG_SECRETS:
                 return c->use != CHANNEL_OF_LOCKS ? take_secrets(*fd) : -EPROTO;
+        case MSG_PLACEHOLDERS:
+                return c->use != CHANNEL_OF_LOCKS ? take_aliases(*fd) : -EPROTO;
         case MSG_CHANNEL:
                 if (!control || *fd < 0 || m->kind >= COUNT(uses))
                         return -EPROTO;

@@ -167,6 +167,37 @@ enum inject_status inject_load(struct inject *i, const char *list, size_t len)
         return INJECT_OK;
 }
 
+static const struct inject_secret *find(const struct inject *i, const char *name, size_t len)
+{
+        for (size_t k = 0; k < i->count; k++)
+                if (strlen(i->secrets[k].name) == len && !memcmp(i->secrets[k].name, name, len))
+                        return &i->secrets[k];
+        return NULL;
+}
+
+enum inject_status inject_load_aliases(struct inject *i, const char *list, size_t len)
+{
+        for (size_t at = 0, n; at < len; at += n + 1) {
+                const char *name = list + at, *equals;
+                const struct inject_secret *known;
+                struct inject_secret *s;
+                size_t alias_len;
+
+                n = strnlen(name, len - at);
+                equals = memchr(name, '=', n);
+                known = equals ? find(i, name, (size_t)(equals - name)) : NULL;
+                alias_len = equals ? n - (size_t)(equals + 1 - name) : 0;
+                if (!known || !fit(equals + 1, alias_len))
+                        continue;
+                s = &i->secrets[known - i->secrets];
+                s->alias = text_take(i, equals + 1, alias_len);
+                s->alias_len = alias_len;
+                if (!s->alias)
+                        return INJECT_LARGE;
+        }
+        return INJECT_OK;
+}
+
 void inject_put_placeholders(const struct inject *i, struct wr *w)
 {
         for (size_t k = 0; k < i->count; k++) {
@@ -230,14 +261,6 @@ static bool part_next(const char **at, struct part *p)
         }
         p->name_len = (size_t)(end - p->name);
         return p->name_len > 0;
-}
-
-static const struct inject_secret *find(const struct inject *i, const char *name, size_t len)
-{
-        for (size_t k = 0; k < i->count; k++)
-                if (strlen(i->secrets[k].name) == len && !memcmp(i->secrets[k].name, name, len))
-                        return &i->secrets[k];
-        return NULL;
 }
 
 bool inject_names(const char *template, const struct inject_secret *s)
@@ -314,7 +337,8 @@ static bool foreign_plain(const struct inject *i, const char *template, const ch
                 const struct inject_secret *s = &i->secrets[k];
 
                 if (s->fit && !inject_names(template, s) &&
-                    memmem(text, len, s->placeholder, s->len))
+                    (memmem(text, len, s->placeholder, s->len) ||
+                     (s->alias && memmem(text, len, s->alias, s->alias_len))))
                         return true;
         }
         return false;
@@ -331,24 +355,39 @@ bool inject_foreign(const struct inject *i, const char *template, const char *te
                (basic(text, len, &w) && foreign_plain(i, template, w.buf, w.len));
 }
 
+/* The length of what stands for @s at the start of @text; 0: nothing does. */
+static size_t stands_for(const struct inject_secret *s, const char *text, size_t len)
+{
+        if (!s->fit)
+                return 0;
+        if (len >= s->len && !memcmp(text, s->placeholder, s->len))
+                return s->len;
+        return s->alias && len >= s->alias_len && !memcmp(text, s->alias, s->alias_len)
+                       ? s->alias_len : 0;
+}
+
+/* Into @shown goes what the response shows of it: as long as @w. */
 static size_t replace_plain(const struct inject *i, const char *template, const char *text,
-                            size_t len, struct wr *w)
+                            size_t len, struct wr *w, struct wr *shown)
 {
         size_t replaced = 0;
 
         while (len) {
                 const struct inject_secret *s = NULL;
+                size_t take = 1;
 
                 for (size_t k = 0; k < i->count && !s; k++) {
-                        const struct inject_secret *c = &i->secrets[k];
+                        size_t n = stands_for(&i->secrets[k], text, len);
 
-                        if (c->fit && len >= c->len && !memcmp(text, c->placeholder, c->len) &&
-                            inject_names(template, c))
-                                s = c;
+                        if (n && inject_names(template, &i->secrets[k])) {
+                                s = &i->secrets[k];
+                                take = n;
+                        }
                 }
                 wr_bytes(w, s ? s->value : text, s ? s->len : 1);
-                text += s ? s->len : 1;
-                len -= s ? s->len : 1;
+                wr_bytes(shown, s ? s->placeholder : text, s ? s->len : 1);
+                text += take;
+                len -= take;
                 replaced += s != NULL;
         }
         return replaced;
@@ -371,18 +410,20 @@ static bool mask_pair(struct mask *m, const struct wr *real, const struct wr *sh
 size_t inject_replace(const struct inject *i, const char *template, const char *text, size_t len,
                       struct wr *w, struct mask *m)
 {
-        char decoded[INJECT_HEADER_MAX], pair[INJECT_HEADER_MAX];
+        char decoded[INJECT_HEADER_MAX], pair[INJECT_HEADER_MAX], shown[INJECT_HEADER_MAX];
         struct wr d = wr_of(decoded, sizeof(decoded)), p = wr_of(pair, sizeof(pair));
+        struct wr s = wr_of(shown, sizeof(shown));
         size_t replaced = 0;
 
         if (basic(text, len, &d))
-                replaced = replace_plain(i, template, d.buf, d.len, &p);
+                replaced = replace_plain(i, template, d.buf, d.len, &p, &s);
         if (replaced) {
                 wr_str(w, "Basic ");
                 base64_put(w, p.buf, p.len);
-                w->full |= p.full || !mask_pair(m, &p, &d);
+                w->full |= p.full || s.full || !mask_pair(m, &p, &s);
         } else {
-                replaced = replace_plain(i, template, text, len, w);
+                s.len = 0;
+                replaced = replace_plain(i, template, text, len, w, &s);
         }
         explicit_bzero(pair, sizeof(pair));
         return replaced;

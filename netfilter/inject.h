@@ -14,6 +14,10 @@
  * In the response the value is masked: the placeholder stands where the secret was, which
  * has the same length, so that no framing changes.
  *
+ * What an earlier task's setup wrote into files and a cache brought back has that task's
+ * placeholder, the secret's alias: it is replaced and refused like the placeholder, and stands
+ * in no response. Its length may be another: the secret may have changed since.
+ *
  * Templates are text with `${NAME}`, and `${base64:TEXT:NAME}` for the base64 of TEXT, a
  * colon and the value: `Basic ${base64:x-access-token:GITHUB_TOKEN}`.
  *
@@ -80,6 +84,8 @@ const char *inject_status_str(enum inject_status s);
 struct inject_secret {
         const char *name, *value, *placeholder; /* in inject.text, each with a NUL */
         size_t len;                             /* of value and placeholder */
+        const char *alias;                      /* there too; NULL: none */
+        size_t alias_len;
         bool fit;                               /* it may go into a header */
 };
 
@@ -99,6 +105,13 @@ void inject_init(struct inject *i, const uint8_t key[static 32]);
  * end of a value goes. INJECT_OK, or INJECT_LARGE with none kept.
  */
 MUST_USE enum inject_status inject_load(struct inject *i, const char *list, size_t len);
+
+/*
+ * Takes `NAME=ALIAS` NUL … for the secrets that are loaded, in place of what they had. A name
+ * that is not among them is passed over, and so is an alias that no placeholder can be.
+ * INJECT_LARGE: there was no room for the rest.
+ */
+MUST_USE enum inject_status inject_load_aliases(struct inject *i, const char *list, size_t len);
 
 /* `NAME=PLACEHOLDER` NUL … for those that fit: what the agent's environment may hold. */
 void inject_put_placeholders(const struct inject *i, struct wr *w);

@@ -124,6 +124,11 @@ int look_secrets(const char *list, size_t len)
         return inject_load(&inject, list, len) == INJECT_OK ? 0 : -EFBIG;
 }
 
+int look_aliases(const char *list, size_t len)
+{
+        return inject_load_aliases(&inject, list, len) == INJECT_OK ? 0 : -EFBIG;
+}
+
 void look_put_placeholders(struct wr *w)
 {
         inject_put_placeholders(&inject, w);

@@ -39,6 +39,8 @@ void look_forget(void);
 
 /* What rules inject: `NAME=VALUE` NUL … 0 or -errno. */
 MUST_USE int look_secrets(const char *list, size_t len);
+/* Those of an earlier task, `NAME=PLACEHOLDER` NUL …, for secrets that are loaded. -EFBIG. */
+MUST_USE int look_aliases(const char *list, size_t len);
 /* `NAME=PLACEHOLDER` NUL …, what the agent may hold in their place. */
 void look_put_placeholders(struct wr *w);
 /* A placeholder is in a head that goes over plain HTTP. */

@@ -83,7 +83,7 @@ _airlock()
                 options='--listen --ws-auth --ws-token-file --ws-token-sha256'
                 options+=' --ws-shared-secret-file --ws-issuer --ws-audience'
                 options+=' --ws-max-clock-skew-seconds --insecure-no-auth'
-                options+=' --exit-on-stdin-close --idle-exit --concurrent-requests --help --version'
+                options+=' --exit-on-stdin-close --idle-exit --keep --concurrent-requests --help --version'
                 ;;
         check) options='-h --help --repo' ;;
         doctor) options='-h --help' ;;

@@ -581,6 +581,110 @@ def a_root_without_room_is_a_miss_before_anything_is_written():
                 subprocess.run(["umount", twin], check=True)
 
 
+def large(root):
+    """Files that are made while the archive is still being checked, of every kind of care."""
+    os.makedirs(root + "/app")
+    for n, size in enumerate((512 << 10, (1 << 20) + 1, 3 << 20)):
+        with open("%s/app/%d" % (root, n), "wb") as f:
+            f.write(os.urandom(size))
+    os.chmod(root + "/app/1", 0o4755)
+    os.setxattr(root + "/app/2", "user.x", b"1")
+    with open(root + "/app/holes", "wb") as f:
+        f.seek(2 << 20)
+        f.write(b"end")
+    with open(root + "/old", "wb") as f:
+        f.write(os.urandom(1 << 20))
+
+
+@case
+def large_files_are_made_nameless_and_named_when_all_is_checked():
+    """As they were: where a directory hands down what it has, and in the place of an older file;
+    by descriptor, by /proc, and copied where neither can be had."""
+    with Place() as p:
+        root = p.root("a")
+        with open(root + "/old", "w") as f:
+            f.write("before")
+        if not os.getuid():
+            subprocess.run(["chmod", "2755", root], check=True)
+            os.chown(root, 0, 7)
+        box, twin = p.saved(large, root)
+        whole = snapshot(box.root)
+        ways = [((), "0", "AT_EMPTY_PATH"), (("-e", "inject=linkat:error=ENOENT:when=1+2"), "0", "/proc/self/fd/"),
+                (("-e", "inject=linkat:error=EPERM"), "-1 EPERM", "AT_EMPTY_PATH")]
+        for options, result, how in ways:
+            copy_tree(twin, p.top + "/c")
+            other = p.box(p.top + "/c")
+            trace = p.top + "/trace"
+            argv = other.argv("restore")
+            done = subprocess.run(["strace", "-qqo", trace, "-e", "trace=openat,linkat", *options, *argv],
+                                  pass_fds=[other.index, other.parts, other.lock])
+            assert done.returncode == 0, (how, other.report())
+            assert not differences(whole, snapshot(other.root)), (how, differences(whole, snapshot(other.root)))
+            with open(trace) as f:
+                lines = f.read().split("\n")
+            made = [l for l in lines if "O_TMPFILE" in l and " = -1" not in l]
+            named = [l for l in lines if how in l and "= " + result in l]
+            assert len(made) == 4 and len(named) >= 4, (how, lines)
+            shutil.rmtree(other.root)
+
+
+@case
+def attributes_come_back_wherever_in_the_archive_they_stand():
+    """A file's come before its contents, which may begin in one piece of what is read at a time
+    and end in the next."""
+    def grow(root):
+        for n in range(64):
+            with open("%s/%d" % (root, n), "wb") as f:
+                f.write(os.urandom(100000))
+            os.setxattr("%s/%d" % (root, n), "user.n", b"%d" % n)
+
+    with Place() as p:
+        box, twin = p.saved(grow)
+        other = p.box(twin)
+        assert other.restore() == 0, other.err
+        assert not differences(snapshot(box.root), snapshot(twin))
+
+
+@case
+def a_flipped_bit_in_a_large_file_leaves_nothing_of_it():
+    for place in ("first", "last"):
+        with Place() as p:
+            box, twin = p.saved(large)
+            with open(entry_dir(box) + "/layer.tar", "r+b") as f:
+                f.seek(4096 if place == "first" else -(1 << 19), 0 if place == "first" else 2)
+                byte = f.read(1)
+                f.seek(-1, 1)
+                f.write(bytes([byte[0] ^ 128]))
+            other = p.box(twin)
+            assert other.restore() == MISS and "hash is wrong" in other.report().reason, other.report()
+            assert os.listdir(twin) == [], os.listdir(twin)
+
+
+@case
+def a_layer_that_changes_between_its_check_and_its_restore_breaks_the_container():
+    """Only its owner could; what was restored was never checked, and is never used."""
+    with Place() as p:
+        box, twin = p.saved(many)
+        layer = entry_dir(box) + "/layer.tar"
+        other = p.box(twin)
+        argv = other.argv("restore")
+        # The restore proper begins with umask(); it stands still there for a moment.
+        process = subprocess.Popen(["strace", "-qqo", p.top + "/trace", "-e", "trace=umask", "-e",
+                                    "inject=umask:delay_exit=2000000:when=1", *argv],
+                                   pass_fds=[other.index, other.parts, other.lock], stderr=subprocess.PIPE)
+        lib.until(lambda: os.path.exists(twin + "/.airlock-restoring"), "the restore begins", 20)
+        time.sleep(0.3)
+        with open(layer, "r+b") as f:
+            f.seek(-20000, 2)
+            f.write(b"x")
+        process.communicate()
+        assert process.returncode == AGAIN, (process.returncode, other.report())
+        assert "wrote to the layer" in other.report().reason or "restored in part" in other.report().reason
+        assert not os.path.exists(entry_dir(box))
+        again = p.box(twin)
+        assert again.restore() == AGAIN and "earlier restore" in again.report().reason
+
+
 @case
 def a_failure_half_way_breaks_the_container_and_drops_the_entry():
     if os.getuid():

@@ -6,7 +6,7 @@
 
 A check whose quirk= is given states what is right and known to be otherwise in Codex's
 server: there it has to fail, so that a fault which was mended is noticed. With sometimes=
-it may fail there. What takes 80 s (expiry of sessions and processes) is left to test_exec.
+it may fail there. What expires after 80 s does so sooner under --keep, which only ours has.
 """
 import atexit
 import base64
@@ -155,6 +155,12 @@ def malformed(c, text):
     m = message(c, text)
     assert m["id"] == -1 and m["error"]["code"] == -32600, m
     return m["error"]["message"]
+
+
+def memory(p):
+    """Its private memory, kB."""
+    with open("/proc/%d/smaps_rollup" % p.pid) as f:
+        return sum(int(x.split()[1]) for x in f if x.startswith("Private_Dirty"))
 
 
 def process(c, name, script="exit 0", **more):
@@ -769,11 +775,11 @@ def an_attached_session_is_not_given_away(t):
         -32010, "initialize", clientName="x", resumeSessionId=a.session)
 
 
-def again(t, session, seconds=5):
+def again(t, session, seconds=5, address=None):
     """The session on a new connection, when the server has noticed the loss."""
     end = time.monotonic() + seconds
     while True:
-        c = t.client(hello=False)
+        c = t.client(hello=False, address=address)
         try:
             c.hello(resume=session)
             return c
@@ -809,6 +815,58 @@ def processes_are_private_to_their_session(t):
     assert b.call("process/terminate", processId="p") == {"running": False}
     b.run("p", ["true"])
     assert a.call("process/terminate", processId="p") == {"running": True}
+
+
+def lasting(t, seconds):
+    """A session on a server of its own that keeps it so long: (address, server, client)."""
+    address, p = t.server("--keep", str(seconds))
+    return address, p, t.client(address=address)
+
+
+@check("6", quirk="it has no --keep")
+def a_session_expires_with_all_it_runs(t):
+    address, p, c = lasting(t, 2)
+    before = memory(p)
+    for n in range(8):
+        process(c, "full-%d" % n, "head -c 1048576 /dev/zero")
+    until(lambda: memory(p) > before + 8 * 1024, "it retains")  # a fork shares it for a moment
+    c.answer(c.start("gone", ["sh", "-c", "setsid sleep 1000 & echo $!; sleep 1000"]))
+    hidden = int(unb64(c.event("process/output", "gone")["chunk"]))
+    c.close()
+    d = again(t, c.session, address=address)  # not yet: it is kept that long from each loss
+    assert d.call("process/terminate", processId="none") == {"running": False}
+    d.close()
+    lost = time.monotonic()
+    until(lambda: not os.path.exists("/proc/%d" % hidden), "what it ran was killed", 4)
+    assert time.monotonic() - lost > 1.8, "too soon"
+    e = t.client(hello=False, address=address)
+    assert e.fails(-32600, "initialize", clientName="x", resumeSessionId=c.session) == \
+        "unknown session id " + c.session
+    until(lambda: memory(p) < before + 1024, "its output was given back", 3)
+
+
+@check("8.6", quirk="it has no --keep")
+def a_closed_process_is_forgotten_later(t):
+    _, _, c = lasting(t, 1)
+    process(c, "p")
+    assert c.call("process/read", processId="p")["closed"]
+    assert "already exists" in c.fails(-32600, "process/start", processId="p", argv=["true"],
+                                       cwd=uri("/"), env={}, tty=False)
+    time.sleep(1.3)
+    assert c.fails(-32600, "process/read", processId="p") == "unknown process id p"
+    process(c, "p")
+
+
+def kept_as_long_as_it_should_be():
+    """What --keep changes from is 80 s: that much is read, not waited for."""
+    p = subprocess.run([AIRLOCK, "exec-server", "--help"], capture_output=True, timeout=10)
+    assert b"(80)" in p.stdout
+    for wrong in ("0", "86401", "x", ""):
+        assert subprocess.run([AIRLOCK, "exec-server", "--keep", wrong], timeout=10,
+                              capture_output=True).returncode == 2, wrong
+
+
+case(kept_as_long_as_it_should_be)
 
 
 # --- 7 information -------------------------------------------------------------------------------------------
@@ -1047,6 +1105,21 @@ def a_write_id_is_taken_once(t):
         assert c.call("process/write", processId="p", chunk=b64(letter), writeId=number) == \
             {"status": "accepted"}
     assert c.finish("p")[1]["stdout"] == b"ac"
+
+
+@check("8.4", quirk="it can't end a command's input")
+def a_write_id_counts_when_it_was_delivered(t):
+    c = t.client()
+    c.answer(c.start("p", ["cat"], pipeStdin=True))
+
+    def write(number):
+        return c.call("process/write", processId="p", chunk=b64(b"x"), writeId=number)["status"]
+    assert write("1") == "accepted"
+    assert c.call("process/closeStdin", processId="p") == {"status": "accepted"}
+    assert write("1") == "accepted"  # it was, whoever asks again
+    assert [write("2"), write("2")] == ["stdinClosed", "stdinClosed"]
+    assert c.finish("p")[1]["stdout"] == b"x"
+    assert [write("1"), write("2")] == ["accepted", "accepted"]  # as to whoever has exited
 
 
 @check("8.4")
@@ -1472,6 +1545,146 @@ def a_streamed_answer_comes_in_ordered_deltas(t):
     assert body == b"/streamed" and not d.get("error")
 
 
+# --- 11 extras ----------------------------------------------------------------------------------
+
+
+class Watched:
+    """A folder, and what a client is told of what is not there."""
+
+    def __init__(self, t):
+        self.folder, self.c, self.count = t.path(), t.client(), 0
+
+    def path(self, name):
+        return self.folder + "/" + name
+
+    def watch(self, *missing, present=None):
+        self.count += 1
+        r = self.c.call("fs/watchMissing", watchId=self.count,
+                        missing=[uri(self.path(m)) for m in missing],
+                        present=present and uri(self.path(present)))
+        return r["watching"]
+
+    def told(self):
+        """The watch that just spoke; twice would be one too often."""
+        number = self.c.event("fs/missingChanged")["watchId"]
+        alive(self.c)
+        assert not [e for e in self.c.events if e == ("fs/missingChanged", {"watchId": number})]
+        return number
+
+    def quiet(self, seconds=0.2):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            try:
+                self.c.receive(max(0.001, end - time.monotonic()))
+            except AssertionError:
+                break
+        return not [e for e in self.c.events if e[0] == "fs/missingChanged"]
+
+    def make(self, name, text=""):
+        with open(self.path(name), "w") as f:
+            f.write(text)
+
+
+@check("11.2")
+def what_appears_is_told_once(t):
+    w = Watched(t)
+    os.makedirs(w.path("deep/er"))
+    for number, act in enumerate((lambda n: w.make(n), lambda n: os.mkdir(w.path(n)),
+                                  lambda n: os.symlink("/nowhere", w.path(n)),
+                                  lambda n: os.rename(w.path("deep/er"), w.path(n))), 1):
+        assert w.watch("other", "new-%d" % number)
+        act("new-%d" % number)
+        assert w.told() == number
+
+
+@check("11.2")
+def a_missing_folder_counts_too(t):
+    w = Watched(t)
+    os.mkdir(w.path("a"))
+    assert w.watch("a/b/c")
+    os.mkdir(w.path("a/b"))
+    assert w.told() == 1
+    assert w.watch("a/b/c")
+    os.rename(w.path("a/b"), w.path("a/z"))
+    assert w.told() == 2
+    assert w.watch("a/b/c")
+    os.rename(w.path("a"), w.path("y"))
+    assert w.told() == 3
+
+
+@check("11.2")
+def only_what_is_missing_is_watched(t):
+    w = Watched(t)
+    w.make("there")
+    os.symlink("there", w.path("link"))
+    os.symlink(".", w.path("around"))
+    assert [w.watch(), w.watch("there"), w.watch("no", "there"), w.watch("link"),
+            w.watch("around/no"), w.watch("there/no"), w.watch("no", present="link"),
+            w.watch("no", present="neither")] == 8 * [False]
+    assert not w.watch("../../../../../../../../proc/1/no")
+    w.make("no")
+    assert w.quiet()
+
+
+@check("11.2")
+def what_is_present_must_stay_as_it_is(t):
+    w = Watched(t)
+    for number, act in enumerate((lambda: w.make("p", "more"), lambda: os.unlink(w.path("p")),
+                                  lambda: os.rename(w.path("other"), w.path("p"))), 1):
+        w.make("p", "text")
+        w.make("other")
+        assert w.watch("no", present="p")
+        act()
+        assert w.told() == number
+
+
+@check("11.2")
+def other_things_are_not_told(t):
+    w = Watched(t)
+    assert w.watch("no")
+    w.make("yes")
+    w.make("no-")
+    os.unlink(w.path("yes"))
+    assert w.quiet()
+    w.make("no")
+    assert w.told() == 1
+
+
+@check("11.2")
+def a_watch_id_is_used_once_at_a_time(t):
+    w = Watched(t)
+    assert w.watch("a")
+    w.count = 0
+    assert not w.watch("b")
+    w.make("b")
+    assert w.quiet()
+    w.make("a")
+    assert w.told() == 1
+    assert "invalid URI" in w.c.fails(-32602, "fs/watchMissing", watchId=9, missing=["x"])
+    assert "watchId" in w.c.fails(-32602, "fs/watchMissing", missing=[])
+    w.c.fails(-32602, "fs/watchMissing", watchId=-1, missing=[])
+
+
+@check("11.2")
+def watches_are_private_and_end_with_their_connection(t):
+    a, b = Watched(t), Watched(t)
+    b.folder = a.folder
+    assert a.watch("x", "y") and b.watch("x")
+    a.c.close()
+    b.make("y")
+    assert b.quiet()
+    b.make("x")
+    assert b.told() == 1
+
+
+@check("11.2")
+def too_many_paths_are_not_watched(t):
+    w = Watched(t)
+    assert not w.watch(*["no-%d" % n for n in range(3000)])
+    w.make("no-5")
+    assert w.quiet()
+
+
 # --- 13 disconnect and shutdown, 17 faults -----------------------------------------------------------------------------
 
 
@@ -1512,18 +1725,15 @@ def sigterm_ends_a_stdio_server(t):
 def memory_comes_back_after_big_streams(t):
     address, p = t.server()
 
-    def private():
-        with open("/proc/%d/smaps_rollup" % p.pid) as f:
-            return sum(int(x.split()[1]) for x in f if x.startswith("Private_Dirty"))
     c = t.client(address=address)
-    before = private()
+    before = memory(p)
     for n in range(2):
         c.start("p%d" % n, ["head", "-c", str(100 << 20), "/dev/zero"])
         tail = b""
         while b"process/closed" not in tail:
             tail = (tail + c.reader.recv(1 << 20))[-400:]
         c.bytes.clear()
-    until(lambda: private() < before + 4096, "within 4 MB of before", 3)
+    until(lambda: memory(p) < before + 4096, "within 4 MB of before", 3)
 
 
 main()

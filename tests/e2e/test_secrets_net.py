@@ -24,7 +24,13 @@ from unsealed import keys, seal  # noqa: E402
 TOKEN = "ghp_Zz91aXc77QpLmN0oRsTuVwXyZ23456789AbC"
 OTHER = "npm_6bN1mK9jH3gF5dS2aP0oI8uY"
 LOGIN = "me:Pq7rS2tU9vW4xY1zA6bC3dE8"
-BASIC = "Basic " + base64.b64encode(("x-access-token:" + TOKEN).encode()).decode()
+
+
+def basic(token):
+    return "Basic " + base64.b64encode(("x-access-token:" + token).encode()).decode()
+
+
+BASIC = basic(TOKEN)
 RULE = {"host": "git.example", "methods": ["GET", "POST"],
         "inject": {"header": "Authorization", "value": "Basic ${base64:x-access-token:GIT_TOKEN}"}}
 
@@ -32,7 +38,7 @@ RULE = {"host": "git.example", "methods": ["GET", "POST"],
 class Private(http.server.BaseHTTPRequestHandler):
     """git's smart protocol for who has the token; /echo tells everybody what he sent."""
     protocol_version = "HTTP/1.1"
-    folder, seen = None, []
+    folder, seen, login = None, [], BASIC
 
     def log_message(self, *_):
         pass
@@ -61,7 +67,7 @@ class Private(http.server.BaseHTTPRequestHandler):
         self.seen.append((self.path, self.headers.get("authorization")))
         if self.path == "/echo":
             return self.reply(200, ("you sent %s\n" % self.headers["authorization"]).encode())
-        if self.headers.get("authorization") != BASIC:
+        if self.headers.get("authorization") != self.login:
             return self.reply(401, b"who are you?\n", ("WWW-Authenticate", "Basic realm=x"))
         path, _, query = self.path.partition("?")
         done = subprocess.run(["git", "http-backend"], input=got, stdout=subprocess.PIPE, env={
@@ -114,10 +120,11 @@ serve(HOME.dir)
 BOX = make_root()
 
 
-def run(agent="true", setup=None, network=None, box=None, **more):
+def run(agent="true", setup=None, network=None, box=None, token=TOKEN, **more):
     t = Task()
     identity, recipient = keys()
-    values = {"GIT_TOKEN": TOKEN, "NPM_TOKEN": OTHER, "PROXY_LOGIN": LOGIN}
+    Private.login = basic(token)
+    values = {"GIT_TOKEN": token, "NPM_TOKEN": OTHER, "PROXY_LOGIN": LOGIN}
     with open(t.out + "/secrets.age", "wb") as f:
         f.write(seal(json.dumps(values).encode(), recipient))
     spec = t.spec(agent, setup, repo={"url": "https://git.example/repo/.git"},
@@ -130,9 +137,9 @@ def run(agent="true", setup=None, network=None, box=None, **more):
     r = Result(t.out, p.returncode, out, err)
     for name in os.listdir(t.out):
         text = r.file(name)
-        for bad in (TOKEN, OTHER, LOGIN, BASIC[6:], BASIC[20:-6]):
+        for bad in (token, OTHER, LOGIN, basic(token)[6:], basic(token)[20:-6]):
             assert bad not in text, "%s holds %s: %s" % (name, bad, text[-600:])
-    assert TOKEN.encode() not in out + err and BASIC[6:].encode() not in out + err
+    assert token.encode() not in out + err and basic(token)[6:].encode() not in out + err
     return r
 
 
@@ -165,6 +172,31 @@ def setup_and_agent_use_it_and_an_echo_of_it_is_masked():
         assert lines[0].startswith("you sent ") and "fetched" in lines, log
         assert [l for l in lines if l.startswith("GIT_TOKEN=")], log
     assert "NPM_TOKEN=***" in r.file("setup.log") and "NPM_TOKEN" not in r.answer, r.answer
+
+
+@case
+def what_setup_wrote_into_a_file_is_as_good_after_a_hit():
+    """Each task has its own placeholders; those of the state that the cache brought back count
+    too, for a token that has changed since, and for the hosts of the rule alone."""
+    rules = [{"host": "git.example", "paths": ["/echo"], "inject": {"header": "*", "value": "${GIT_TOKEN}"}},
+             {"host": "git.example", "paths": ["/other"]},
+             {"host": "git.example", "git": "read", "inject": RULE["inject"]}]
+    login = '"x-access-token:$(cat /root/token)"'
+    ask = ("curl -sS -u %s https://git.example/echo; curl -sS -u x-access-token:$GIT_TOKEN https://git.example/echo; "
+           "curl -sSi -u %s https://git.example/other | grep -i x-airlock-denied; "
+           "test $(cat /root/token) = $GIT_TOKEN || echo another one" % (login, login))
+    with tempfile.TemporaryDirectory() as cache:
+        for token, outcome in ((TOKEN, "saved"), (TOKEN, "restored"), (TOKEN + "longer", "restored")):
+            r = run(ask, "echo $GIT_TOKEN > /root/token", {"rules": rules}, token=token,
+                    cache={"dir": cache}).expect(0)
+            assert r.event("cache")[-1]["outcome"] == outcome, r.err[-900:]
+            sent = [a for p, a in Private.seen if p == "/echo"]
+            assert sent == [basic(token)] * 2, (outcome, sent, r.answer)
+            assert not [p for p, _ in Private.seen if p == "/other"], Private.seen
+            lines = r.answer.splitlines()
+            shown = base64.b64encode(b"x-access-token:")[:-1].decode()
+            assert lines[0].startswith("you sent Basic " + shown[:12]) and lines[2].strip().endswith("inject"), lines
+            assert (lines[3:] == ["another one"]) == (outcome == "restored"), lines
 
 
 @case

@@ -34,6 +34,7 @@ static void prepare(void)
 {
         static const uint8_t key[32] = { 1 };
         static const char secrets[] = "TOKEN=0123456789abcdef";
+        static const char aliases[] = "TOKEN=a-stale-placeholder";
         struct policy_error e;
         struct host host;
 
@@ -45,7 +46,8 @@ static void prepare(void)
                 abort();
         verdict = policy_host(&policy, &host, 80);
         inject_init(&inject, key);
-        if (verdict.reason != POLICY_ALLOWED || inject_load(&inject, secrets, sizeof(secrets)))
+        if (verdict.reason != POLICY_ALLOWED || inject_load(&inject, secrets, sizeof(secrets)) ||
+            inject_load_aliases(&inject, aliases, sizeof(aliases)))
                 abort();
         world.policy = &policy;
         world.inject = &inject;
@@ -62,7 +64,9 @@ static void check_request(const struct http1 *h)
             (h->port && h->port != 80))
                 abort();
         if (memmem(h->method.at, h->head_len, inject.secrets[0].placeholder,
-                   inject.secrets[0].len))
+                   inject.secrets[0].len) ||
+            memmem(h->method.at, h->head_len, inject.secrets[0].alias,
+                   inject.secrets[0].alias_len))
                 abort();
 }
 

@@ -54,6 +54,49 @@ TEST(a_list_is_read_whole_and_unfit_values_have_no_placeholder)
         CHECK(!memmem(buf, w.len, "s3cr3t-value-of-npm", 19));
 }
 
+/* What @text becomes under a rule for @name's secret, and what the mask then makes of that. */
+static size_t replaced(const char *name, const char *text, char *out, size_t cap)
+{
+        char template[64];
+        struct wr t = wr_of(template, sizeof(template) - 1), w = wr_of(out, cap - 1);
+        size_t n;
+
+        wr_fmt(&t, "${%s}", name);
+        mask_init(&mask);
+        n = inject_replace(&in, wr_cstr(&t), text, strlen(text), &w, &mask);
+        CHECK(!w.full);
+        wr_cstr(&w);
+        return n;
+}
+
+TEST(an_alias_counts_as_the_placeholder_does_whatever_its_length)
+{
+        static const char aliases[] = "GITHUB_TOKEN=ghp_stale-0123456789\0NOBODY=ghp_0123456789\0"
+                                      "SHORT=ghp_0123456789\0NPM_TOKEN=short\0no equals sign\0=";
+        static const char basic[] = "Basic eDpnaHBfc3RhbGUtMDEyMzQ1Njc4OQ=="; /* x:ghp_stale-… */
+        char out[256];
+
+        load();
+        CHECK(inject_load_aliases(&in, aliases, sizeof(aliases)) == INJECT_OK);
+        CHECK(replaced("GITHUB_TOKEN", "Bearer ghp_stale-0123456789;", out, sizeof(out)) == 1);
+        CHECK(!strcmp(out, "Bearer ghp_Abcdefgh0123456789ABCDEFGHIJKLMNOPQR;"));
+        CHECK(!replaced("NPM_TOKEN", "Bearer ghp_stale-0123456789", out, sizeof(out)));
+        CHECK(inject_foreign(&in, "${NPM_TOKEN}", "ghp_stale-0123456789", 20));
+        CHECK(inject_foreign(&in, NULL, basic, sizeof(basic) - 1));
+        CHECK(!inject_foreign(&in, "${GITHUB_TOKEN}", basic, sizeof(basic) - 1));
+        CHECK(!inject_foreign(&in, NULL, "ghp_0123456789 short", 20));
+
+        /* The response shows this task's placeholder, which has the length of the value. */
+        CHECK(replaced("GITHUB_TOKEN", basic, out, sizeof(out)) == 1 && strlen(out) == 6 + 56);
+        mask_whole(&mask, out, strlen(out));
+        CHECK(!inject_foreign(&in, "${GITHUB_TOKEN}", out, strlen(out)));
+        CHECK(inject_foreign(&in, NULL, out, strlen(out)));
+
+        /* The next list has none of it. */
+        CHECK(inject_load(&in, list, sizeof(list) - 1) == INJECT_OK);
+        CHECK(!replaced("GITHUB_TOKEN", "ghp_stale-0123456789", out, sizeof(out)));
+}
+
 TEST(templates)
 {
         static const struct {
