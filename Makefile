@@ -98,7 +98,7 @@ TOOLS := $(PATCH) agent/buf.c agent/shells.c agent/patch_call.c agent/toolset.c 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
-        init/serve.c init/program.c init/sig.c init/env.c \
+        init/serve.c init/resume.c init/resume_parse.c init/program.c init/sig.c init/env.c \
         init/policy_text.c init/spec_model.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
@@ -133,9 +133,10 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
-        agent/files.c agent/watch.c agent/place.c agent/tree.c agent/helper.c agent/fetch.c agent/http.c agent/buf.c \
+        agent/files.c agent/watch.c agent/discover.c agent/place.c agent/tree.c agent/helper.c agent/fetch.c agent/http.c agent/buf.c \
         agent/journal.c agent/patch_path.c
-SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/auto_find.c init/auto_main.c
+SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/difference.c \
+        init/auto_find.c init/auto_main.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 # The agent loop; what it reads of others is pure, and fuzzed.
 LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/request.c \
@@ -165,7 +166,8 @@ SRC_bench_exec := $(BASE) base/http1.c $(CLIENT) tests/bench/exec_load.c
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
         $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) $(CLIENT) base/ev.c base/ruleset.c \
-        init/spec_image.c init/serve.c init/env.c init/policy_text.c init/spec_model.c init/trust.c init/page.c \
+        init/spec_image.c init/resume_parse.c init/serve.c init/env.c init/policy_text.c \
+        init/spec_model.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)

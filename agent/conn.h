@@ -53,8 +53,9 @@ struct conn {
         struct ev_timer timer; /* the handshake's end, then the next ping */
         struct ev_timer trim;  /* a large output buffer is looked at again */
         unsigned mutations;    /* file calls in helpers that later ones wait for */
+        unsigned reads;        /* calls in helpers that change nothing */
         unsigned abroad;       /* http/request helpers */
-        struct buf held;       /* those: length and text */
+        struct buf held;       /* what waits for either: length and text */
         struct open_file *handles;
         char peer[80];
         struct conn *next_dirty;

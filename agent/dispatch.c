@@ -1,6 +1,8 @@
 /* agent/dispatch.c - the life cycle of a connection, and the table of methods. */
 #include "agent/dispatch.h"
 
+#include "agent/discover.h"
+#include "agent/helper.h"
 #include "agent/session.h"
 #include "base/log.h"
 #include "base/utf8.h"
@@ -13,6 +15,7 @@ enum family {
         FAMILY_EXEC,
         FAMILY_FILES,
         FAMILY_HTTP,
+        FAMILY_DISCOVERY,
 };
 
 static const char *family_name(enum family f)
@@ -28,12 +31,14 @@ static const char *family_name(enum family f)
                 return "filesystem";
         case FAMILY_HTTP:
                 return "http";
+        case FAMILY_DISCOVERY:
+                return "capability discovery";
         }
         return "";
 }
 
 static const struct {
-        char method[24];
+        char method[28];
         enum family family;
 } methods[] = {
         { "initialize", FAMILY_INITIALIZE },
@@ -61,6 +66,7 @@ static const struct {
         { "fs/copy", FAMILY_FILES },
         { "fs/watchMissing", FAMILY_FILES },
         { "http/request", FAMILY_HTTP },
+        { "capabilityRoots/discoverV1", FAMILY_DISCOVERY },
 };
 
 static void malformed(struct conn *c, const char *text, size_t len, const struct rpc *r)
@@ -134,10 +140,16 @@ static void initialize(struct call *call)
         conn_answered(c);
 }
 
-/* File calls keep their order behind one that changes much and takes its time. */
+/* A call that changes much takes its time; and a client's own calls are no reason for many more. */
+static bool must_wait(const struct conn *c)
+{
+        return c->mutations || c->reads >= HELPER_READS_MAX;
+}
+
+/* File calls keep their order behind what they wait for. */
 static bool hold(struct conn *c, enum family f, const char *text, size_t len)
 {
-        if (f != FAMILY_FILES || (!c->mutations && !c->held.len))
+        if ((f != FAMILY_FILES && f != FAMILY_DISCOVERY) || (!must_wait(c) && !c->held.len))
                 return false;
         buf_put(&c->held, &len, sizeof(len));
         buf_put(&c->held, text, len);
@@ -175,6 +187,9 @@ static void request(struct conn *c, struct rpc *r, char *text, size_t len, bool 
                 break;
         case FAMILY_HTTP:
                 http_call(&call);
+                break;
+        case FAMILY_DISCOVERY:
+                discover_call(&call);
                 break;
         }
 }
@@ -225,7 +240,7 @@ void dispatch_message(struct conn *c, char *text, size_t len)
 
 void dispatch_held(struct conn *c)
 {
-        while (c->held.len && !c->mutations && !conn_busy(c) && c->state == CONN_OPEN) {
+        while (c->held.len && !must_wait(c) && !conn_busy(c) && c->state == CONN_OPEN) {
                 size_t len;
                 char *text;
                 struct rpc r;

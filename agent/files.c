@@ -9,7 +9,6 @@
 #include "agent/watch.h"
 #include "base/io.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 
 #define WHOLE_MAX (1U << 20)  /* a file up to this size is answered at once */
 #define GROWING_MAX (64U << 20) /* of /proc and the like, whose size nobody knows */
+#define LIST_AT_ONCE 1024 /* entries of a directory */
 #define BLOCK_MAX (1U << 20)
 #define HANDLES_MAX 128
 #define HANDLE_ID_MAX 32
@@ -57,8 +57,7 @@ static void not_a_file(struct call *call, const struct place *place)
                    place->path);
 }
 
-/* The path @key and the rules of the call. */
-static void decode_place(struct params *p, const char *key, struct place *place)
+void files_place(struct params *p, const char *key, struct place *place)
 {
         struct value sandbox = params_object_or_null(p, "sandbox");
         char why[512];
@@ -123,7 +122,7 @@ static void read_file_call(struct call *call)
         struct stat st;
         int fd;
 
-        decode_place(call->p, "path", &place);
+        files_place(call->p, "path", &place);
         if (call_refused(call, "fs/readFile"))
                 return;
         fd = open_regular(&place, &st);
@@ -162,7 +161,7 @@ static void write_file_call(struct call *call)
         size_t n, len, at;
         int r;
 
-        decode_place(call->p, "path", &place);
+        files_place(call->p, "path", &place);
         if (call_refused(call, "fs/writeFile"))
                 return;
         n = value_string(&data, text); /* in place: the message is ours */
@@ -230,7 +229,7 @@ static void create_directory(struct call *call)
         struct place place;
         int r;
 
-        decode_place(call->p, "path", &place);
+        files_place(call->p, "path", &place);
         if (call_refused(call, "fs/createDirectory"))
                 return;
         r = recursive ? make_all(&place) : make_one(&place, false);
@@ -247,7 +246,7 @@ static void get_metadata(struct call *call)
         struct buf *b;
         int fd;
 
-        decode_place(call->p, "path", &place);
+        files_place(call->p, "path", &place);
         if (call_refused(call, "fs/getMetadata"))
                 return;
         if (!place.grants && !place.no_links) { /* the usual case: one system call */
@@ -288,7 +287,7 @@ static void canonicalize(struct call *call)
         struct buf *b;
         int fd, r;
 
-        decode_place(call->p, "path", &place);
+        files_place(call->p, "path", &place);
         if (call_refused(call, "fs/canonicalize"))
                 return;
         fd = place_open(&place, O_PATH, ACCESS_READ);
@@ -307,49 +306,27 @@ static void canonicalize(struct call *call)
         conn_answered(call->conn);
 }
 
-static void put_entries(struct buf *b, DIR *dir)
-{
-        struct dirent *e;
-        bool first = true;
-
-        buf_str(b, "{\"entries\":[");
-        while ((e = readdir(dir))) {
-                struct stat st;
-
-                if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, "..") ||
-                    fstatat(dirfd(dir), e->d_name, &st, 0) < 0)
-                        continue;
-                buf_str(b, first ? "{\"fileName\":" : ",{\"fileName\":");
-                buf_json(b, e->d_name, strlen(e->d_name));
-                buf_fmt(b, ",\"isDirectory\":%s,\"isFile\":%s}",
-                        S_ISDIR(st.st_mode) ? "true" : "false",
-                        S_ISREG(st.st_mode) ? "true" : "false");
-                first = false;
-        }
-        buf_str(b, "]}");
-}
-
+/* What is short is read here; a full directory is a helper's. */
 static void read_directory(struct call *call)
 {
-        struct place place;
-        DIR *dir = NULL;
-        int fd;
+        static struct place place LARGE_BUFFER;
+        struct buf text = { 0 };
+        int code;
 
-        decode_place(call->p, "path", &place);
+        files_place(call->p, "path", &place);
         if (call_refused(call, "fs/readDirectory"))
                 return;
-        fd = place_open(&place, O_RDONLY | O_DIRECTORY, ACCESS_READ);
-        if (fd >= 0 && !(dir = fdopendir(fd))) {
-                close(fd);
-                fd = -ENOMEM;
+        code = tree_list_some(&place, LIST_AT_ONCE, &text);
+        if (code == TREE_MORE) {
+                helper_start(call, HELPER_READS, tree_list, &place);
+        } else if (code) {
+                conn_error(call->conn, call->id, call->id_len, code, "%.*s", (int)text.len,
+                           buf_at(&text));
+        } else {
+                buf_put(conn_answer(call->conn, call->id, call->id_len), buf_at(&text), text.len);
+                conn_answered(call->conn);
         }
-        if (!dir) {
-                fail(call, -fd);
-                return;
-        }
-        put_entries(conn_answer(call->conn, call->id, call->id_len), dir);
-        conn_answered(call->conn);
-        closedir(dir);
+        buf_free(&text);
 }
 
 /* --- trees ---------------------------------------------------------------------------------- */
@@ -360,7 +337,7 @@ static void walk(struct call *call)
         struct value v = params_object(call->p, "options");
         struct params o = params_of(&v);
 
-        decode_place(call->p, "path", &w.root);
+        files_place(call->p, "path", &w.root);
         w.max_depth = params_u64(&o, "maxDepth");
         w.max_directories = params_u64(&o, "maxDirectories");
         w.max_entries = params_u64(&o, "maxEntries");
@@ -386,7 +363,7 @@ static void remove_call(struct call *call)
 
         m.recursive = params_bool_or(call->p, "recursive", true);
         m.force = params_bool_or(call->p, "force", true);
-        decode_place(call->p, "path", &m.place);
+        files_place(call->p, "path", &m.place);
         if (call_refused(call, "fs/remove"))
                 return;
         if (m.recursive) {
@@ -414,8 +391,8 @@ static void copy_call(struct call *call)
 {
         static struct copy c LARGE_BUFFER;
 
-        decode_place(call->p, "sourcePath", &c.from);
-        decode_place(call->p, "destinationPath", &c.to);
+        files_place(call->p, "sourcePath", &c.from);
+        files_place(call->p, "destinationPath", &c.to);
         c.recursive = params_bool(call->p, "recursive");
         if (!call_refused(call, "fs/copy"))
                 helper_start(call, HELPER_WRITES, tree_copy, &c);
@@ -484,7 +461,7 @@ static void open_call(struct call *call)
         size_t len;
         int fd;
 
-        decode_place(call->p, "path", &place);
+        files_place(call->p, "path", &place);
         if (mode.type == VALUE_STRING && !replace && !value_is(&mode, "read"))
                 params_refuse(call->p, "unknown variant, expected `read` or `replace`");
         if (call_refused(call, "fs/open") || !handle_id(call, &v, id, &len))

@@ -15,6 +15,7 @@
 #include "base/base.h"
 
 struct conn;
+struct params;
 
 /* One path of a call, and the rules it is under. */
 struct place {
@@ -40,6 +41,12 @@ MUST_USE int place_parent(const struct place *p, enum access need, char name[256
 
 /* What the kernel calls an open descriptor. 0 or -errno. */
 MUST_USE int path_of_fd(int fd, char path[URI_PATH_MAX]);
+
+/*
+ * The required path @key, and the rules of the call: wrong ones are refused in @p. What the
+ * sandbox grants is in one place for all: it holds until the next call of this.
+ */
+void files_place(struct params *p, const char *key, struct place *place);
 
 /* The connection ends. */
 void files_close_all(struct conn *c);

@@ -80,6 +80,11 @@ NORETURN static void run_child(int fd, const struct child *it)
         syscall(SYS_close_range, 4U, ~0U, 0U);
         to = (struct flow){ .fd = fd };
         r = it->streaming ? it->streaming(it->argument, &out, &to) : it->work(it->argument, &out);
+        if (!r && !to.answered && out.len > HELPER_RESULT_MAX) {
+                r = RPC_INTERNAL;
+                buf_drop(&out, out.len, SIZE_MAX);
+                buf_str(&out, "the result is longer than 64 MiB: ask for less at a time");
+        }
         if (!r)
                 _exit(!to.answered && put_record(fd, 'r', buf_at(&out), out.len) < 0);
         if (!to.answered)
@@ -127,6 +132,7 @@ static struct helper *start(struct call *call, enum helper_kind kind, const stru
                               .process = (int)syscall(SYS_pidfd_open, pid, 0),
                               .asker = conn_asker(c, call->id, call->id_len) };
         c->mutations += kind == HELPER_WRITES;
+        c->reads += kind == HELPER_READS;
         c->abroad += kind == HELPER_ABROAD;
         c->owed++;
         return h;
@@ -174,6 +180,7 @@ static void finish(struct helper *h)
         if (c) {
                 c->owed -= c->owed > 0;
                 c->mutations -= h->kind == HELPER_WRITES && c->mutations;
+                c->reads -= h->kind == HELPER_READS && c->reads;
                 c->abroad -= h->kind == HELPER_ABROAD && c->abroad;
         }
         if (h->process >= 0) {
@@ -302,7 +309,7 @@ void helper_event(struct server *s, struct ev_ref ref)
         n = read(h->fd, buf_room(&h->text, READ_MAX), READ_MAX);
         if (n < 0 && errno == EINTR)
                 return;
-        if (!c || h->text.len > HELPER_RESULT_MAX) {
+        if (!c || h->text.len > HELPER_RESULT_MAX + HEAD + READ_MAX) {
                 finish(h); /* a child that still writes dies of SIGPIPE */
                 return;
         }

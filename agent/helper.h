@@ -17,6 +17,7 @@
 #include "agent/dispatch.h"
 
 #define HELPER_COUNT 256
+#define HELPER_READS_MAX 8    /* of them for one connection's reads: later ones wait */
 #define HELPER_ABROAD_MAX 32 /* of them for one connection's http/request */
 #define HELPER_RESULT_MAX (64U << 20)
 

@@ -67,7 +67,7 @@ void info_put(struct conn *c, struct buf *b)
         buf_str(b, ",\"capabilities\":{\"networkProxyLaunch\":false,"
                    "\"networkProxyReviewDomains\":false,\"credentialMasking\":false,"
                    "\"credentialMaskingCustomProviders\":false,"
-                   "\"capabilityDiscoverySandbox\":false,\"fsWatchMissing\":true,"
+                   "\"capabilityDiscoverySandbox\":true,\"fsWatchMissing\":true,"
                    "\"capabilityDiscoveryV2\":false,\"environmentConfigRead\":false,"
                    "\"httpHeaderEnvVars\":true,\"sandboxedFileStreaming\":true,"
                    "\"fileWriteStreaming\":true,\"shellSnapshotV2\":false,\"windowsMxc\":false,"

@@ -35,6 +35,7 @@
 #define SCHEMA_MAX (1U << 20)
 #define ENVIRONMENTS_FILE (256U << 10)
 #define WAIT_MAX_MS 60000
+#define CHECK_S 60
 
 static struct loop the_loop;
 
@@ -311,6 +312,20 @@ static enum agent_status read_environments(struct loop *l)
         return r < 0 ? AGENT_USAGE : AGENT_DONE;
 }
 
+static bool read_resumed(const struct loop_options *o, struct buf *text)
+{
+        AUTO_CLOSE int fd = o->resume && !o->task ? open(o->resume, O_RDONLY | O_CLOEXEC | O_NOCTTY)
+                                                  : -1;
+
+        if (!o->resume)
+                return true;
+        if (!o->task && fd < 0) {
+                log_errno(LOG_ERROR, errno, "--resume %s", o->resume);
+                return false;
+        }
+        return !transcript_read(o->task ? o->resume_fd : fd, o->resume, text);
+}
+
 /* What can be wrong with the command line, before anything is started. */
 static enum agent_status open_all(struct loop *l, struct opened *w)
 {
@@ -323,11 +338,13 @@ static enum agent_status open_all(struct loop *l, struct opened *w)
         }
         if (o->schema && read_schema(o->schema, &l->schema) < 0)
                 return AGENT_USAGE;
-        if (o->resume && transcript_read(o->resume, &w->resumed) < 0)
+        if (!read_resumed(o, &w->resumed))
                 return AGENT_USAGE;
         if (open_output("-o", o->last_message, &w->last_message) < 0 ||
             open_output("--save", o->save, &w->save) < 0)
                 return AGENT_USAGE;
+        if (o->task)
+                w->save = o->save_fd;
         if (o->cd && chdir(o->cd) < 0) {
                 log_errno(LOG_ERROR, errno, "--cd %s", o->cd);
                 return AGENT_USAGE;
@@ -440,6 +457,19 @@ static enum agent_status run(struct loop *l)
         return status;
 }
 
+/*
+ * What `airlock run --resume` asks before anything else: is stdin a conversation? @name is what
+ * it is called. Nothing but that can be done here.
+ */
+static int check_conversation(const char *name)
+{
+        struct buf text = { 0 };
+
+        alarm(CHECK_S);
+        seal(&the_loop);
+        return transcript_read(STDIN_FILENO, name, &text) < 0 ? AGENT_USAGE : AGENT_DONE;
+}
+
 int main(int argc, char **argv)
 {
         static struct loop_options o;
@@ -452,6 +482,8 @@ int main(int argc, char **argv)
                 return patch_main(argc, argv);
         if (argc && !strcmp(argv[0], "exec-client"))
                 return client_main(argc, argv);
+        if (argc == 2 && !strcmp(argv[0], "check-conversation"))
+                return check_conversation(argv[1]);
         log_role("agent");
         r = loop_options(&o, argc, argv);
         if (r)
@@ -459,8 +491,8 @@ int main(int argc, char **argv)
         color = o.color == LOOP_COLOR_ALWAYS ||
                 (o.color == LOOP_COLOR_AUTO && isatty(STDERR_FILENO) && !getenv("NO_COLOR"));
         l->o = &o;
-        if (o.task)
-                fcntl(o.events_fd, F_SETFD, FD_CLOEXEC);
+        for (size_t i = 0; o.task && i < 3; i++)
+                fcntl((int[]){ o.events_fd, o.save_fd, o.resume_fd }[i], F_SETFD, FD_CLOEXEC);
         events_open(&l->events, o.task ? o.events_fd : o.json ? STDOUT_FILENO : -1,
                     o.task || !o.json, color, o.quiet);
         return (int)run(l);

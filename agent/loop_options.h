@@ -28,6 +28,7 @@ struct loop_options {
         struct buf prompt; /* with its NUL */
         bool task;         /* PID 1 started us: exec_fd and channel are there */
         int exec_fd, channel, events_fd;
+        int save_fd, resume_fd; /* the same as @save and @resume, opened; -1 */
         const char *commit; /* the start commit, in a task; or NULL */
 };
 

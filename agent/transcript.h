@@ -24,10 +24,17 @@ struct transcript_head {
 void transcript_put(struct buf *out, const char *thread, enum wire wire, bool wire_known,
                     const struct history *h, size_t first);
 
-/* Reads the file and checks all of it. 0, or -1 after a line that says what is wrong. */
-MUST_USE int transcript_read(const char *path, struct buf *text);
+/*
+ * Reads @fd to its end and checks all of it. 0, or -1 after a line that says where in @name it
+ * is wrong.
+ */
+MUST_USE int transcript_read(int fd, const char *name, struct buf *text);
 
-/* False: it is none. @h gets the items; calls without an output get one. */
-bool transcript_take(const struct buf *text, struct transcript_head *head, struct history *h);
+/*
+ * False: it is none, and *@line is the first that is wrong. @h gets the items; calls without an
+ * output get one.
+ */
+bool transcript_take(const struct buf *text, struct transcript_head *head, struct history *h,
+                     size_t *line);
 
 #endif

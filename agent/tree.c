@@ -33,6 +33,46 @@ static bool limited(const struct place *p)
         return p->grants && !p->grants->everything;
 }
 
+/* --- list -------------------------------------------------------------------------------- */
+
+static void put_entry(struct buf *out, const char *name, const struct stat *st, bool first)
+{
+        buf_str(out, first ? "{\"fileName\":" : ",{\"fileName\":");
+        buf_json(out, name, strlen(name));
+        buf_fmt(out, ",\"isDirectory\":%s,\"isFile\":%s}", S_ISDIR(st->st_mode) ? "true" : "false",
+                S_ISREG(st->st_mode) ? "true" : "false");
+}
+
+int tree_list_some(const struct place *place, size_t max, struct buf *out)
+{
+        int fd = place_open(place, O_RDONLY | O_DIRECTORY, ACCESS_READ);
+        DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+        size_t seen = 0, told = 0;
+        struct dirent *e;
+
+        if (!dir) {
+                if (fd >= 0)
+                        close(fd);
+                return files_error(out, fd < 0 ? -fd : ENOMEM);
+        }
+        buf_str(out, "{\"entries\":[");
+        while ((e = readdir(dir)) && seen++ <= max) {
+                struct stat st;
+
+                if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+                    fstatat(dirfd(dir), e->d_name, &st, 0) == 0)
+                        put_entry(out, e->d_name, &st, !told++);
+        }
+        closedir(dir);
+        buf_str(out, "]}");
+        return e ? TREE_MORE : 0;
+}
+
+int tree_list(void *place, struct buf *out)
+{
+        return tree_list_some(place, SIZE_MAX - 1, out);
+}
+
 /* --- walk -------------------------------------------------------------------------------- */
 
 struct entry {

@@ -1,5 +1,5 @@
 /*
- * agent/tree.h - walk, copy and remove, whole trees. They run in a helper.
+ * agent/tree.h - list, walk, copy and remove what may be much. They run in a helper.
  *
  * Each returns 0 with the result's JSON in @out, or the number of an error with its text.
  */
@@ -24,6 +24,12 @@ struct removal {
         struct place place;
         bool recursive, force;
 };
+
+/* The names in one directory. */
+int tree_list(void *place, struct buf *out);
+/* The same; TREE_MORE, and @out is of no use: there are more than @max. */
+#define TREE_MORE 1
+int tree_list_some(const struct place *place, size_t max, struct buf *out);
 
 int tree_walk(void *walk, struct buf *out);
 int tree_copy(void *copy, struct buf *out);

@@ -5,6 +5,7 @@
 #include "init/command.h"
 #include "init/lock.h"
 #include "init/program.h"
+#include "init/resume.h"
 #include "init/spec.h"
 
 #include <fcntl.h>
@@ -222,12 +223,27 @@ static void put_work(struct wr *w, const struct spec *s)
                 put_idle(w, s->agent.idle_s);
 }
 
+static void put_turn(struct wr *w, const struct spec *s)
+{
+        char text[64];
+        struct wr t = wr_of(text, sizeof(text));
+
+        if (!s->resume.from)
+                return;
+        wr_fmt(&t, "turn %u, from ", s->resume.turn);
+        put_head(w, "           ");
+        put(w, text, t.len);
+        put_all(w, s->resume.start, ", the changes of ", s->resume.from,
+                s->resume.conversation ? " and its conversation" : "");
+}
+
 static void put_plan(struct wr *w, const struct spec *s, const char *given, const char *wrong)
 {
         const char *missing = spec_unsupported_nth(s, 0);
 
         put_all(w, "provision  ", s->repo.url ? s->repo.url : "no repository",
                 s->repo.ref ? " at " : "", s->repo.ref ? s->repo.ref : "", " in ", s->repo.dir);
+        put_turn(w, s);
         put_secrets(w, s);
         put_setup(w, s, given);
         put_seal(w, s);
@@ -254,25 +270,32 @@ int command_check(int argc, char **argv)
 {
         char plan[8192];
         struct wr w = wr_of(plan, sizeof(plan));
-        const char *given = NULL;
+        const char *given = NULL, *resume = NULL;
         const char *wrong;
         struct spec spec;
         int r, at = 1;
 
         if (argc == 2 && !strcmp(argv[1], "--help"))
                 return help_print("check");
-        if (argc > 2 && !strcmp(argv[1], "--repo")) {
-                given = argv[2];
-                at = 3;
+        for (; argc > at + 2; at += 2) {
+                if (!strcmp(argv[at], "--repo"))
+                        given = argv[at + 1];
+                else if (!strcmp(argv[at], "--resume"))
+                        resume = argv[at + 1];
+                else
+                        break;
         }
         if (argc != at + 1) {
-                log_line(LOG_ERROR, "usage: airlock check [--repo DIR] SPEC|-");
+                log_line(LOG_ERROR, "usage: airlock check [--repo DIR] [--resume OUT] SPEC|-");
                 return STATUS_USAGE;
         }
         r = spec_load(argv[at], &spec);
         if (r)
                 return r;
         wrong = spec_model(&spec);
+        r = resume ? resume_load(&spec, resume) : 0;
+        if (r)
+                return r;
         put_plan(&w, &spec, given, wrong);
         spec_close(&spec);
         return w.full ? STATUS_OUTPUT : STATUS_OK;

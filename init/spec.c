@@ -700,6 +700,7 @@ int spec_open(struct spec *spec, const char *json, size_t len, struct spec_error
                 .agent = { .timeout_s = 3600, .idle_s = 600, .environments.local = true },
                 .model.assess = true,
                 .output.dir = "/airlock/out",
+                .resume.turn = 1,
         };
         r = spec_read(spec, O_TOP, NULL, json, len, error);
         if (!r && !spec->repo.dir)

@@ -154,6 +154,13 @@ struct spec {
                 const char *dir; /* default /airlock/out */
                 const char *branch, *title; /* of pull_request, or NULL */
         } output;
+        struct { /* no key of the file: init/resume.h fills it in */
+                unsigned turn;     /* 1: no follow-up, and nothing below */
+                const char *from;  /* the earlier turn's output folder; else NULL */
+                const char *start; /* its start commit */
+                int diff;          /* its changes, a sealed memfd; else 0 */
+                int conversation;  /* the same, with the built-in loop's; 0: there is none */
+        } resume;
         struct spec_arena *arena; /* owner of every string and table above */
 };
 

@@ -92,7 +92,7 @@ static void fix_spec(struct image *m, struct spec *s)
                 &s->agent.user, &s->agent.exec_server, &s->agent.token_sha256,
                 &s->model.base_url, &s->model.name,
                 &s->model.key, &s->model.effort, &s->prompt, &s->output.dir,
-                &s->output.branch, &s->output.title,
+                &s->output.branch, &s->output.title, &s->resume.from, &s->resume.start,
         };
         struct spec_list *const lists[] = {
                 &s->secrets.names, &s->secrets.allow_leak, &s->network.allow, &s->network.deny,

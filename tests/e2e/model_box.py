@@ -1,18 +1,41 @@
 """tests/e2e/model_box.py - a model that a task reaches by its proxy, and by nothing else.
 
+    r = built_in(model, "prompt")      a task with the built-in loop
     box, model = elsewhere(script)     a network for the task, the model at its cable's other end
     beyond(box, f)                     what f() makes there: a second server at that end
     t = Trusted(script, NAME=value)    with TLS, in a root file system that trusts it, and a key
                                        that is sealed for the task: t.model, t.more
 """
+import json
 import os
 import shutil
 import subprocess
 
+import lib
 import nets
 from engines import make_rootfs
 from model_server import Model
-from task import Task, sealed
+from task import Result, Task, sealed
+
+
+def built_in(server, prompt="do it", task=None, space=None, box=None, key=None, seconds=18,
+             options=(), **more):
+    """A task with the built-in loop; its Result, with the loop's events."""
+    t = task or Task()
+    if not task:
+        t.repo()
+    spec = t.spec("unused", prompt=prompt, **{k: v for k, v in more.items() if k != "agent"})
+    spec["model"] = dict({"base_url": server.url, "name": "m"}, **more.get("model", {}))
+    spec["agent"] = more.get("agent", {})
+    argv = ["nsenter", "--net=" + space.path] if space else []
+    process = lib.start(argv + [lib.AIRLOCK, "run", *(["--box", box] if box else []),
+                                *options, t.write_spec(spec)])
+    out, err = process.communicate(key, timeout=seconds)
+    r = Result(t.out, process.returncode, out, err)
+    r.jsonl = [json.loads(line) for line in r.file("agent.jsonl").splitlines()]
+    r.task = t
+    return r
+
 
 def elsewhere(script, **more):
     """(a network for the task, a model at the other end of its cable): under notify what

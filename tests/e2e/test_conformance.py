@@ -1685,6 +1685,148 @@ def too_many_paths_are_not_watched(t):
     assert w.quiet()
 
 
+def tree(t, **files):
+    """A folder with those files; __ stands for a slash. Its path."""
+    root = t.path()
+    for name, text in files.items():
+        path = root + "/" + name.replace("__", "/")
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(text if isinstance(text, bytes) else text.encode())
+    return root
+
+
+def discover(t, *paths, **more):
+    roots = [dict({"id": "root %d" % n, "path": uri(p)}, **more) for n, p in enumerate(paths)]
+    found = t.client().call("capabilityRoots/discoverV1", roots=roots)["roots"]
+    assert [(r["id"], r["path"]) for r in found] == [(r["id"], r["path"]) for r in roots]
+    return found
+
+
+def text_file(path, contents):
+    return {"path": uri(path), "contents": contents}
+
+
+@check("11.4")
+def skills_are_found_and_read(t):
+    root = tree(t, SKILL_md="", **{"b__SKILL.md": "two", "a b__SKILL.md": "one",
+                                   "b__agents__openai.yaml": "about", "b__skill.md": "no",
+                                   ".c__SKILL.md": "hidden", "1__2__3__4__5__6__SKILL.md": "deep",
+                                   "1__2__3__4__5__6__7__SKILL.md": "too deep"})
+    os.makedirs(root + "/d/SKILL.md")
+    os.symlink(root + "/b/SKILL.md", root + "/1/SKILL.md")
+    found, = discover(t, root)
+    got = [(s["instructions"], s["metadata"]) for s in found["skills"]]
+    assert got == [(text_file(root + "/.c/SKILL.md", "hidden"), None),
+                   (text_file(root + "/1/2/3/4/5/6/SKILL.md", "deep"), None),
+                   (text_file(root + "/a b/SKILL.md", "one"), None),
+                   (text_file(root + "/b/SKILL.md", "two"),
+                    text_file(root + "/b/agents/openai.yaml", "about"))], got
+    assert (found["plugin"], found["namespaceManifests"], found["warnings"], found["error"]) == \
+        (None, [], [], None)
+
+
+@check("11.4")
+def what_is_no_text_is_a_warning(t):
+    root = tree(t, **{"a__SKILL.md": b"\xff\xfe", "b__SKILL.md": b"x" * ((1 << 20) + 1),
+                      "c__SKILL.md": b"x" * (1 << 20)})
+    os.mkfifo(root + "/SKILL.md")
+    found, = discover(t, root)
+    assert [len(s["instructions"]["contents"]) for s in found["skills"]] == [1 << 20]
+    a, b = found["warnings"]
+    assert a.startswith("capability file %s is not UTF-8" % uri(root + "/a/SKILL.md"))
+    assert b == "capability file %s exceeds the 1048576-byte limit" % uri(root + "/b/SKILL.md")
+
+
+@check("11.4")
+def a_root_has_its_bounds(t):
+    root = tree(t, **{"%02d__SKILL.md" % n: b"x" * (1 << 20) for n in range(18)})
+    found, = discover(t, root)
+    assert len(found["skills"]) == 16 and len(found["warnings"]) == 2, found["warnings"]
+    for n in range(2100):
+        os.mkdir(root + "/%04d" % n)
+    found, = discover(t, root)
+    assert "capability scan reached its traversal limit (root: %s)" % uri(root) in \
+        found["warnings"]
+
+
+PLUGIN = ".codex-plugin__plugin.json"
+
+
+@check("11.4")
+def a_plugin_is_its_manifest_and_what_that_names(t):
+    root = tree(t, **{PLUGIN: '{"mcpServers":"./m x.json","apps":"./apps.json"}',
+                      "m x.json": "servers", "apps.json": "apps", ".mcp.json": "not this",
+                      "in__.cursor-plugin__plugin.json": "third",
+                      "in__.claude-plugin__plugin.json": "second", "s__SKILL.md": "skill"})
+    own = text_file(root + "/.codex-plugin/plugin.json",
+                    '{"mcpServers":"./m x.json","apps":"./apps.json"}')
+    whole, below = discover(t, root, root + "/s")
+    assert whole["plugin"] == {"manifest": own, "mcpConfig": text_file(root + "/m x.json",
+                                                                       "servers"),
+                               "appsConfig": text_file(root + "/apps.json", "apps")}
+    assert whole["namespaceManifests"] == \
+        [own, text_file(root + "/in/.claude-plugin/plugin.json", "second")]
+    # A root inside a plugin is in its name space, and no plugin.
+    assert below["plugin"] is None and below["namespaceManifests"] == [own]
+
+
+@check("11.4")
+def a_manifest_names_nothing_outside_its_root(t):
+    usual = {"why": "usual", "servers": ".mcp.json"}
+    for manifest, servers, warned in (
+            ('{}', "usual", []), ("no json", "usual", []), ("[1]", "usual", []),
+            ('{"mcpServers":7,"apps":7}', "usual", []), ('{"mcpServers":{"a":{}}}', None, []),
+            ('{"mcpServers":"./gone.json"}', None, []),
+            ('{"mcpServers":"/etc/passwd"}', "usual", ["path must start with `./`"]),
+            ('{"mcpServers":"../x"}', "usual", ["path must start with `./`"]),
+            ('{"mcpServers":"./a/../../x"}', "usual",
+             ["path must remain below the capability root"]),
+            ('{"mcpServers":".//etc/passwd","apps":"./"}', "usual",
+             2 * ["path must remain below the capability root"])):
+        root = tree(t, **{PLUGIN: manifest, usual["servers"]: usual["why"]})
+        found, = discover(t, root)
+        got = found["plugin"]["mcpConfig"]
+        assert (got and got["contents"]) == servers, manifest
+        assert [w.rsplit(": ", 1)[1] for w in found["warnings"]] == warned, found["warnings"]
+        assert found["plugin"]["appsConfig"] is None
+
+
+@check("11.4")
+def a_root_that_is_none_says_so(t):
+    root = tree(t, file="x")
+    file, gone = discover(t, root + "/file", root + "/gone")
+    assert file["error"] == "capability root %s is not a directory" % uri(root + "/file")
+    assert gone["error"].startswith("failed to inspect capability root " + uri(root + "/gone"))
+    c = t.client()
+    assert c.call("capabilityRoots/discoverV1", roots=[]) == {"roots": []}
+    for wrong in ([{}], [{"id": 1, "path": uri(root)}], [{"id": "a", "path": "x"}], None,
+                  [{"id": "a", "path": uri(root), "sandbox": {}}]):
+        c.fails(-32602, "capabilityRoots/discoverV1", roots=wrong)
+    many = [{"id": "a", "path": uri(root)}]
+    assert len(c.call("capabilityRoots/discoverV1", roots=128 * many)["roots"]) == 128
+    assert c.fails(-32600, "capabilityRoots/discoverV1", roots=129 * many) == \
+        "capability root discovery accepts at most 128 roots"
+
+
+@check("11.4", quirk="it finds no program for its own sandbox when it is not installed")
+def a_roots_sandbox_is_enforced(t):
+    root = tree(t, **{"in__SKILL.md": "in", "out__SKILL.md": "out",
+                      "in__.mcp.json": "no", "in__.codex-plugin__plugin.json": "{}"})
+    os.symlink(root + "/out", root + "/in/way")
+    os.remove(root + "/in/.mcp.json")
+    os.symlink(root + "/out/SKILL.md", root + "/in/.mcp.json")
+    box = {"permissions": {"type": "managed", "network": "restricted", "file_system": {
+        "type": "restricted", "entries": [{"path": {"type": "path", "path": uri(root + "/in")},
+                                           "access": "read"}]}},
+           "cwd": uri(root), "workspaceRoots": [uri(root)]}
+    inside, outside = discover(t, root + "/in", root + "/out", sandbox=box)
+    assert [s["instructions"]["contents"] for s in inside["skills"]] == ["in"], inside
+    assert inside["plugin"]["mcpConfig"] is None
+    assert "Permission denied" in outside["error"] and not outside["skills"]
+    assert "Permission denied" in " ".join(inside["warnings"])
+
+
 # --- 13 disconnect and shutdown, 17 faults -----------------------------------------------------------------------------
 
 

@@ -383,6 +383,43 @@ def a_long_poll_holds_nobody_up():
     assert c.call("process/read", processId="p", waitMs=600000)["closed"]
 
 
+WALK = dict(maxDepth=9, maxDirectories=9999, maxEntries=9999, followDirectorySymlinks=False)
+
+
+@case
+def a_flood_of_slow_reads_is_answered_and_leaves_room_for_others():
+    server, c = served()
+    other = server.client()
+    with tempfile.TemporaryDirectory() as d:
+        for n in range(3000):
+            open("%s/%04d" % (d, n), "w").close()
+        asked = [c.send("fs/walk", path=uri(d), options=WALK) for _ in range(150)]
+        asked += [c.send("fs/readDirectory", path=uri(d)) for _ in range(150)]
+        last = c.send("fs/getMetadata", path=uri(d))
+        start = time.monotonic()
+        assert len(other.call("fs/walk", path=uri(d), options=WALK)["entries"]) == 3000
+        assert len(children(server.process.pid)) <= 8 + 1
+        assert time.monotonic() - start < 3
+        for n in asked:
+            assert len(c.answer(n, 30)["entries"]) == 3000
+        assert c.answer(last)["isDirectory"]
+
+
+@case
+def what_is_too_long_to_tell_is_an_error():
+    _, c = served()
+    with tempfile.TemporaryDirectory() as d:
+        os.mkdir(d + "/s")
+        for n in range(16):
+            os.mkdir("%s/s/%d" % (d, n))
+            with open("%s/s/%d/SKILL.md" % (d, n), "wb") as f:
+                f.write((1 << 20) * b"\x01")  # six bytes of JSON
+        message = c.fails(-32603, "capabilityRoots/discoverV1",
+                          roots=[{"id": "a", "path": uri(d)}])
+        assert "longer than 64 MiB" in message
+        assert c.call("environment/status") == {"status": "ready"}
+
+
 # --- processes ---------------------------------------------------------------------------------
 
 
