@@ -7,6 +7,7 @@ proxy, and a token for it is the proxy's.
 import json
 import os
 import shutil
+import socket
 import subprocess
 import tempfile
 
@@ -192,6 +193,31 @@ def the_loop_reaches_a_wss_server_and_stays_sealed():
         agent(m, env={"CODEX_EXEC_SERVER_URL": front.url})
     assert "environment `remote` is unavailable" in m.requests[1].outputs()["c1"]
     assert "authority" in m.requests[1].outputs()["c1"], m.requests[1].outputs()
+
+
+@case
+def a_websocket_that_is_open_when_the_proxy_ends_is_in_its_journal():
+    d = tempfile.mkdtemp(dir=_home)
+    ca, *good = certificate(d, "IP:127.0.0.1")
+    front = Front(exec_server(repo())[0], tls=good)
+    with socket.create_server(("127.0.0.1", 0)) as s:
+        door = s.getsockname()[1]
+    put(d + "/rules", "rule host=127.0.0.1 ports=%d methods=GET,POST name=place\n" % front.port)
+    p = start([os.path.dirname(AIRLOCK) + "/airlock-proxy", "--listen", "127.0.0.1:%d" % door, "--rules",
+               d + "/rules", "--ca-bundle", ca, "--journal", d + "/journal"], stderr=subprocess.STDOUT)
+    assert b"listening" in p.stdout.readline()
+    with socket.create_connection(("127.0.0.1", door)) as s:
+        for head in ("CONNECT 127.0.0.1:%d HTTP/1.1\r\nX-Airlock-TLS: yes" % front.port,
+                     "GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                     "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="):
+            s.sendall(("%s\r\nHost: 127.0.0.1:%d\r\n\r\n" % (head, front.port)).encode())
+            said = s.recv(4096)
+        assert said.startswith(b"HTTP/1.1 101"), said
+        p.terminate()
+        p.wait(timeout=10)
+    lines = [json.loads(line) for line in read(d + "/journal").splitlines()]
+    assert [e for e in lines if e.get("rule") == "place" and e.get("status") == 101 and
+            e["verdict"] == "allow"], lines
 
 
 # --- in a task ------------------------------------------------------------------------------------
