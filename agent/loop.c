@@ -248,11 +248,15 @@ static void save_file(int fd, const char *what, const char *bytes, size_t len)
 
 static void save(struct loop *l, int fd)
 {
+        struct transcript_head head = { .wire = l->wire, .wire_known = l->wire_known,
+                                        .first = l->first };
         struct buf text = { 0 };
 
         if (fd < 0)
                 return;
-        transcript_put(&text, l->thread, l->wire, l->wire_known, &l->history, l->first);
+        memcpy(head.thread, l->thread, sizeof(head.thread));
+        strncpy(head.at, l->o->base_url, sizeof(head.at) - 1);
+        transcript_put(&text, &head, &l->history);
         save_file(fd, "--save", buf_at(&text), text.len);
         buf_free(&text);
 }

@@ -152,6 +152,9 @@ def a_server_without_responses_is_spoken_to_in_chat_and_remembered():
         m.only = None  # a second probe would be seen now
         agent(m, "--resume", kept).expect(0)
         assert m.requests[2].path == "/v1/chat/completions"
+    with Model([say("there")], only="/responses") as other:  # what one speaks says nothing of another
+        agent(other, "--resume", kept).expect(0)
+        assert other.requests[-1].path == "/v1/responses"
 
 
 @case
