@@ -136,7 +136,7 @@ void brief(struct loop *l, const struct buf *resumed)
                 transcript_take(resumed, &head, &l->history, &line);
                 memcpy(l->thread, head.thread, sizeof(l->thread));
                 l->first = head.first;
-                if (l->o->wire == LOOP_WIRE_AUTO && head.wire_known) {
+                if (head.wire_known && !strcmp(head.at, l->o->base_url)) {
                         l->wire = head.wire;
                         l->wire_known = true;
                 }

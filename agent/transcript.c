@@ -7,14 +7,16 @@
 #include <errno.h>
 #include <string.h>
 
-void transcript_put(struct buf *out, const char *thread, enum wire wire, bool wire_known,
-                    const struct history *h, size_t first)
+void transcript_put(struct buf *out, const struct transcript_head *head, const struct history *h)
 {
         buf_str(out, "{\"airlock\":1,\"thread\":");
-        buf_json(out, thread, strlen(thread));
-        if (wire_known)
-                buf_fmt(out, ",\"wire\":\"%s\"", wire == WIRE_CHAT_API ? "chat" : "responses");
-        buf_fmt(out, ",\"first\":%zu}\n", first);
+        buf_json(out, head->thread, strlen(head->thread));
+        if (head->wire_known) {
+                buf_fmt(out, ",\"wire\":\"%s\",\"at\":",
+                        head->wire == WIRE_CHAT_API ? "chat" : "responses");
+                buf_json(out, head->at, strlen(head->at));
+        }
+        buf_fmt(out, ",\"first\":%zu}\n", head->first);
         for (size_t i = 0; i < h->count; i++) {
                 buf_put(out, buf_at(&h->items[i].json), h->items[i].json.len);
                 buf_str(out, "\n");
@@ -25,6 +27,7 @@ static bool take_head(struct transcript_head *head, const struct value *v)
 {
         struct value mark = value_get(v, "airlock"), thread = value_get(v, "thread");
         struct value wire = value_get(v, "wire"), first = value_get(v, "first");
+        struct value url = value_get(v, "at");
         uint64_t version = 0, n = 0;
 
         *head = (struct transcript_head){ .wire = WIRE_RESPONSES_API };
@@ -34,6 +37,8 @@ static bool take_head(struct transcript_head *head, const struct value *v)
         memcpy(head->thread, thread.at, 36);
         head->first = n;
         head->wire_known = wire.type == VALUE_STRING;
+        if (url.type == VALUE_STRING && url.len < sizeof(head->at))
+                head->at[value_string(&url, head->at)] = '\0';
         if (value_is(&wire, "chat"))
                 head->wire = WIRE_CHAT_API;
         return true;

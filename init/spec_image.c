@@ -78,6 +78,7 @@ static void fix_rule(struct image *m, struct spec_rule *r)
         fix(m, &r->git_branch);
         fix(m, &r->inject_header);
         fix(m, &r->inject_value);
+        fix(m, &r->name);
 }
 
 static void fix_spec(struct image *m, struct spec *s)
@@ -132,6 +133,7 @@ int spec_image_make(const struct spec *spec)
                 /* Command lines and rules were made of these: nobody reads them again. */
                 h->spec.model.name = h->spec.model.key = h->spec.model.effort = NULL;
                 memset(&h->spec.output.pull, 0, sizeof(h->spec.output.pull));
+                memset(&h->spec.agent.environments, 0, sizeof(h->spec.agent.environments));
                 memcpy(m.at + m.arena_at, arena, arena->used);
                 fix_spec(&m, &h->spec);
                 munmap(m.at, m.size);
