@@ -49,7 +49,7 @@ PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-no
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
         base/confine.c
 
-SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
+SPEC := base/json.c base/remote.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
         init/spec_narrow.c init/spec_load.c
 
 # What the proxy reads and judges by: pure.
@@ -89,7 +89,7 @@ EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
 # Its other end: what the agent loop and airlock exec-client speak to any exec-server with.
 CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client_calls.c \
         base/base64.c agent/value.c agent/jwt.c agent/upgrade.c agent/ws.c agent/uri.c \
-        agent/rpc.c agent/buf.c agent/environments.c
+        agent/rpc.c agent/buf.c agent/environments.c base/remote.c
 
 # The tools of the agent's loop: pure. Patches have a program of their own too.
 PATCH := agent/patch.c agent/patch_parse.c agent/patch_seek.c agent/patch_edit.c agent/truncate.c
@@ -99,7 +99,7 @@ TOOLS := $(PATCH) agent/buf.c agent/shells.c agent/patch_call.c agent/toolset.c 
 SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
-        init/serve.c init/program.c init/sig.c init/env.c \
+        init/serve.c init/resume.c init/resume_parse.c init/program.c init/sig.c init/env.c \
         init/policy_text.c init/spec_model.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
@@ -120,7 +120,8 @@ SRC_airlock-lock := $(BASE) $(NETFILTER) \
         netfilter/probe_process.c netfilter/rules_main.c netfilter/notify_enter.c
 SRC_airlock-notify := $(BASE) netfilter/notify.c netfilter/notify_calls.c \
         netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
-        netfilter/notify_route.c netfilter/notify_diag.c netfilter/notes.c netfilter/agent.c
+        netfilter/notify_route.c netfilter/notify_others.c netfilter/notify_diag.c \
+        netfilter/notes.c netfilter/agent.c
 SRC_airlock-proxy := $(BASE) base/ev.c $(DECODERS) $(TLS) netfilter/look.c \
         netfilter/proxy.c netfilter/proxy_options.c netfilter/conn.c netfilter/dial.c \
         netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \
@@ -136,7 +137,8 @@ SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
         agent/files.c agent/watch.c agent/discover.c agent/config.c agent/place.c agent/tree.c agent/helper.c agent/fetch.c agent/http.c agent/buf.c \
         agent/journal.c agent/patch_path.c
-SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/auto_find.c init/auto_main.c
+SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/difference.c \
+        init/auto_find.c init/auto_main.c
 SRC_airlock-report := $(BASE) base/json.c init/page.c init/report_main.c
 # The agent loop; what it reads of others is pure, and fuzzed.
 LOOP_DECODERS := agent/sse.c agent/retry.c agent/history.c agent/answer.c agent/request.c \
@@ -166,7 +168,8 @@ SRC_bench_exec := $(BASE) base/http1.c $(CLIENT) tests/bench/exec_load.c
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
         $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) $(CLIENT) base/ev.c base/ruleset.c \
-        init/spec_image.c init/serve.c init/env.c init/policy_text.c init/trust.c init/page.c \
+        init/spec_image.c init/resume_parse.c init/serve.c init/env.c init/policy_text.c \
+        init/spec_model.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)

@@ -25,6 +25,12 @@ static const char instructions[] =
         "End with a short answer for the user: what was wrong, what you changed, how you checked "
         "it, and what is left.\n";
 
+/* The same files may lie in another container: what was in memory, or in none of git's files. */
+static const char again[] =
+        "<environment_context>\n  A new turn begins, perhaps in a new container. The files that "
+        "git sees are as the last turn left them. Programs that ran, sessions, packages that were "
+        "installed by hand and files that git ignores may be gone.\n</environment_context>";
+
 /* UUID version 7: a time, then chance. */
 static void make_thread(char text[static 37])
 {
@@ -123,13 +129,14 @@ static void put_toolset(struct loop *l)
 void brief(struct loop *l, const struct buf *resumed)
 {
         struct transcript_head head;
+        size_t line;
 
         buf_put(&l->instructions, instructions, sizeof(instructions));
         if (l->o->resume) {
-                transcript_take(resumed, &head, &l->history);
+                transcript_take(resumed, &head, &l->history, &line);
                 memcpy(l->thread, head.thread, sizeof(l->thread));
                 l->first = head.first;
-                if (l->o->wire == LOOP_WIRE_AUTO && head.wire_known) {
+                if (head.wire_known && !strcmp(head.at, l->o->base_url)) {
                         l->wire = head.wire;
                         l->wire_known = true;
                 }
@@ -147,6 +154,8 @@ void brief(struct loop *l, const struct buf *resumed)
                 guidance_add(l);
                 add_environment(l);
                 l->first = l->history.count;
+        } else if (l->o->task) {
+                history_message(&l->history, "user", again, sizeof(again) - 1);
         }
         history_message(&l->history, "user", buf_at(&l->o->prompt), l->o->prompt.len - 1);
 }

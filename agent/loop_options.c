@@ -38,8 +38,10 @@ static const char usage[] =
         "  --json                 events as JSON lines on stdout, as codex exec has them\n"
         "  -o, --output-last-message FILE\n"
         "                         the answer goes there as well\n"
-        "  --environments FILE    where commands run: JSON, the meaning of Codex's\n"
-        "                         environments.toml; else $CODEX_EXEC_SERVER_URL: ws://..., none\n"
+        "  --environments FILE|{JSON}\n"
+        "                         where commands run: JSON, the meaning of Codex's\n"
+        "                         environments.toml; else $CODEX_EXEC_SERVER_URL: ws[s]://...,\n"
+        "                         none\n"
         "  --output-schema FILE   the answer has to be JSON that fits this schema\n"
         "  --save FILE            keep the conversation there\n"
         "  --resume FILE          go on with the conversation that was kept\n"
@@ -212,22 +214,24 @@ static int take_prompt(struct loop_options *o, const char *given)
         return o->prompt.len > 1 ? 0 : wrong("PROMPT", "empty");
 }
 
-/* AIRLOCK_LOOP=EXEC:CHANNEL:EVENTS:COMMIT, from PID 1. */
+/* AIRLOCK_LOOP=EXEC:CHANNEL:EVENTS:SAVE:RESUME:COMMIT, from PID 1; RESUME 0: a first turn. */
 static int take_task(struct loop_options *o)
 {
+        int *const fds[] = { &o->exec_fd, &o->channel, &o->events_fd, &o->save_fd, &o->resume_fd };
         const char *at = getenv("AIRLOCK_LOOP");
-        uint64_t exec_fd, channel, events;
 
         if (!at)
                 return 0;
-        if (!digits_take(&at, INT32_MAX, &exec_fd) || *at++ != ':' ||
-            !digits_take(&at, INT32_MAX, &channel) || *at++ != ':' ||
-            !digits_take(&at, INT32_MAX, &events) || *at++ != ':')
-                return wrong("AIRLOCK_LOOP", "not what PID 1 says");
+        for (size_t i = 0; i < COUNT(fds); i++) {
+                uint64_t n;
+
+                if (!digits_take(&at, INT32_MAX, &n) || *at++ != ':')
+                        return wrong("AIRLOCK_LOOP", "not what PID 1 says");
+                *fds[i] = (int)n;
+        }
         o->task = true;
-        o->exec_fd = (int)exec_fd;
-        o->channel = (int)channel;
-        o->events_fd = (int)events;
+        if (o->resume_fd)
+                o->resume = "the earlier turn's conversation";
         o->last_message = getenv("AIRLOCK_ANSWER");
         o->commit = *at ? at : NULL;
         o->sandbox = LOOP_FULL_ACCESS; /* the container is the sandbox */
@@ -255,7 +259,8 @@ int loop_options(struct loop_options *o, int argc, char **argv)
         int r;
 
         *o = (struct loop_options){ .sandbox = LOOP_WORKSPACE_WRITE, .retries = 5,
-                                    .key_env = "OPENAI_API_KEY", .exec_fd = -1, .channel = -1, .events_fd = -1 };
+                                    .key_env = "OPENAI_API_KEY", .exec_fd = -1, .channel = -1, .events_fd = -1,
+                                    .save_fd = -1, .resume_fd = -1 };
         r = take_task(o);
         for (int i = 1; i < argc && !r; i++) {
                 const char *equals = argv[i][0] == '-' && argv[i][1] == '-' ? strchr(argv[i], '=')

@@ -19,7 +19,7 @@ struct loop_options {
         const char *schema;    /* file; NULL */
         const char *last_message; /* file; NULL */
         const char *save, *resume; /* files; NULL */
-        const char *environments;  /* file; NULL */
+        const char *environments;  /* file, or JSON that begins with {; NULL */
         enum loop_sandbox sandbox;
         enum loop_color color;
         bool json, quiet, no_git_needed, no_assess, images, classic_shell;
@@ -28,6 +28,7 @@ struct loop_options {
         struct buf prompt; /* with its NUL */
         bool task;         /* PID 1 started us: exec_fd and channel are there */
         int exec_fd, channel, events_fd;
+        int save_fd, resume_fd; /* the same as @save and @resume, opened; -1 */
         const char *commit; /* the start commit, in a task; or NULL */
 };
 

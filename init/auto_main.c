@@ -1,10 +1,11 @@
-/* init/auto_main.c - the main of airlock-auto: see auto.h. */
+/* init/auto_main.c - the main of airlock-auto: see auto.h, and difference.h. */
 #include "init/auto.h"
 
 #include "base/confine.h"
 #include "base/digits.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "init/difference.h"
 #include "init/journal.h"
 
 #include <errno.h>
@@ -179,6 +180,8 @@ int main(int argc, char **argv)
 {
         confine_relro();
         log_role("auto");
+        if (argc > 5)
+                return difference_main(argc, argv);
         alarm(SECONDS);
         if (argc == 4 && !strcmp(argv[1], "plan"))
                 return plan(argv);

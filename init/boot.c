@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -24,7 +25,7 @@ int task_open_log(int dir, const char *name)
         /* Never what stands there: a link, a FIFO, or a file that others hold open. */
         if (unlinkat(dir, name, 0) < 0 && errno != ENOENT)
                 return -1;
-        return openat(dir, name, O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
+        return openat(dir, name, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0644);
 }
 
 /* A directory gives way under another name: it may hold somebody's work. */
@@ -43,7 +44,8 @@ static int remove_name(int dir, const char *name)
 int task_clear_output(struct task *t)
 {
         static const char *const names[] = { "answer.md", "changes.diff", "result.json",
-                                             "events.ndjson" };
+                                             "events.ndjson", "since-last.diff",
+                                             "conversation.jsonl" };
         int r = 0;
 
         for (size_t i = 0; i < COUNT(names) && !r; i++)
@@ -64,10 +66,12 @@ static enum status open_output(struct task *t)
                 r = journal_open(&t->journal, task_open_log(t->out, "events.ndjson"));
                 t->log = task_open_log(t->out, "setup.log");
                 t->agent_log = task_open_log(t->out, "agent.log");
-                if (t->spec.agent.builtin)
+                if (t->spec.agent.builtin) {
                         t->agent_events = task_open_log(t->out, "agent.jsonl");
+                        t->conversation = memfd_create("conversation", MFD_CLOEXEC);
+                }
                 if (!r && (t->journal.file < 0 || t->log < 0 || t->agent_log < 0 ||
-                           t->agent_events < 0))
+                           t->agent_events < 0 || t->conversation < 0))
                         r = -errno;
         }
         if (r < 0)
@@ -75,6 +79,8 @@ static enum status open_output(struct task *t)
                                  "output.dir %s: %s (mount a writable directory there)", dir,
                                  strerror(-r));
         journal_string(&t->journal, "start", "version", AIRLOCK_VERSION);
+        if (t->spec.resume.from)
+                journal_string(&t->journal, "resume", "from", t->spec.resume.from);
         return STATUS_OK;
 }
 
@@ -168,6 +174,7 @@ static enum status check_out(struct task *t)
 
         t->dir = t->spec.repo.dir ? t->spec.repo.dir : "/workspace";
         if (!t->spec.repo.url) {
+                t->stands = t->spec.resume.from;
                 r = make_dirs(t->dir, 0755);
                 return r < 0 ? task_fail(t, STATUS_PROVISION, "repo.dir %s: %s", t->dir,
                                          strerror(-r))
@@ -184,11 +191,12 @@ static enum status check_out(struct task *t)
                                  parent, strerror(-r));
         if (!is_empty(t->dir) && !access(CACHE_STAMP, F_OK))
                 return checkout_again(t);
-        if (!is_empty(t->dir))
+        t->stands = t->spec.resume.from && !is_empty(t->dir);
+        if (!t->stands && !is_empty(t->dir))
                 return task_fail(t, STATUS_PROVISION,
                                  "repo.dir %s is not empty: leave repo.url out to work in it",
                                  t->dir);
-        return checkout_clone(t);
+        return t->stands ? STATUS_OK : checkout_clone(t);
 }
 
 static enum status pin_runtimes(struct task *t)
@@ -211,7 +219,7 @@ static enum status pin_runtimes(struct task *t)
                 any = true;
                 env_set(&t->env, spec_runtime_variable(i), t->spec.runtimes[i]);
         }
-        if (!any || access(SETUP_UNIVERSAL, R_OK) < 0)
+        if (!any || t->stands || access(SETUP_UNIVERSAL, R_OK) < 0)
                 return STATUS_OK;
         if (watch(t, &run, &status) == WATCH_EXITED && !status)
                 return STATUS_OK;
@@ -252,6 +260,7 @@ static const struct step boot[] = {
         { "open the secrets", unseal_start },
         { "check out the repository", check_out },
         { "note the start commit", checkout_start },
+        { "recognise what the last turn left", checkout_recognise },
         { "read the repository's own spec", checkout_repo_spec },
         { "choose the lock again, for the narrower policy", egress_choose },
         { "find what automatic setup does", setup_find },

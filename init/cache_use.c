@@ -107,7 +107,8 @@ enum status cache_restore(struct task *t)
         struct cache_report report;
         int status = 0;
 
-        if (!t->spec.cache.dir)
+        t->cache.unusable = t->stands; /* setup's state is here, and more */
+        if (!t->spec.cache.dir || t->stands)
                 return STATUS_OK;
         AUTO_CLOSE int parts = write_parts(t);
         AUTO_CLOSE int channel = -1;

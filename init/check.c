@@ -5,6 +5,7 @@
 #include "init/command.h"
 #include "init/lock.h"
 #include "init/program.h"
+#include "init/resume.h"
 #include "init/spec.h"
 
 #include <fcntl.h>
@@ -183,11 +184,35 @@ static void put_idle(struct wr *w, unsigned seconds)
         put(w, text, t.len);
 }
 
+/* Where the loop's commands run. */
+static void put_places(struct wr *w, const struct spec *s)
+{
+        const struct spec_environment *p = s->agent.environments.items;
+        size_t count = s->agent.environments.count;
+
+        if (!s->agent.builtin || !s->agent.environments.given)
+                return;
+        put_head(w, "           commands run ");
+        put_all(w, s->agent.environments.local ? "here" : count ? "" : "nowhere");
+        for (size_t i = 0; i < count; i++, p++)
+                put_all(w, i || s->agent.environments.local ? ", " : "", "in ", p->id, " (",
+                        p->url ? p->url : p->program,
+                        p->url ? "; the loop alone gets there" : ", sealed as the agent is",
+                        p->token ? ", with a token that the proxy adds)" : ")");
+        if (s->agent.environments.first)
+                put_all(w, "; by default ", s->agent.environments.first);
+}
+
 static void put_work(struct wr *w, const struct spec *s)
 {
         put_head(w, "work      ");
-        for (size_t i = 0; i < s->agent.command.count; i++)
-                put_all(w, " ", s->agent.command.items[i]);
+        for (size_t i = 0; i < s->agent.command.count; i++) {
+                if (s->agent.builtin && !strcmp(s->agent.command.items[i], "--environments"))
+                        i++; /* below, in words */
+                else
+                        put_all(w, " ", s->agent.command.items[i]);
+        }
+        put_places(w, s);
         if (s->agent.exec_server)
                 put_all(w, " an exec-server at ", s->agent.exec_server,
                         s->agent.token_sha256 ? ", for who has the token" : "");
@@ -198,12 +223,27 @@ static void put_work(struct wr *w, const struct spec *s)
                 put_idle(w, s->agent.idle_s);
 }
 
+static void put_turn(struct wr *w, const struct spec *s)
+{
+        char text[64];
+        struct wr t = wr_of(text, sizeof(text));
+
+        if (!s->resume.from)
+                return;
+        wr_fmt(&t, "turn %u, from ", s->resume.turn);
+        put_head(w, "           ");
+        put(w, text, t.len);
+        put_all(w, s->resume.start, ", the changes of ", s->resume.from,
+                s->resume.conversation ? " and its conversation" : "");
+}
+
 static void put_plan(struct wr *w, const struct spec *s, const char *given, const char *wrong)
 {
         const char *missing = spec_unsupported_nth(s, 0);
 
         put_all(w, "provision  ", s->repo.url ? s->repo.url : "no repository",
                 s->repo.ref ? " at " : "", s->repo.ref ? s->repo.ref : "", " in ", s->repo.dir);
+        put_turn(w, s);
         put_secrets(w, s);
         put_setup(w, s, given);
         put_seal(w, s);
@@ -230,25 +270,32 @@ int command_check(int argc, char **argv)
 {
         char plan[8192];
         struct wr w = wr_of(plan, sizeof(plan));
-        const char *given = NULL;
+        const char *given = NULL, *resume = NULL;
         const char *wrong;
         struct spec spec;
         int r, at = 1;
 
         if (argc == 2 && !strcmp(argv[1], "--help"))
                 return help_print("check");
-        if (argc > 2 && !strcmp(argv[1], "--repo")) {
-                given = argv[2];
-                at = 3;
+        for (; argc > at + 2; at += 2) {
+                if (!strcmp(argv[at], "--repo"))
+                        given = argv[at + 1];
+                else if (!strcmp(argv[at], "--resume"))
+                        resume = argv[at + 1];
+                else
+                        break;
         }
         if (argc != at + 1) {
-                log_line(LOG_ERROR, "usage: airlock check [--repo DIR] SPEC|-");
+                log_line(LOG_ERROR, "usage: airlock check [--repo DIR] [--resume OUT] SPEC|-");
                 return STATUS_USAGE;
         }
         r = spec_load(argv[at], &spec);
         if (r)
                 return r;
         wrong = spec_model(&spec);
+        r = resume ? resume_load(&spec, resume) : 0;
+        if (r)
+                return r;
         put_plan(&w, &spec, given, wrong);
         spec_close(&spec);
         return w.full ? STATUS_OUTPUT : STATUS_OK;

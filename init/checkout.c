@@ -2,7 +2,9 @@
 #include "init/checkout.h"
 
 #include "base/io.h"
+#include "init/difference.h"
 #include "init/repo_spec.h"
+#include "init/words.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -197,18 +199,25 @@ static int fetch(struct task *t, const char *from, const char *what)
         return git(t, t->dir, &a, -1);
 }
 
-static int has_commit(struct task *t)
+/* The whole name of the commit that @ref means, if it is here. 0, or git's exit status. */
+static int name_commit(struct task *t, const char *ref, char *id, size_t cap)
 {
         struct args a = git_args("rev-parse");
         char name[512];
-        char id[128];
         struct wr w = wr_of(name, sizeof(name) - 1);
 
-        wr_fmt(&w, "%s^{commit}", t->spec.repo.ref);
+        wr_fmt(&w, "%s^{commit}", ref);
         arg(&a, "--quiet");
         arg(&a, "--verify");
         arg(&a, wr_cstr(&w));
-        return git_capture(t, t->dir, &a, id, sizeof(id));
+        return git_capture(t, t->dir, &a, id, cap);
+}
+
+static int has_commit(struct task *t, const char *ref)
+{
+        char id[128];
+
+        return name_commit(t, ref, id, sizeof(id));
 }
 
 /*
@@ -239,7 +248,7 @@ static int clone_commit(struct task *t)
         if (t->spec.repo.depth && whole_commit_id(ref) && !fetch(t, "origin", t->spec.repo.ref))
                 return 0;
         r = git(t, t->dir, &all, -1);
-        if (!r && has_commit(t))
+        if (!r && has_commit(t, ref))
                 r = fetch(t, "origin", t->spec.repo.ref);
         return r;
 }
@@ -301,6 +310,26 @@ static int checkout_lfs(struct task *t)
         return git(t, t->dir, &a, -1);
 }
 
+/*
+ * A follow-up begins where the first turn began, and the branch that HEAD is on points there,
+ * wherever the remote's points by now.
+ */
+static enum status go_back(struct task *t, bool detached)
+{
+        const char *start = t->spec.resume.start;
+        struct args a = git_args("update-ref");
+
+        arg(&a, "HEAD");
+        arg(&a, start);
+        if ((!has_commit(t, start) || !fetch(t, "origin", start)) &&
+            (detached || !git(t, t->dir, &a, -1)))
+                return STATUS_OK;
+        if (t->reason[0] || t->egress.lost)
+                return failed(t, "can't fetch from");
+        return task_fail(t, STATUS_PROVISION, "%s is not in %s any more (%s/result.json: "
+                         "start_commit)", start, t->spec.repo.url, t->spec.resume.from);
+}
+
 static bool is_hex(const char *s)
 {
         size_t n = strspn(s, "0123456789abcdefABCDEF");
@@ -321,7 +350,8 @@ static enum status checkout_all(struct task *t, const char *target)
 
 enum status checkout_again(struct task *t)
 {
-        const char *ref = t->spec.repo.ref ? t->spec.repo.ref : "HEAD";
+        const char *ref = t->spec.resume.start ? t->spec.resume.start
+                          : t->spec.repo.ref ? t->spec.repo.ref : "HEAD";
 
         if (prepare_env(t) < 0)
                 return task_fail(t, STATUS_PROVISION, "prepare git");
@@ -347,12 +377,18 @@ enum status checkout_clone(struct task *t)
         r = by_id ? clone_commit(t) : clone_named(t);
         if (r)
                 return failed(t, "can't clone");
+        if (t->spec.resume.start) {
+                enum status s = go_back(t, by_id);
+
+                if (s)
+                        return s;
+                ref = t->spec.resume.start;
+        }
         return checkout_all(t, by_id ? ref : NULL);
 }
 
 enum status checkout_start(struct task *t)
 {
-        struct args a = git_args("rev-parse");
         char id[128];
         size_t len;
 
@@ -362,15 +398,17 @@ enum status checkout_start(struct task *t)
                 struct wr w = wr_of(path, sizeof(path) - 1);
 
                 wr_fmt(&w, "%s/.git", t->dir);
-                if (access(wr_cstr(&w), F_OK) < 0)
+                if (access(wr_cstr(&w), F_OK) < 0 && !t->spec.resume.start)
                         return STATUS_OK; /* a plain directory: there will be no diff */
-                if (prepare_env(t) < 0)
-                        return task_fail(t, STATUS_PROVISION, "prepare git");
         }
-        arg(&a, "--verify");
-        arg(&a, "HEAD^{commit}");
-        if (git_capture(t, t->dir, &a, id, sizeof(id)))
-                return task_fail(t, STATUS_PROVISION, "%s has no commit to start from", t->dir);
+        if (prepare_env(t) < 0)
+                return task_fail(t, STATUS_PROVISION, "prepare git");
+        /* The last agent may have written that repository's configuration: nothing is fetched. */
+        if (t->stands)
+                env_set(&git_env, "GIT_ALLOW_PROTOCOL", "none");
+        if (name_commit(t, t->spec.resume.start ? t->spec.resume.start : "HEAD", id, sizeof(id)))
+                return task_fail(t, STATUS_PROVISION, "%s has no commit %s to start from", t->dir,
+                                 t->spec.resume.start ? t->spec.resume.start : "");
         len = strspn(id, "0123456789abcdef");
         if (len != 40 && len != 64)
                 return task_fail(t, STATUS_PROVISION, "git named no commit for HEAD");
@@ -411,209 +449,119 @@ enum status checkout_repo_spec(struct task *t)
 
 /* --- the difference -------------------------------------------------------------------- */
 
-static const char diff_config[] =
-        "[core]\n\trepositoryformatversion = %d\n\tbare = false\n\tfilemode = true\n"
-        "\tautocrlf = false\n\thooksPath = /dev/null\n\tfsmonitor = false\n"
-        "\tuntrackedCache = false\n\tquotePath = true\n"
-        "[diff]\n\tignoreSubmodules = dirty\n\trenameLimit = 20000\n"
-        "[advice]\n\taddEmbeddedRepo = false\n"
-        "[gc]\n\tauto = 0\n%s%s";
-
-/* Files that LFS brought are compared by their pointers, as they are committed. */
-static const char diff_lfs_config[] =
-        "[filter \"lfs\"]\n\tclean = git-lfs clean -- %f\n\trequired = true\n";
-
-/*
- * A repository that borrows @objects: HEAD, config, objects/info/alternates. The agent's
- * user owns it, because git runs as the agent ran.
- */
-static int make_borrower(struct task *t)
+/* With what git said last. */
+static void no_apply(struct task *t)
 {
-        char text[PATH_MAX + 1024];
-        struct wr w = wr_of(text, sizeof(text));
-        bool sha256 = strlen(t->start) == 64;
-        int r = make_private_dir(t->diff_git, sizeof(t->diff_git));
+        char why[256];
+        struct wr w = wr_of(why, sizeof(why) - 1);
 
-        if (r < 0)
-                return r;
-        AUTO_CLOSE int dir = open(t->diff_git, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (dir < 0 || mkdirat(dir, "objects", 0700) < 0 ||
-            mkdirat(dir, "objects/info", 0700) < 0 || mkdirat(dir, "refs", 0700) < 0)
-                return -errno;
-        wr_fmt(&w, diff_config, sha256 ? 1 : 0,
-               sha256 ? "[extensions]\n\tobjectFormat = sha256\n" : "",
-               t->spec.repo.lfs ? diff_lfs_config : "");
-        r = write_file(dir, "config", text, w.len);
-        if (!r)
-                r = write_file(dir, "HEAD", "ref: refs/heads/none\n", 21);
-        AUTO_CLOSE int info = openat(dir, "objects/info", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        if (!r && info < 0)
-                r = -errno;
-        w = wr_of(text, sizeof(text));
-        wr_fmt(&w, "%s/.git/objects\n", t->dir);
-        if (!r)
-                r = write_file(info, "alternates", text, w.len);
-        if (!r && t->own_user) {
-                static const char *const names[] = { ".", "objects", "objects/info", "refs",
-                                                     "config", "HEAD" };
+        tail_copy(&t->tail, 1, &w);
+        task_fail(t, STATUS_PROVISION, "%s/changes.diff does not apply to %s: %s",
+                  t->spec.resume.from, t->start, wr_cstr(&w));
+}
 
-                for (size_t i = 0; i < COUNT(names) && !r; i++)
-                        r = fchownat(dir, names[i], t->agent_confine.uid, t->agent_confine.gid,
-                                     0) < 0 ? -errno : 0;
-        }
+/* airlock-auto as the agent runs; see init/difference.h. Its exit status; -1: it has none. */
+static int difference(struct task *t, const char *mode, int out, int since)
+{
+        const char *v[12] = { "airlock-auto", mode, t->start, t->spec.repo.lfs ? "1" : "0",
+                              t->diff_git };
+        struct words a = { .v = v, .cap = COUNT(v), .n = 5 };
+        struct watch w = {
+                .what = "git", .argv = (char *const *)(uintptr_t)v, .cwd = t->dir, .in = -1,
+                .out = -1, .program = t->programs[PROGRAM_AUTO],
+                .keep = { t->spec.resume.diff, out, since }, .new_session = true,
+                .timeout_s = DIFF_TIMEOUT_S, .lock = task_lock(t), .confine = &t->agent_confine,
+                .env = &t->env,
+        };
+        int status = 0, r = -1;
+
+        words_number(&a, NULL, (uint64_t)t->spec.resume.diff);
+        words_number(&a, NULL, (uint64_t)out);
+        words_number(&a, NULL, (uint64_t)since);
+        if (!make_private_dir(t->diff_git, sizeof(t->diff_git)) &&
+            (!t->own_user || !chown(t->diff_git, t->agent_confine.uid, t->agent_confine.gid)) &&
+            watch(t, &w, &status) == WATCH_EXITED && WIFEXITED(status))
+                r = WEXITSTATUS(status);
+        if (r == DIFFERENCE_NO_APPLY)
+                no_apply(t);
+        task_remove(t, t->diff_git, t->own_user);
         return r;
 }
 
-static int diff_git(struct task *t, struct args *a, int in, int out)
+enum status checkout_recognise(struct task *t)
 {
-        int status = 0;
-        struct watch w = {
-                .what = "git", .argv = a->v, .cwd = t->dir, .in = in, .out = out,
-                .new_session = true, .timeout_s = DIFF_TIMEOUT_S, .lock = t->agent_lock,
-                .confine = &t->agent_confine, .env = &git_env,
-        };
+        int r = t->spec.resume.diff ? difference(t, "check", 0, 0) : DIFFERENCE_DONE;
 
-        if (watch(t, &w, &status) != WATCH_EXITED)
-                return -1;
-        return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        if (r == DIFFERENCE_NO_APPLY)
+                return STATUS_PROVISION; /* and said so */
+        if (r == DIFFERENCE_DONE || (r == DIFFERENCE_OTHER && !t->stands))
+                return STATUS_OK;
+        if (r != DIFFERENCE_START)
+                return task_fail(t, STATUS_PROVISION,
+                                 "%s: neither as turn %u left it nor as %s: not touching it",
+                                 t->dir, t->spec.resume.turn - 1, t->start);
+        t->stands = false;
+        return STATUS_OK;
 }
 
-static void diff_env(struct task *t, const char *git_dir)
+enum status checkout_restore(struct task *t)
 {
-        git_env.count = git_env.len = 0;
-        git_env.full = false;
-        env_set(&git_env, "PATH", env_get(&t->env, "PATH"));
-        env_set(&git_env, "HOME", git_dir);
-        env_set(&git_env, "LC_ALL", "C.UTF-8");
-        env_set(&git_env, "GIT_DIR", git_dir);
-        env_set(&git_env, "GIT_WORK_TREE", t->dir);
-        env_set(&git_env, "GIT_CONFIG_NOSYSTEM", "1");
-        env_set(&git_env, "GIT_CONFIG_GLOBAL", "/dev/null");
-        env_set(&git_env, "GIT_ATTR_NOSYSTEM", "1");
-        env_set(&git_env, "GIT_OPTIONAL_LOCKS", "0");
-}
-
-/* Everything in the work tree that .gitignore does not name, into the borrower's index. */
-static int index_work_tree(struct task *t)
-{
-        struct args read = git_args("read-tree");
-        struct args add = git_args("add");
-        struct args again = git_args("add");
-        int r;
-
-        arg(&read, t->start);
-        arg(&add, "--all");
-        arg(&add, ".");
-        arg(&again, "--all");
-        arg(&again, "--ignore-errors");
-        arg(&again, ".");
-        r = diff_git(t, &read, -1, -1);
-        if (r)
-                return r;
-        if (!diff_git(t, &add, -1, -1))
-                return 0;
-        /* A file that can't be read, or a repository inside without a commit. */
-        log_line(LOG_WARN, "report: some files could not be read: the diff leaves them out");
-        t->diff_whole = false;
-        /* 1: some files failed, as said; more is a git that did not do its work. */
-        r = diff_git(t, &again, -1, -1);
-        return r < 0 || r > 1 ? -1 : 0;
-}
-
-static int put_diff(struct task *t, int fd, const char *renames)
-{
-        struct args a = git_args("diff");
-
-        if (ftruncate(fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0)
-                return -1;
-        arg(&a, "--cached");
-        arg(&a, "--binary");
-        arg(&a, "--full-index");
-        arg(&a, "--no-ext-diff");
-        arg(&a, "--no-textconv");
-        arg(&a, "--no-color");
-        arg(&a, renames);
-        arg(&a, t->start);
-        return diff_git(t, &a, -1, fd);
-}
-
-/*
- * Does it apply to the start commit? git refuses some of its own rename entries: a
- * symbolic link `b` that became `b/inside`. Tried in an index beside the first one.
- */
-static bool diff_applies(struct task *t, int fd, const char *git_dir)
-{
-        struct args read = git_args("read-tree");
-        struct args apply = git_args("apply");
-        char index[PATH_MAX];
-        struct wr w = wr_of(index, sizeof(index) - 1);
-        struct stat st;
-        bool quiet = t->quiet;
-        int r;
-
-        if (fstat(fd, &st) < 0 || !st.st_size)
-                return true;
-        wr_fmt(&w, "%s/try", git_dir);
-        arg(&read, t->start);
-        arg(&apply, "--cached");
-        arg(&apply, "--check");
-        env_set(&git_env, "GIT_INDEX_FILE", wr_cstr(&w));
-        t->quiet = true; /* a refusal is handled, not shown */
-        r = diff_git(t, &read, -1, -1);
-        if (!r && lseek(fd, 0, SEEK_SET) == 0)
-                r = diff_git(t, &apply, fd, -1);
-        t->quiet = quiet;
-        env_unset(&git_env, "GIT_INDEX_FILE");
-        return !r;
-}
-
-static enum status write_diff(struct task *t, const char *git_dir)
-{
-        struct stat st;
         struct stop_count left = { 0 };
-        enum status status = STATUS_OK;
-        int r;
 
-        /* Ours alone: an agent that may write OUT could have put a FIFO there. */
-        unlinkat(t->out, ".changes.diff.part", 0);
-        AUTO_CLOSE int fd = openat(t->out, ".changes.diff.part",
-                                   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-        if (fd < 0)
-                return task_fail(t, STATUS_OUTPUT, "OUT/changes.diff: %s", strerror(errno));
-        r = put_diff(t, fd, "--find-renames");
-        if (!r && !diff_applies(t, fd, git_dir))
-                r = put_diff(t, fd, "--no-renames");
-        /* A git of the agent's may have left somebody who holds the file. */
-        if (stop_everyone(0, KILL_MS, &left) < 0 && !r)
-                r = -1;
-        if (r)
-                status = task_fail(t, STATUS_OUTPUT,
-                                   "git diff failed; OUT/changes.diff is not written");
-        else if (fsync(fd) < 0 || fstat(fd, &st) < 0 ||
-                 renameat(t->out, ".changes.diff.part", t->out, "changes.diff") < 0)
-                status = task_fail(t, STATUS_OUTPUT, "OUT/changes.diff: %s", strerror(errno));
-        else
-                t->diff_bytes = (uint64_t)st.st_size;
-        if (status)
-                unlinkat(t->out, ".changes.diff.part", 0);
-        return status;
+        if (!t->stands && difference(t, "restore", 0, 0))
+                return task_fail(t, STATUS_PROVISION, "can't put back what turn %u left",
+                                 t->spec.resume.turn - 1);
+        /* Nobody of setup's image stays, as after setup itself. */
+        return stop_everyone(0, KILL_MS, &left) < 0
+                       ? task_fail(t, STATUS_LOCK, "git's processes can't be ended")
+                       : STATUS_OK;
+}
+
+/* ".changes.diff.part" becomes "changes.diff". */
+static enum status finish(struct task *t, int fd, const char *part, uint64_t *bytes)
+{
+        char name[32];
+        struct wr w = wr_of(name, sizeof(name) - 1);
+        struct stat st;
+
+        wr_bytes(&w, part + 1, strlen(part) - strlen("..part"));
+        if (fsync(fd) < 0 || fstat(fd, &st) < 0 ||
+            renameat(t->out, part, t->out, wr_cstr(&w)) < 0)
+                return task_fail(t, STATUS_OUTPUT, "OUT/%s: %s", name, strerror(errno));
+        *bytes = (uint64_t)st.st_size;
+        return STATUS_OK;
 }
 
 enum status checkout_diff(struct task *t)
 {
-        int r;
+        static const char parts[DIFFS][24] = { ".changes.diff.part", ".since-last.diff.part" };
+        size_t count = t->spec.resume.diff ? DIFFS : 1;
+        int fd[DIFFS] = { 0 }, r = 0;
+        struct stop_count left = { 0 };
+        enum status status = STATUS_OK;
 
         if (!t->start[0])
                 return STATUS_OK;
-        r = make_borrower(t);
-        if (r < 0)
-                return task_fail(t, STATUS_OUTPUT, "make a repository for the difference: %s",
-                                 strerror(-r));
-        diff_env(t, t->diff_git);
-        r = index_work_tree(t);
-        if (r)
-                return task_fail(t, STATUS_OUTPUT,
-                                 "can't compare %s with its start commit (is .git still whole?)",
-                                 t->dir);
-        return write_diff(t, t->diff_git);
+        for (size_t i = 0; i < count && r >= 0; i++)
+                r = fd[i] = task_open_log(t->out, parts[i]);
+        if (r >= 0)
+                r = difference(t, "diff", fd[0], fd[1]);
+        /* A git of the agent's may have left somebody who holds the file. */
+        if (stop_everyone(0, KILL_MS, &left) < 0)
+                r = -1;
+        t->diff_whole = r == DIFFERENCE_DONE;
+        if (r == DIFFERENCE_NO_TREE)
+                status = task_fail(t, STATUS_OUTPUT, "can't compare %s with its start commit (is "
+                                   ".git still whole?)", t->dir);
+        else if (r != DIFFERENCE_DONE && r != DIFFERENCE_PART)
+                status = task_fail(t, STATUS_OUTPUT,
+                                   "git diff failed; OUT/changes.diff is not written");
+        for (size_t i = 0; i < count; i++) {
+                if (!status)
+                        status = finish(t, fd[i], parts[i], &t->diff_bytes[i]);
+                if (fd[i] > 0)
+                        close(fd[i]);
+                unlinkat(t->out, parts[i], 0);
+        }
+        return status;
 }

@@ -26,9 +26,17 @@ enum status checkout_start(struct task *t);
 enum status checkout_repo_spec(struct task *t);
 
 /*
- * Takes the difference between the start commit and the work tree into OUT/changes.diff.
- * git runs as the agent did, on a repository of its own that borrows the objects: it
- * never reads configuration that the agent could write.
+ * A follow-up: do the last turn's changes apply to the start commit? Are they in the work tree
+ * already, where that was not cloned now (t->stands)?
+ */
+enum status checkout_recognise(struct task *t);
+
+/* Puts them into the work tree, unless they are; whatever setup made of it. */
+enum status checkout_restore(struct task *t);
+
+/*
+ * Takes the difference between the start commit and the work tree into OUT/changes.diff, and
+ * that to the last turn's into OUT/since-last.diff. All three run as init/difference.h says.
  */
 enum status checkout_diff(struct task *t);
 

@@ -300,6 +300,10 @@ static int run_proxy(struct task *t)
 
 /* --- the netfilter lock's rules -------------------------------------------------------------- */
 
+/*
+ * @off: nothing leaves, but for what the proxy sends for the built-in loop; nobody is led to
+ * the proxy then.
+ */
 static enum status apply_rules(struct task *t, bool off)
 {
         char redirect[8], dns[8], why[LOCK_WHY];
@@ -314,13 +318,13 @@ static enum status apply_rules(struct task *t, bool off)
         const char **more = argv + COUNT(argv) - 3;
         const char *server = t->spec.agent.exec_server;
 
-        if (off)
+        if (off && !t->spec.agent.builtin)
                 *more++ = "--off";
         if (server && *server == 'w') /* its clients get their answers */
                 *more = "--inbound";
-        wr_u64(&r, t->egress.redirect);
+        wr_u64(&r, off ? 0 : t->egress.redirect);
         wr_cstr(&r);
-        wr_u64(&d, t->egress.dns);
+        wr_u64(&d, off ? 0 : t->egress.dns);
         wr_cstr(&d);
         if (lock_run(t->programs[PROGRAM_LOCK], (char *const *)(uintptr_t)argv, why) < 0)
                 return task_fail(t, STATUS_LOCK, "lock netfilter: %s", why);
@@ -493,10 +497,11 @@ int egress_channel(struct task *t, unsigned kind, int *channel)
 static NORETURN void become_notifier(struct task *t, const struct confine *c, int listener,
                                      int proxy)
 {
-        char text[7][16];
+        char text[8][16];
         const uint64_t numbers[] = { (uint64_t)listener, (uint64_t)proxy, t->egress.redirect,
                                      NOTIFY_UID, c->set_ids ? c->uid : getuid(),
-                                     c->set_ids ? c->gid : getgid(), c->keep_caps };
+                                     c->set_ids ? c->gid : getgid(), c->keep_caps,
+                                     t->egress.door };
         const char *argv[24] = { "airlock-notify", "--listener", text[0] };
         size_t n = 3;
 
@@ -508,7 +513,8 @@ static NORETURN void become_notifier(struct task *t, const struct confine *c, in
         }
         fcntl(listener, F_SETFD, 0);
         if (proxy >= 0) {
-                const char *const way[] = { "--proxy", text[1], "--redirect-port", text[2] };
+                const char *const way[] = { "--proxy", text[1], "--redirect-port", text[2],
+                                             "--http-port", text[7] };
 
                 memcpy(argv + n, way, sizeof(way));
                 n += COUNT(way);

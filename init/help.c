@@ -50,10 +50,15 @@ static const char run[] =
         "  --box DIR   run in namespaces of our own with DIR as the root file system, which\n"
         "              is read and never changed; / is the host's own\n"
         "  --out DIR   the results go here, whatever output.dir says\n"
+        "  --resume OUT  a follow-up: go on from the results in OUT, with a new prompt; the\n"
+        "              files are as that turn left them, the conversation goes on, and the diff\n"
+        "              is still that to the first turn's start. OUT may be output.dir: then\n"
+        "              that turn's results are kept in OUT/turn-N\n"
         "  -q, --quiet no line for each step: warnings, failures and the end\n"
         "  --help      this text\n"
         "\n"
-        "Results: events.ndjson answer.md changes.diff result.json setup.log agent.log.\n"
+        "Results: events.ndjson answer.md changes.diff result.json setup.log agent.log; of the\n"
+        "built-in loop agent.jsonl conversation.jsonl; of a follow-up since-last.diff.\n"
         "Exit status: the agent's own, or one of 70 to 78: see airlock --help.\n";
 
 static const char init[] =
@@ -77,12 +82,13 @@ static const char init[] =
         "127 when it was not found, 2 for a wrong command line.\n";
 
 static const char check[] =
-        "usage: airlock check [--repo DIR] SPEC|-\n"
+        "usage: airlock check [--repo DIR] [--resume OUT] SPEC|-\n"
         "\n"
         "Reads the task spec, prints what a run would do, phase by phase, and says what\n"
         "this build or this container can't do of it. Starts nothing and changes nothing.\n"
         "\n"
         "  --repo DIR  a checkout of the repository: what automatic setup would run for it\n"
+        "  --resume OUT  as for run: can SPEC follow the turn whose results are in OUT?\n"
         "  --help      this text\n"
         "\n"
         "Exit status: 0 the spec is right, though the plan may say `this build can't run it`\n"

@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -75,6 +76,23 @@ static enum status write_answer(struct task *t)
         t->answer_bytes = (uint64_t)n;
         r = write_file(t->out, "answer.md", text, (size_t)n);
         return r < 0 ? task_fail(t, STATUS_OUTPUT, "OUT/answer.md: %s", strerror(-r)) : STATUS_OK;
+}
+
+/* What the loop kept, in memory: nobody else could write to it. */
+static enum status write_conversation(struct task *t)
+{
+        AUTO_CLOSE int fd = t->conversation ? task_open_log(t->out, "conversation.jsonl") : -1;
+        off_t at = 0;
+
+        if (!t->conversation)
+                return STATUS_OK;
+        fcntl(fd, F_SETFL, 0); /* sendfile does not append */
+        while (fd >= 0 && sendfile(fd, t->conversation, &at, 1 << 30) > 0)
+                ;
+        t->conversation_bytes = (uint64_t)at;
+        return fd < 0 || at != lseek(t->conversation, 0, SEEK_END)
+                       ? task_fail(t, STATUS_OUTPUT, "OUT/conversation.jsonl: %s", strerror(errno))
+                       : STATUS_OK;
 }
 
 static void put_string(struct wr *w, const char *key, const char *value)
@@ -185,8 +203,14 @@ static enum status write_result(struct task *t)
         put_number(&w, "bytes", t->answer_bytes);
         wr_fmt(&w, ", \"whole\": %s}", t->answer_whole ? "true" : "false");
         wr_str(&w, ",\n  \"diff\": {");
-        put_number(&w, "bytes", t->diff_bytes);
-        wr_fmt(&w, ", \"whole\": %s}", t->diff_whole ? "true" : "false");
+        put_number(&w, "bytes", t->diff_bytes[0]);
+        wr_fmt(&w, ", \"whole\": %s, ", t->diff_whole ? "true" : "false");
+        put_number(&w, "since_last_bytes", t->spec.resume.diff ? t->diff_bytes[1] : CGROUP_UNKNOWN);
+        wr_str(&w, "},\n  \"conversation\": {");
+        put_number(&w, "bytes", t->conversation ? t->conversation_bytes : CGROUP_UNKNOWN);
+        wr_str(&w, "},\n  ");
+        put_number(&w, "turn", t->spec.resume.turn);
+        put_string(&w, "resumed_from", t->spec.resume.from);
         wr_fmt(&w, ",\n  \"leftovers\": {\"setup\": %u, \"agent\": %u}", t->setup_left.reaped,
                t->agent_left.reaped);
         wr_fmt(&w, ",\n  \"ignored_signals\": %u", t->ignored_signals);
@@ -203,33 +227,32 @@ static void run_rm(struct task *t, const char *path, const struct confine *confi
         char *argv[] = { (char[]){ "rm" }, (char[]){ "-rf" }, (char[]){ "--" },
                          (char *)(uintptr_t)path, NULL };
         struct watch w = { .what = "rm", .argv = argv, .in = -1, .out = -1, .env = &t->env,
-                           .new_session = true, .timeout_s = 60, .lock = t->agent_lock,
+                           .new_session = true, .timeout_s = 60, .lock = task_lock(t),
                            .confine = confine };
         int status;
 
         (void)watch(t, &w, &status);
-        (void)end_everyone(t); /* the image's rm may have left something */
+        if (t->phase == PHASE_REPORT)
+                (void)end_everyone(t); /* the image's rm may have left something */
 }
 
 /*
  * The agent may have replaced rm: it gets no right that the agent had not. Without
  * them it can't empty what another user owns, so that user goes first.
  */
-static void remove_state(struct task *t)
+void task_remove(struct task *t, const char *path, bool agents)
 {
         static const struct confine none = { .no_new_privs = true };
 
-        if (t->diff_git[0] && t->own_user)
-                run_rm(t, t->diff_git, &t->agent_confine);
-        if (t->diff_git[0])
-                run_rm(t, t->diff_git, &none);
-        if (t->state[0])
-                run_rm(t, t->state, &none);
+        if (agents)
+                run_rm(t, path, &t->agent_confine);
+        if (*path)
+                run_rm(t, path, &none);
 }
 
 static enum status tidy_up(struct task *t)
 {
-        remove_state(t);
+        task_remove(t, t->state, false);
         return STATUS_OK;
 }
 
@@ -238,6 +261,7 @@ static const struct step report[] = {
         { "clear the places of the results", clear_results },
         { "take the difference", take_diff },
         { "write the answer", write_answer },
+        { "write the conversation", write_conversation },
         { "remove the private directory", tidy_up },
         { "write the result", write_result },
 };
@@ -253,7 +277,7 @@ static void say_end(const struct task *t)
                 wr_str(&w, "did not run");
         log_line(LOG_INFO, "%s after %lu ms; agent: %s; diff: %lu bytes; results in %s",
                  status_word(t), (unsigned long)(now_ms() - t->journal.start_ms), wr_cstr(&w),
-                 (unsigned long)t->diff_bytes, t->spec.output.dir);
+                 (unsigned long)t->diff_bytes[0], t->spec.output.dir);
 }
 
 enum status report_run(struct task *t)

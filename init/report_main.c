@@ -106,6 +106,7 @@ static void write_page(int dir)
         } files[] = {
                 { "answer.md", PAGE_TEXT },
                 { "changes.diff", PAGE_DIFF },
+                { "since-last.diff", PAGE_DIFF },
                 { "setup.log", PAGE_TEXT },
                 { "agent.log", PAGE_TEXT },
         };
@@ -116,7 +117,7 @@ static void write_page(int dir)
         for (size_t i = 0; i < COUNT(files); i++) {
                 struct file f;
 
-                if (i == 2) /* logs go last: they are the longest */
+                if (i == 3) /* logs go last: they are the longest */
                         for (unsigned part = 0; part < PAGE_PART_COUNT; part++)
                                 put_events(&events, (enum page_part)part);
                 f = load(dir, files[i].name, SHOWN_MAX);

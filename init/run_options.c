@@ -34,6 +34,8 @@ int run_options_parse(struct run_options *o, int argc, char **argv)
                         value = &o->box;
                 else if (!strcmp(argv[i], "--out"))
                         value = &o->out;
+                else if (!strcmp(argv[i], "--resume"))
+                        value = &o->resume;
                 else if (!strcmp(argv[i], "--spec-fd"))
                         value = &fd;
                 else if (!strcmp(argv[i], "--programs"))

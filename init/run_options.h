@@ -11,6 +11,7 @@ struct run_options {
         const char *spec; /* path or "-"; with spec_fd just the name for messages */
         const char *box;  /* root directory, or NULL */
         const char *out;  /* instead of the spec's output.dir, or NULL */
+        const char *resume; /* --resume: an earlier turn's results, or NULL; see init/resume.h */
         int spec_fd;      /* --spec-fd, between our programs: the image; -1: none */
         const char *programs; /* --programs, from airlock-box: their descriptors, N,N,… */
         uint64_t inherited_mask; /* --inherited-mask, from airlock: see init/sig.h */

@@ -76,7 +76,9 @@ static enum status take_env_file(struct task *t)
 static enum status finish_environment(struct task *t)
 {
         char path[128];
+        char turn[16];
         struct wr w = wr_of(path, sizeof(path) - 1);
+        struct wr n = wr_of(turn, sizeof(turn) - 1);
         int r = write_file(t->state_fd, "answer", "", 0);
 
         if (!r && t->own_user)
@@ -87,6 +89,8 @@ static enum status finish_environment(struct task *t)
         wr_fmt(&w, "%s/answer", t->state);
         env_set(&t->env, "AIRLOCK_ANSWER", wr_cstr(&w));
         env_set(&t->env, "AIRLOCK_PHASE", "work");
+        wr_fmt(&n, "%u", t->spec.resume.turn);
+        env_set(&t->env, "AIRLOCK_TURN", wr_cstr(&n));
         env_unset(&t->env, "AIRLOCK_ENV");
         env_unset(&t->env, "AIRLOCK_STATE");
         env_unset(&t->env, "AIRLOCK_PROMPT");

@@ -151,7 +151,7 @@ enum status setup_find(struct task *t)
 {
         struct stat st;
 
-        if (!spec_auto(&t->spec))
+        if (!spec_auto(&t->spec) || t->stands)
                 return STATUS_OK;
         AUTO_CLOSE int out = openat(t->state_fd, "auto.sh", O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC,
                                     0600);
@@ -213,8 +213,8 @@ const char *setup_script(const struct task *t)
 
 bool setup_wanted(const struct task *t)
 {
-        return setup_script(t) ||
-               (t->auto_found && (!t->cache.hit || t->cache.maintenance));
+        return !t->stands && (setup_script(t) ||
+               (t->auto_found && (!t->cache.hit || t->cache.maintenance)));
 }
 
 static const struct step after_hit[] = {

@@ -3,7 +3,8 @@
  *
  *   airlock-spec run [OPTIONS] [SPEC|-]   what `airlock run` is first: reads the operator's
  *                                         spec, then becomes airlock-run, or airlock-box
- *                                         where we are not PID 1 or --box is given
+ *                                         where we are not PID 1 or --box is given; with
+ *                                         --resume the earlier turn's results as well
  *   airlock-spec narrow IMAGE-FD          PID 1's child, with no right and no network: reads
  *                                         a repository's .airlock.json on stdin, and writes
  *                                         the records of init/repo_spec.h to stdout
@@ -19,6 +20,7 @@
 #include "init/command.h"
 #include "init/program.h"
 #include "init/repo_spec.h"
+#include "init/resume.h"
 #include "init/run_options.h"
 #include "init/serve.h"
 #include "init/sig.h"
@@ -62,6 +64,11 @@ static int run(const struct run_options *o)
                 log_line(LOG_ERROR, "%s: %s: not in this build", o->spec, missing);
                 return STATUS_SPEC;
         }
+        status = o->resume ? resume_load(&spec, o->resume) : 0;
+        if (!status && o->resume)
+                status = resume_keep(&spec, o->out ? o->out : spec.output.dir);
+        if (status)
+                return status;
         fd = serve_command(&spec) ? spec_image_make(&spec) : -E2BIG;
         if (fd < 0)
                 die_errno(STATUS_PROVISION, -fd, "hand on the spec");

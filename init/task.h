@@ -47,6 +47,8 @@ void tail_put(struct tail *t, const char *bytes, size_t len);
 /* Copies the last @lines lines (0: all that is kept) to @to, oldest first. */
 void tail_copy(const struct tail *t, unsigned lines, struct wr *to);
 
+#define DIFFS 2 /* to the start commit, and to the last turn */
+
 struct task {
         struct spec spec;
         struct journal journal;
@@ -66,13 +68,15 @@ struct task {
         size_t log_len;        /* bytes written to it */
         int agent_log;         /* OUT/agent.log; -1 */
         int agent_events;      /* OUT/agent.jsonl, of the built-in loop; 0: none */
+        int conversation;      /* its memfd for OUT/conversation.jsonl; 0: none */
         struct tail tail;      /* of what the last child printed */
         struct tail answer;    /* of the agent's standard output */
         char state[64];        /* our own temporary directory */
         int state_fd;          /* the same, by descriptor: the agent may move the path */
-        char diff_git[64];     /* git's, for the difference; made when the agent is gone */
+        char diff_git[64];     /* airlock-auto's repository, while it runs */
         const char *dir;       /* where the work happens */
         char start[65];        /* start commit, hex; "" when there is no repository */
+        bool stands;           /* a follow-up, and the last turn's work tree is still here */
 
         struct env env;       /* for git and setup; becomes the agent's */
         enum lock setup_lock, agent_lock;
@@ -91,7 +95,7 @@ struct task {
         struct stop_count setup_left, agent_left;
         uint64_t phase_ms[PHASE_COUNT];
         struct cgroup cgroup_start;
-        uint64_t diff_bytes, answer_bytes;
+        uint64_t diff_bytes[DIFFS], answer_bytes, conversation_bytes;
         bool answer_whole;      /* false: answer.md holds a part of it */
         uint64_t report_end_ms; /* REPORT's own deadline; 0 before */
 };
@@ -116,6 +120,15 @@ enum status task_fail(struct task *t, enum status status, const char *fmt, ...) 
 
 /* Removes the results and the journal from OUT, whatever they are. -errno. */
 MUST_USE int task_clear_output(struct task *t);
+
+/* rm -rf of a directory of ours; @agents: the agent's user owns it. */
+void task_remove(struct task *t, const char *path, bool agents);
+
+/* For a child of ours that needs no network: before the seal, and behind it. */
+static inline enum lock task_lock(const struct task *t)
+{
+        return t->phase == PHASE_PROVISION ? LOCKED_CLOSED : t->agent_lock;
+}
 
 /* A new, empty file in @dir, whatever had its name. -1: errno says why not. */
 MUST_USE int task_open_log(int dir, const char *name);

@@ -4,6 +4,7 @@
  * After: the agent has ended, and so has everything it left.
  */
 #include "base/msg.h"
+#include "init/checkout.h"
 #include "init/sig.h"
 #include "init/task.h"
 
@@ -47,11 +48,14 @@ static bool give_loop(struct task *t, struct watch *w, int *channel)
                 task_fail(t, STATUS_LOCK, "no channel to airlock-proxy for the agent");
                 return false;
         }
-        wr_fmt(&l, "%d:%d:%d:%s", t->programs[PROGRAM_EXEC], *channel, t->agent_events, t->start);
+        wr_fmt(&l, "%d:%d:%d:%d:%d:%s", t->programs[PROGRAM_EXEC], *channel, t->agent_events,
+               t->conversation, t->spec.resume.conversation, t->start);
         env_set(&t->env, "AIRLOCK_LOOP", wr_cstr(&l));
         w->program = t->programs[PROGRAM_AGENT];
         w->keep[0] = t->programs[PROGRAM_EXEC];
         w->keep[1] = t->agent_events;
+        w->keep[2] = t->conversation;
+        w->keep[3] = t->spec.resume.conversation;
         w->socket = *channel;
         return true;
 }
@@ -104,6 +108,7 @@ static enum status run_agent(struct task *t)
 }
 
 static const struct step work[] = {
+        { "put back what the last turn left", checkout_restore },
         { "run the agent", run_agent },
 };
 
@@ -121,7 +126,8 @@ static const struct step afterwards[] = {
 
 enum status work_run(struct task *t)
 {
-        enum status status = run_steps(t, PHASE_WORK, work, COUNT(work));
+        size_t skip = t->spec.resume.diff ? 0 : 1;
+        enum status status = run_steps(t, PHASE_WORK, work + skip, COUNT(work) - skip);
         uint64_t ms = t->phase_ms[PHASE_WORK];
 
         run_steps(t, PHASE_WORK, afterwards, COUNT(afterwards));

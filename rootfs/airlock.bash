@@ -28,6 +28,12 @@ _airlock()
                 ;;
         --via | --cwd | --wait) return ;;
         -r | --recipient) return ;;
+        --resume)
+                [[ $command == agent ]] && i=-f || i=-d
+                mapfile -t COMPREPLY < <(compgen $i -- "$current")
+                compopt -o filenames 2>/dev/null
+                return
+                ;;
         --box | --out | --root | --cd | -C)
                 mapfile -t COMPREPLY < <(compgen -d -- "$current")
                 compopt -o filenames 2>/dev/null
@@ -40,7 +46,7 @@ _airlock()
         --wire) options='auto responses chat' ;;
         --color) options='auto always never' ;;
         --sandbox | -s) [[ $command != agent ]] || options='read-only workspace-write danger-full-access' ;;
-        --output-schema | --environments | --save | --resume | --ca-bundle | --output-last-message)
+        --output-schema | --environments | --save | --ca-bundle | --output-last-message)
                 mapfile -t COMPREPLY < <(compgen -f -- "$current")
                 compopt -o filenames 2>/dev/null
                 return
@@ -73,7 +79,7 @@ _airlock()
                 options+=' --environments --context-window --max-requests --max-tokens --timeout --retries'
                 options+=' --color --no-assess -q --quiet -h --help -V --version'
                 ;;
-        run) options='--box --out -q --quiet -h --help' ;;
+        run) options='--box --out --resume -q --quiet -h --help' ;;
         init) options='-s -p -v -w -g -e -t -l -h --help --version --' ;;
         sandbox)
                 options='--net --allow --deny --preset --methods --rule --journal --fs --root'
@@ -85,10 +91,10 @@ _airlock()
                 options+=' --ws-max-clock-skew-seconds --insecure-no-auth'
                 options+=' --exit-on-stdin-close --idle-exit --keep --concurrent-requests --help --version'
                 ;;
-        check) options='-h --help --repo' ;;
+        check) options='-h --help --repo --resume' ;;
         doctor) options='-h --help' ;;
         exec-client)
-                options='--via --token-file --cwd --env --clean-env --pty -n --no-stdin --wait'
+                options='--via --token-file --ca-bundle --upstream --cwd --env --clean-env --pty -n --no-stdin --wait'
                 options+=' --help --version --'
                 ;;
         secret)

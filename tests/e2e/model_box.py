@@ -1,27 +1,56 @@
 """tests/e2e/model_box.py - a model that a task reaches by its proxy, and by nothing else.
 
+    r = built_in(model, "prompt")      a task with the built-in loop
     box, model = elsewhere(script)     a network for the task, the model at its cable's other end
-    t = Trusted(script)                with TLS, in a root file system that trusts it, and a key
+    beyond(box, f)                     what f() makes there: a second server at that end
+    t = Trusted(script, NAME=value)    with TLS, in a root file system that trusts it, and a key
                                        that is sealed for the task: t.model, t.more
 """
+import json
 import os
 import shutil
 import subprocess
 
+import lib
 import nets
 from engines import make_rootfs
 from model_server import Model
-from task import Task, sealed
+from task import Result, Task, sealed
+
+
+def built_in(server, prompt="do it", task=None, space=None, box=None, key=None, seconds=18,
+             options=(), **more):
+    """A task with the built-in loop; its Result, with the loop's events."""
+    t = task or Task()
+    if not task:
+        t.repo()
+    spec = t.spec("unused", prompt=prompt, **{k: v for k, v in more.items() if k != "agent"})
+    spec["model"] = dict({"base_url": server.url, "name": "m"}, **more.get("model", {}))
+    spec["agent"] = more.get("agent", {})
+    argv = ["nsenter", "--net=" + space.path] if space else []
+    process = lib.start(argv + [lib.AIRLOCK, "run", *(["--box", box] if box else []),
+                                *options, t.write_spec(spec)])
+    out, err = process.communicate(key, timeout=seconds)
+    r = Result(t.out, process.returncode, out, err)
+    r.jsonl = [json.loads(line) for line in r.file("agent.jsonl").splitlines()]
+    r.task = t
+    return r
+
 
 def elsewhere(script, **more):
     """(a network for the task, a model at the other end of its cable): under notify what
     listens in the task's own network is the commands' own too."""
     box, world = nets.pair()
+    box.world = world
+    return box, beyond(box, lambda: Model(script, host=nets.NEAR4, **more))
+
+
+def beyond(box, make):
     mine = os.open("/proc/self/ns/net", os.O_RDONLY)
-    theirs = os.open(world.path, os.O_RDONLY)
+    theirs = os.open(box.world.path, os.O_RDONLY)
     try:
         assert not nets.libc.setns(theirs, nets.CLONE_NEWNET)
-        return box, Model(script, host=nets.NEAR4, **more)
+        return make()
     finally:
         assert not nets.libc.setns(mine, nets.CLONE_NEWNET)
         os.close(mine)
@@ -33,7 +62,7 @@ KEY = "sk-model-Zq8yXw4vUt2sRr0p"
 
 class Trusted:
     """A model with a certificate, a box that trusts it, and a key sealed for the task."""
-    def __init__(self, script):
+    def __init__(self, script, **secrets):
         self.task = t = Task()
         t.repo()
         with open(t.dir + "/ext", "w") as f:
@@ -43,13 +72,14 @@ class Trusted:
                        "model -keyout m.key -out m.csr && openssl x509 -req -in m.csr -CA ca.pem "
                        "-CAkey ca.key -CAcreateserial -out m.pem -days 3 -extfile ext", shell=True,
                        cwd=t.dir, check=True, capture_output=True)
-        self.space, self.model = elsewhere(script, tls=(t.dir + "/m.pem", t.dir + "/m.key"))
+        self.tls = t.dir + "/m.pem", t.dir + "/m.key"
+        self.space, self.model = elsewhere(script, tls=self.tls)
         self.box = t.dir + "/box"
         subprocess.run(["cp", "-a", make_rootfs(), self.box], check=True)
         os.makedirs(self.box + "/etc/ssl/certs", exist_ok=True)
         bundle = self.box + "/etc/ssl/certs/ca-certificates.crt"
         shutil.copy(t.dir + "/ca.pem", bundle)
-        path, self.identity = sealed(t, {"MODEL_KEY": KEY})
+        path, self.identity = sealed(t, dict(secrets, MODEL_KEY=KEY))
         os.rename(path, t.out + "/secrets.age")
         self.more = {"task": t, "space": self.space, "box": self.box, "key": self.identity,
                      "repo": {"url": None, "ref": None}, "secrets": {"sealed": t.out + "/secrets.age"}}

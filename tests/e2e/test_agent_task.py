@@ -1,35 +1,16 @@
 #!/usr/bin/python3
 """The built-in loop in a sealed task: it alone reaches the model, and nobody reaches it."""
-import json
 import os
 import shutil
 import subprocess
 
 import lib
 from lib import case, main, skip
-from model_box import KEY, Trusted, elsewhere
+from model_box import KEY, Trusted, built_in, elsewhere
 from model_server import Model, call, error, say
-from task import Result, Task
+from task import Task
 
 LIMITED = {"agent": "limited", "allow": ["example.org"]}
-
-
-def built_in(server, prompt="do it", task=None, space=None, box=None, key=None, seconds=18, **more):
-    """A task with the built-in loop; its Result, with the loop's events."""
-    t = task or Task()
-    if not task:
-        t.repo()
-    spec = t.spec("unused", prompt=prompt, **{k: v for k, v in more.items() if k != "agent"})
-    spec["model"] = dict({"base_url": server.url, "name": "m"}, **more.get("model", {}))
-    spec["agent"] = more.get("agent", {})
-    argv = ["nsenter", "--net=" + space.path] if space else []
-    process = lib.start(argv + [lib.AIRLOCK, "run", *(["--box", box] if box else []),
-                                t.write_spec(spec)])
-    out, err = process.communicate(key, timeout=seconds)
-    r = Result(t.out, process.returncode, out, err)
-    r.jsonl = [json.loads(line) for line in r.file("agent.jsonl").splitlines()]
-    r.task = t
-    return r
 
 
 def outputs(r):
@@ -115,6 +96,12 @@ def no_command_reaches_the_model_or_the_loop_under_netns():
 def no_command_reaches_the_model_or_the_loop_under_notify():
     attacked({"agent": "off"}, "notify")
     attacked(LIMITED, "notify")
+
+
+@case
+def no_command_reaches_the_model_or_the_loop_under_netfilter():
+    attacked({"agent": "off"}, "netfilter")
+    attacked(LIMITED, "netfilter")
 
 
 @case

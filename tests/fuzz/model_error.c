@@ -46,13 +46,14 @@ static void conversation(const char *bytes, size_t len)
         struct buf text = { 0 }, again = { 0 };
         struct transcript_head head, same;
         struct history h = { 0 }, second = { 0 };
+        size_t line;
 
         buf_put(&text, bytes, len);
-        if (transcript_take(&text, &head, &h)) {
+        if (transcript_take(&text, &head, &h, &line)) {
                 head.thread[36] = '\0';
-                transcript_put(&again, head.thread, head.wire, head.wire_known, &h, head.first);
-                if (!transcript_take(&again, &same, &second) || second.count != h.count ||
-                    same.first != head.first)
+                transcript_put(&again, &head, &h);
+                if (!transcript_take(&again, &same, &second, &line) || second.count != h.count ||
+                    same.first != head.first || same.wire_known != head.wire_known)
                         abort();
         } else if (h.count) {
                 abort();
