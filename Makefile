@@ -75,7 +75,7 @@ SECRET_PURE := secrets/needle.c secrets/search.c secrets/mask.c secrets/vars.c \
 LEAK := secrets/look.c secrets/leak.c secrets/leak_ipc.c
 
 # The cache. What it reads back is pure, but for the disk.
-CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c \
+CACHE := base/sha256.c base/sum.c init/tar.c init/tree.c init/layer_save.c init/layer_restore.c init/hand.c \
         init/cache_key.c init/cache_entry.c init/cache_parts.c
 
 # Automatic setup: files in, a script out; pure.
