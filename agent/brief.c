@@ -126,6 +126,17 @@ static void put_toolset(struct loop *l)
         toolset_put(&l->tools, &l->toolset);
 }
 
+/* It is sealed for the model that thought it: another one's server refuses it. */
+static void forget_reasoning(struct loop *l)
+{
+        for (size_t i = l->history.count; i-- > 0;) {
+                if (l->history.items[i].kind != ITEM_REASONING)
+                        continue;
+                history_remove(&l->history, i);
+                l->first -= i < l->first;
+        }
+}
+
 void brief(struct loop *l, const struct buf *resumed)
 {
         struct transcript_head head;
@@ -136,6 +147,8 @@ void brief(struct loop *l, const struct buf *resumed)
                 transcript_take(resumed, &head, &l->history, &line);
                 memcpy(l->thread, head.thread, sizeof(l->thread));
                 l->first = head.first;
+                if (head.model.type == VALUE_STRING && !value_is(&head.model, l->o->model))
+                        forget_reasoning(l);
                 if (l->o->wire == LOOP_WIRE_AUTO && head.wire_known) {
                         l->wire = head.wire;
                         l->wire_known = true;

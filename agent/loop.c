@@ -251,7 +251,7 @@ static void save(struct loop *l, int fd)
 
         if (fd < 0)
                 return;
-        transcript_put(&text, l->thread, l->wire, l->wire_known, &l->history, l->first);
+        transcript_put(&text, l->thread, l->o->model, l->wire, l->wire_known, &l->history, l->first);
         save_file(fd, "--save", buf_at(&text), text.len);
         buf_free(&text);
 }

@@ -7,11 +7,13 @@
 #include <errno.h>
 #include <string.h>
 
-void transcript_put(struct buf *out, const char *thread, enum wire wire, bool wire_known,
-                    const struct history *h, size_t first)
+void transcript_put(struct buf *out, const char *thread, const char *model, enum wire wire,
+                    bool wire_known, const struct history *h, size_t first)
 {
         buf_str(out, "{\"airlock\":1,\"thread\":");
         buf_json(out, thread, strlen(thread));
+        buf_str(out, ",\"model\":");
+        buf_json(out, model, strlen(model));
         if (wire_known)
                 buf_fmt(out, ",\"wire\":\"%s\"", wire == WIRE_CHAT_API ? "chat" : "responses");
         buf_fmt(out, ",\"first\":%zu}\n", first);
@@ -27,7 +29,8 @@ static bool take_head(struct transcript_head *head, const struct value *v)
         struct value wire = value_get(v, "wire"), first = value_get(v, "first");
         uint64_t version = 0, n = 0;
 
-        *head = (struct transcript_head){ .wire = WIRE_RESPONSES_API };
+        *head = (struct transcript_head){ .wire = WIRE_RESPONSES_API,
+                                          .model = value_get(v, "model") };
         if (!value_u64(&mark, &version) || version != 1 || thread.type != VALUE_STRING ||
             thread.len != 36 || memchr(thread.at, '\\', 36) || !value_u64(&first, &n))
                 return false;

@@ -1,7 +1,7 @@
 /*
  * agent/transcript.h - a conversation in a file: one line about it, then an item a line.
  *
- *     {"airlock":1,"thread":"…","wire":"responses","first":2}
+ *     {"airlock":1,"thread":"…","model":"…","wire":"responses","first":2}
  *     {"type":"message","role":"user",…}
  *
  * What is read back may have been written by anybody: each line is checked as if a server had
@@ -19,10 +19,11 @@ struct transcript_head {
         enum wire wire;
         bool wire_known;
         size_t first;
+        struct value model; /* of the text that was read; no string: it does not say */
 };
 
-void transcript_put(struct buf *out, const char *thread, enum wire wire, bool wire_known,
-                    const struct history *h, size_t first);
+void transcript_put(struct buf *out, const char *thread, const char *model, enum wire wire,
+                    bool wire_known, const struct history *h, size_t first);
 
 /*
  * Reads @fd to its end and checks all of it. 0, or -1 after a line that says where in @name it

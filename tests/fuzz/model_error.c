@@ -51,7 +51,7 @@ static void conversation(const char *bytes, size_t len)
         buf_put(&text, bytes, len);
         if (transcript_take(&text, &head, &h, &line)) {
                 head.thread[36] = '\0';
-                transcript_put(&again, head.thread, head.wire, head.wire_known, &h, head.first);
+                transcript_put(&again, head.thread, "m", head.wire, head.wire_known, &h, head.first);
                 if (!transcript_take(&again, &same, &second, &line) || second.count != h.count ||
                     same.first != head.first)
                         abort();

@@ -351,9 +351,9 @@ TEST(a_kept_conversation_comes_back_and_a_torn_one_does_not)
         history_message(&h, "user", "q", 1);
         history_call(&h, "a", 1, "f", 1, "{}", 2);
         history_output_text(&h, 1, "out", 3);
-        transcript_put(&text, thread, WIRE_CHAT_API, true, &h, 1);
+        transcript_put(&text, thread, "m", WIRE_CHAT_API, true, &h, 1);
         CHECK(transcript_take(&text, &head, &again, &line) && again.count == 3 && head.first == 1);
-        CHECK(head.wire == WIRE_CHAT_API && !memcmp(head.thread, thread, 36));
+        CHECK(value_is(&head.model, "m") && head.wire == WIRE_CHAT_API && !memcmp(head.thread, thread, 36));
         history_free(&again);
         text.len--;
         CHECK(!transcript_take(&text, &head, &again, &line) && !again.count && line == 4);
