@@ -119,7 +119,8 @@ SRC_airlock-lock := $(BASE) $(NETFILTER) \
         netfilter/probe_process.c netfilter/rules_main.c netfilter/notify_enter.c
 SRC_airlock-notify := $(BASE) netfilter/notify.c netfilter/notify_calls.c \
         netfilter/notify_stream.c netfilter/notify_unix.c netfilter/notify_udp.c \
-        netfilter/notify_route.c netfilter/notify_diag.c netfilter/notes.c netfilter/agent.c
+        netfilter/notify_route.c netfilter/notify_others.c netfilter/notify_diag.c \
+        netfilter/notes.c netfilter/agent.c
 SRC_airlock-proxy := $(BASE) base/ev.c $(DECODERS) $(TLS) netfilter/look.c \
         netfilter/proxy.c netfilter/proxy_options.c netfilter/conn.c netfilter/dial.c \
         netfilter/door.c netfilter/exchange.c netfilter/tunnel.c netfilter/answer.c \

@@ -493,10 +493,11 @@ int egress_channel(struct task *t, unsigned kind, int *channel)
 static NORETURN void become_notifier(struct task *t, const struct confine *c, int listener,
                                      int proxy)
 {
-        char text[7][16];
+        char text[8][16];
         const uint64_t numbers[] = { (uint64_t)listener, (uint64_t)proxy, t->egress.redirect,
                                      NOTIFY_UID, c->set_ids ? c->uid : getuid(),
-                                     c->set_ids ? c->gid : getgid(), c->keep_caps };
+                                     c->set_ids ? c->gid : getgid(), c->keep_caps,
+                                     t->egress.door };
         const char *argv[24] = { "airlock-notify", "--listener", text[0] };
         size_t n = 3;
 
@@ -508,7 +509,8 @@ static NORETURN void become_notifier(struct task *t, const struct confine *c, in
         }
         fcntl(listener, F_SETFD, 0);
         if (proxy >= 0) {
-                const char *const way[] = { "--proxy", text[1], "--redirect-port", text[2] };
+                const char *const way[] = { "--proxy", text[1], "--redirect-port", text[2],
+                                             "--http-port", text[7] };
 
                 memcpy(argv + n, way, sizeof(way));
                 n += COUNT(way);

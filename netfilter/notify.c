@@ -103,6 +103,8 @@ static void read_option(struct notifier *n, struct ids *ids, const char *name, c
                 n->proxy = (int)number(name, value);
         else if (!strcmp(name, "--redirect-port"))
                 n->redirect_port = (uint16_t)number(name, value);
+        else if (!strcmp(name, "--http-port"))
+                n->http_port = (uint16_t)number(name, value);
         else if (!strcmp(name, "--mode"))
                 n->off = one_of(name, value, "on", "off");
         else if (!strcmp(name, "--unix"))
@@ -216,6 +218,9 @@ static void open_all(struct notifier *n)
         r = notify_route_open(n);
         if (r < 0)
                 die_errno(STATUS_LOCK, -r, "open a route socket");
+        r = notify_find_others(n);
+        if (r < 0)
+                die_errno(STATUS_LOCK, -r, "read who listens, in /proc/net/tcp");
         if (n->proxy >= 0)
                 setsockopt(n->proxy, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
         n->diag = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG);

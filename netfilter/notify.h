@@ -7,7 +7,8 @@
  * (CALL_CONTINUE) is harmless whatever it finds.
  *
  *   connect, TCP   127.0.0.1:redirect_port, after a CONNECT message told the proxy where to;
- *                  for real when the address is this machine's own
+ *                  for real when the address is this machine's own, and nobody listened on
+ *                  that port before the agent was there
  *   connect, unix  the file that the path is for the agent, opened here; only sockets that
  *                  the task bound itself, or that a process of this pid namespace listens on
  *   socket, UDP    one end of a SOCK_SEQPACKET pair, whose other end answers DNS
@@ -73,6 +74,8 @@ struct notifier {
         bool off;            /* nothing leaves: only what is local may be connected to */
         bool task_only;      /* unix sockets that the task bound itself, no others */
         uint16_t redirect_port;
+        uint16_t http_port;  /* the proxy's other door, 0: none */
+        uint8_t others[65536 / 8]; /* a bit for each port that was listened on before */
         bool hold;           /* seen: the agent's streams are made here */
         int route;           /* NETLINK_ROUTE: whose is an address? */
         int diag;            /* NETLINK_SOCK_DIAG: whose is a unix socket? -1: nobody knows */
@@ -140,6 +143,10 @@ MUST_USE int notify_route_open(struct notifier *n);
 bool notify_is_local(struct notifier *n, const struct msg_address *a);
 /* The address that packets to the world would come from. */
 void notify_own_address(struct notifier *n);
+
+/* notify_others.c: who listens on TCP now? Called before the agent is there. */
+MUST_USE int notify_find_others(struct notifier *n);
+bool notify_is_others(const struct notifier *n, uint16_t port);
 
 /* netfilter/notify_diag.c: the unix socket of this network namespace that has a name. */
 struct unix_name {

@@ -357,7 +357,8 @@ static bool is_own(struct notifier *n, struct msg_address *to)
         if (!memcmp(to->bytes, unspecified, len)) /* Linux takes that for loopback */
                 memcpy(to->bytes + (len == 4 ? 0 : 15), len == 4 ? "\x7f\0\0\1" : "\1",
                        len == 4 ? 4 : 1);
-        return (to->port != 53 || n->off) && notify_is_local(n, to);
+        return (to->port != 53 || n->off) && !notify_is_others(n, to->port) &&
+               notify_is_local(n, to);
 }
 
 /* EAFNOSUPPORT and its kin, as the kernel says them; the socket's domain otherwise. */

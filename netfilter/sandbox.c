@@ -261,14 +261,15 @@ static int open_door(const struct sandbox *s, enum listener kind)
 }
 
 /* airlock-notify, and our end of the channel that it waits on; -errno. */
-static int start_notifier(struct sandbox *s, int proxy, int redirect_port)
+static int start_notifier(struct sandbox *s, int proxy, int redirect_port, int http_port)
 {
-        char port[8], off[] = "off";
-        struct wr w = wr_of(port, sizeof(port) - 1);
+        char port[8], http[8], off[] = "off";
+        struct wr w = wr_of(port, sizeof(port) - 1), h = wr_of(http, sizeof(http) - 1);
         char *argv[] = { (char[]){ "airlock-notify" }, (char[]){ "--listener" }, (char[]){ "3" },
                          (char[]){ "--unix" }, (char[]){ "task" },
                          (char[]){ "--mode" }, (char[]){ "on" }, (char[]){ "--proxy" },
-                         (char[]){ "4" }, (char[]){ "--redirect-port" }, port, NULL };
+                         (char[]){ "4" }, (char[]){ "--redirect-port" }, port,
+                         (char[]){ "--http-port" }, http, NULL };
         int pair[2], fds[FDS_MAX];
 
         if (!s->proxy) {
@@ -277,6 +278,8 @@ static int start_notifier(struct sandbox *s, int proxy, int redirect_port)
         }
         wr_fmt(&w, "%u", (unsigned)redirect_port);
         wr_cstr(&w);
+        wr_fmt(&h, "%u", (unsigned)http_port);
+        wr_cstr(&h);
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) < 0)
                 return -errno;
         fds[0] = pair[1];
@@ -294,7 +297,7 @@ static int start_notifier(struct sandbox *s, int proxy, int redirect_port)
 /* Everything outside that the notify lock needs: its channel in @e, and the proxy's doors. */
 static int arrange_notify(struct sandbox *s, struct enter *e, int proxy)
 {
-        int redirect_port = 0, door;
+        int redirect_port = 0, door = 0;
 
         if (s->proxy) {
                 door = open_door(s, LISTEN_PROXY);
@@ -304,7 +307,7 @@ static int arrange_notify(struct sandbox *s, struct enter *e, int proxy)
                 e->inside.http_port = (uint16_t)door;
         }
         e->inside.proxy = -1;
-        e->notify = start_notifier(s, proxy, redirect_port);
+        e->notify = start_notifier(s, proxy, redirect_port, door);
         return e->notify < 0 ? e->notify : 0;
 }
 

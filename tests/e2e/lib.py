@@ -26,6 +26,8 @@ PROGRAMS = sorted(name for name in os.listdir(os.path.dirname(AIRLOCK))
                   if name.startswith("airlock"))  # airlock and what it starts
 os.environ.pop("LC_ALL", None)  # bash warns where a test's root lacks the locale
 TIMEOUT_S = 20
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a script's job in the background:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what we start would inherit it
 
 _cases = []
 _started = []

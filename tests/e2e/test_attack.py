@@ -152,6 +152,50 @@ def no_socket_below_a_mounted_folder_is_reached():
         assert out == b"refused\nrefused\nstale\n", (lock, out, err)
 
 
+# --- whose loopback it is ---------------------------------------------------------------------
+
+CALL = """
+import os, socket, sys
+def call(name, host, port):
+    try:
+        with socket.create_connection((host, port), 3) as s:
+            print(name, s.recv(9).decode() or "closed")
+    except OSError: print(name, "refused")
+for host in ("127.0.0.1", "127.0.0.2", "0.0.0.0", "::1", "::ffff:127.0.0.1", sys.argv[2]):
+    call(host, host, int(sys.argv[1]))
+own = socket.create_server(("127.0.0.1", 0))
+if not os.fork():
+    own.accept()[0].sendall(b"own")
+    os._exit(0)
+call("own", "localhost", own.getsockname()[1])
+"""
+
+
+def own_address():
+    with socket.socket(type=socket.SOCK_DGRAM) as s:
+        s.connect(("192.0.2.1", 9))  # sends nothing
+        return s.getsockname()[0]
+
+
+@case
+def a_server_of_the_hosts_network_is_not_the_agents():
+    """Under notify the network stays what it was, and with --network host it is the host's."""
+    server = start([PYTHON, "-c", "import socket\nl = socket.create_server(('::', 0), "
+                    "family=socket.AF_INET6, dualstack_ipv6=True)\n"
+                    "print(l.getsockname()[1], flush=True)\n"
+                    "while True: l.accept()[0].sendall(b'host')"])
+    port = int(server.stdout.readline())
+    agent = [PYTHON, "-c", CALL, str(port), own_address()]
+    for mode, rules in (("off", []), ("limited", []), ("full", []),
+                        ("limited", [{"host": "127.0.0.1", "ports": [port]}])):
+        r = task().run(agent, network={"setup": "off", "agent": mode, "lock": "notify",
+                                       "rules": rules}).expect(0)
+        said = dict(line.split(" ", 1) for line in r.answer.splitlines())
+        assert said.pop("own") == "own", r.answer
+        named = {"127.0.0.1", "0.0.0.0", "::ffff:127.0.0.1"} if rules else set()
+        assert {host for host, got in said.items() if got == "host"} == named, (mode, r.answer)
+
+
 # --- what PID 1 believes ---------------------------------------------------------------------
 
 FORGE = """
