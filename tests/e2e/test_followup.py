@@ -324,6 +324,23 @@ def git_fetches_nothing_by_the_last_agents_configuration():
 
 
 @case
+def a_repository_of_the_operators_own_can_be_followed():
+    t = Task()
+    t.repo()
+    here = {"repo": {"url": None, "ref": None, "dir": t.url}}  # the box keeps what is done to it
+    t.run("echo two >> a.txt", **here).expect(0)
+    r = follow(t, "cat a.txt; echo three >> a.txt", **here).expect(0)
+    assert r.stdout == "one\ntwo\n" and "+three" in r.file("since-last.diff"), r.stdout
+    git(t.url, "apply", t.out + "/changes.diff")
+    r = follow(t, "cat a.txt", setup="touch %s" % t.canary, **here).expect(0)
+    assert r.stdout == "one\ntwo\nthree\n" and r.file("since-last.diff") == "", r.stdout
+    t.safe()
+    put(t.url + "/a.txt", "mine\n")
+    r = follow(t, "true", **here)
+    assert r.code == 70 and "neither as turn 3 left it" in r.reason(), r.err[-400:]
+
+
+@case
 def what_somebody_else_changed_is_not_touched():
     t = Task()
     t.repo()
