@@ -49,7 +49,7 @@ PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-no
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
         base/confine.c
 
-SPEC := base/json.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
+SPEC := base/json.c base/remote.c init/spec.c init/spec_keys.c init/spec_words.c init/spec_check.c \
         init/spec_narrow.c init/spec_load.c
 
 # What the proxy reads and judges by: pure.
@@ -88,7 +88,7 @@ EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
 # Its other end: what the agent loop and airlock exec-client speak to any exec-server with.
 CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client_calls.c \
         base/base64.c agent/value.c agent/jwt.c agent/upgrade.c agent/ws.c agent/uri.c \
-        agent/rpc.c agent/buf.c agent/environments.c
+        agent/rpc.c agent/buf.c agent/environments.c base/remote.c
 
 # The tools of the agent's loop: pure. Patches have a program of their own too.
 PATCH := agent/patch.c agent/patch_parse.c agent/patch_seek.c agent/patch_edit.c agent/truncate.c
@@ -167,7 +167,8 @@ SRC_bench_exec := $(BASE) base/http1.c $(CLIENT) tests/bench/exec_load.c
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
         $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) $(CLIENT) base/ev.c base/ruleset.c \
-        init/spec_image.c init/resume_parse.c init/serve.c init/env.c init/policy_text.c init/trust.c init/page.c \
+        init/spec_image.c init/resume_parse.c init/serve.c init/env.c init/policy_text.c \
+        init/spec_model.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)

@@ -126,7 +126,7 @@ static void put_toolset(struct loop *l)
         toolset_put(&l->tools, &l->toolset);
 }
 
-/* It is sealed for the model that thought it: another one's server refuses it. */
+/* It is sealed for the model and the server that thought it: others refuse it. */
 static void forget_reasoning(struct loop *l)
 {
         for (size_t i = l->history.count; i-- > 0;) {
@@ -147,9 +147,10 @@ void brief(struct loop *l, const struct buf *resumed)
                 transcript_take(resumed, &head, &l->history, &line);
                 memcpy(l->thread, head.thread, sizeof(l->thread));
                 l->first = head.first;
-                if (head.model.type == VALUE_STRING && !value_is(&head.model, l->o->model))
+                if (head.model[0] && (strcmp(head.model, l->o->model) != 0 ||
+                                      strcmp(head.at, l->o->base_url) != 0))
                         forget_reasoning(l);
-                if (l->o->wire == LOOP_WIRE_AUTO && head.wire_known) {
+                if (head.wire_known && !strcmp(head.at, l->o->base_url)) {
                         l->wire = head.wire;
                         l->wire_known = true;
                 }

@@ -18,80 +18,20 @@
 #define QUIET_MS 40000       /* the server pings every 30 s: after this we ask */
 #define SILENT_MS 20000      /* and after so much more it is gone */
 
-const char *client_url_str(enum client_url s)
-{
-        switch (s) {
-        case CLIENT_URL_OK:
-                return "fine";
-        case CLIENT_URL_SCHEME:
-                return "must use ws:// or wss://";
-        case CLIENT_URL_TLS:
-                return "uses wss://, which is not in this build: TLS can be had with a command, "
-                       "or a ws:// forward";
-        case CLIENT_URL_HOST:
-                return "has no valid host and port";
-        case CLIENT_URL_LONG:
-                return "is too long";
-        }
-        return "?";
-}
-
-/* Bytes that end a line of HTTP, or that no URL has, never reach the wire. */
-static bool is_plain(const char *text, const char *not_these)
-{
-        for (; *text; text++)
-                if (*text <= ' ' || *text > '~' || strchr(not_these, *text))
-                        return false;
-        return true;
-}
-
-static enum client_url tcp_url(struct client_target *t, const char *at)
-{
-        size_t len = strcspn(at, "/?#");
-        const char *end = at + len, *host = at, *colon;
-        uint64_t port = 80;
-
-        t->transport = CLIENT_TCP;
-        if (len >= sizeof(t->host) || strlen(end) + 2 > sizeof(t->path))
-                return CLIENT_URL_LONG;
-        if (*host == '[') {
-                host++;
-                colon = memchr(host, ']', len - 1);
-                if (!colon)
-                        return CLIENT_URL_HOST;
-                memcpy(t->host, host, (size_t)(colon - host));
-                colon++;
-        } else {
-                colon = memchr(host, ':', len);
-                colon = colon ? colon : end;
-                memcpy(t->host, host, (size_t)(colon - host));
-        }
-        if (colon != end) {
-                if (*colon++ != ':' || !digits_take(&colon, 65535, &port) || colon != end || !port)
-                        return CLIENT_URL_HOST;
-        }
-        if (!t->host[0] || !is_plain(t->host, "@\"\\<>%") || !is_plain(end, "#"))
-                return CLIENT_URL_HOST;
-        t->port = (uint16_t)port;
-        t->path[0] = '/';
-        memcpy(t->path + (*end != '/'), end, strlen(end));
-        return CLIENT_URL_OK;
-}
-
-enum client_url client_url(struct client_target *t, const char *url)
+enum remote_status client_url(struct client_target *t, const char *url)
 {
         *t = (struct client_target){ .in_fd = -1, .out_fd = -1 };
-        if (!strncmp(url, "ws://", 5))
-                return tcp_url(t, url + 5);
-        if (!strncmp(url, "wss://", 6))
-                return CLIENT_URL_TLS;
-        if (strncmp(url, "unix:", 5) != 0 || !url[5])
-                return CLIENT_URL_SCHEME;
+        if (strncmp(url, "unix:", 5) != 0) {
+                t->transport = CLIENT_TCP;
+                return remote_parse(&t->at, url);
+        }
+        if (!url[5])
+                return REMOTE_SCHEME;
         if (strlen(url + 5) >= sizeof(t->path))
-                return CLIENT_URL_LONG;
+                return REMOTE_LONG;
         t->transport = CLIENT_UNIX;
         memcpy(t->path, url + 5, strlen(url + 5));
-        return CLIENT_URL_OK;
+        return REMOTE_OK;
 }
 
 /* --- requests ----------------------------------------------------------------------------- */
@@ -372,7 +312,7 @@ static bool wanted(const struct client *c)
 unsigned client_poll(const struct client *c, struct pollfd fds[CLIENT_POLL])
 {
         bool out = c->state == CLIENT_CONNECTING || (c->out.len && !c->mute);
-        bool in = c->state >= CLIENT_UPGRADE && c->hungry;
+        bool in = c->state >= CLIENT_PROXY && c->hungry;
         unsigned n = 0;
 
         if (c->in_fd < 0 || c->state == CLIENT_IDLE || c->state >= CLIENT_WAITING)
@@ -412,8 +352,9 @@ static void due(struct client *c)
         case CLIENT_DEAD:
                 break;
         case CLIENT_CONNECTING:
+        case CLIENT_PROXY:
                 client_broke(c, "connect to %s: no answer",
-                             c->target.transport == CLIENT_TCP ? c->target.host : c->target.path);
+                             c->target.transport == CLIENT_TCP ? c->target.at.host : c->target.path);
                 break;
         case CLIENT_UPGRADE:
                 client_broke(c, "the server does not answer the handshake");

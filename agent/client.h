@@ -29,7 +29,9 @@
  * and what breaks the protocol ends the connection.
  *
  * IDLE -> CONNECTING      the first request
- * CONNECTING -> UPGRADE   the socket is connected; the HTTP request is on its way
+ * CONNECTING -> PROXY     airlock-proxy has one end of our socket, and was asked to connect
+ * PROXY -> UPGRADE        it is, and the HTTP request is on its way
+ * CONNECTING -> UPGRADE   the same without a proxy
  * UPGRADE -> HELLO        101; a child's pipes and given descriptors start here
  * HELLO -> OPEN           initialize was answered; requests flow
  * OPEN -> WAITING         the connection broke; a timer runs until the next try
@@ -44,6 +46,7 @@
 #include "agent/value.h"
 #include "agent/ws.h"
 #include "base/base.h"
+#include "base/remote.h"
 
 #include <netinet/in.h>
 #include <poll.h>
@@ -62,7 +65,6 @@
 #define CLIENT_POLL 2
 #define CLIENT_PEERS 4   /* addresses of one name that are tried */
 #define CLIENT_TEXT 512  /* of an error */
-#define CLIENT_URL_MAX 1024
 #define CLIENT_PATH 1024 /* of a path the server tells about itself */
 
 /* --- where it is ---------------------------------------------------------------------------- */
@@ -84,31 +86,25 @@ struct client_target {
         const char *const *argv; /* COMMAND: NULL at its end; searched in PATH; no shell */
         const char *const *env;  /* COMMAND: NULL: our own environment */
         const char *cwd;         /* COMMAND: NULL: where we are */
-        char host[256];          /* TCP: a name, or an address without brackets */
-        uint16_t port;
-        char path[CLIENT_URL_MAX]; /* TCP: of the request. UNIX: the socket */
+        struct remote at;          /* TCP */
+        int channel;               /* TCP: to airlock-proxy (base/msg.h, CLIENT), which makes
+                                      the connection and speaks the TLS of wss://; 0: a socket
+                                      of our own, without TLS */
+        char path[CLIENT_PATH];    /* UNIX: the socket */
         const char *token;         /* Authorization: Bearer; NULL: none */
         uint32_t connect_ms, initialize_ms;
         uint32_t patience_ms; /* a first connection is tried again for so long; 0: once */
 };
 
-enum client_url {
-        CLIENT_URL_OK,
-        CLIENT_URL_SCHEME, /* not ws://, wss:// or unix: */
-        CLIENT_URL_TLS,    /* wss://: this build does not speak it */
-        CLIENT_URL_HOST,   /* no host, or not a port, or bytes that no URL has */
-        CLIENT_URL_LONG,
-};
-const char *client_url_str(enum client_url s); /* "must use ws:// or wss://" */
-
-/* Reads ws://HOST[:PORT][/PATH] or unix:PATH into @t, which is zeroed first. Pure. */
-MUST_USE enum client_url client_url(struct client_target *t, const char *url);
+/* Reads ws[s]://HOST[:PORT][/PATH] or unix:PATH into @t, which is zeroed first. Pure. */
+MUST_USE enum remote_status client_url(struct client_target *t, const char *url);
 
 /* --- the client ----------------------------------------------------------------------------- */
 
 enum client_state {
         CLIENT_IDLE,
         CLIENT_CONNECTING,
+        CLIENT_PROXY,
         CLIENT_UPGRADE,
         CLIENT_HELLO,
         CLIENT_OPEN,
@@ -149,7 +145,7 @@ struct client {
         int in_fd, out_fd;
         uint32_t pause_ms;
         uint64_t now_ms;
-        uint64_t due_ms;  /* CONNECTING, UPGRADE, HELLO: gives up. WAITING: the next try.
+        uint64_t due_ms;  /* CONNECTING to HELLO: gives up. WAITING: the next try.
                              OPEN: a sign of life is asked for, then missed */
         uint64_t end_ms;  /* WAITING: no try after this; 0: none is due */
         uint64_t open_ms; /* when it was last opened */

@@ -12,6 +12,7 @@
  * non-blocking.
  */
 #include "agent/client_options.h"
+#include "agent/way.h"
 #include "base/clock.h"
 #include "base/log.h"
 
@@ -382,6 +383,23 @@ static void pass_terminal(struct client_options *o)
                 o->env[o->env_count++] = wr_cstr(&w);
 }
 
+/* Who speaks TLS for us. False: said why. */
+static bool open_way(struct client_options *o)
+{
+        const struct client_target *remote = &o->target;
+        struct way way = { .ca_bundle = o->ca_bundle, .upstream = o->upstream,
+                           .remotes = &remote, .remote_count = 1 };
+        int channel;
+
+        if (!o->target.at.tls)
+                return true;
+        channel = way_proxy(&way);
+        if (channel < 0)
+                log_errno(LOG_ERROR, -channel, "start airlock-proxy");
+        o->target.channel = channel;
+        return channel >= 0;
+}
+
 int client_main(int argc, char **argv)
 {
         struct run *r = &the_run;
@@ -394,6 +412,8 @@ int client_main(int argc, char **argv)
         if (r->o.pty)
                 pass_terminal(&r->o);
         signals = open_signals();
+        if (!open_way(&r->o))
+                return STATUS_AGAIN;
         client_open(&r->client, &r->o.target);
         client_connect(&r->client, now_ms());
         take_events(r);

@@ -16,10 +16,15 @@ static const char usage[] =
         "stdout, stderr and the exit status are passed. A connection that breaks is made\n"
         "again, and the command never notices.\n"
         "\n"
-        "  URL                ws://HOST:PORT or unix:PATH; without it $CODEX_EXEC_SERVER_URL\n"
+        "  URL                ws://HOST:PORT, wss://HOST:PORT or unix:PATH; without it\n"
+        "                     $CODEX_EXEC_SERVER_URL. wss:// goes through an airlock-proxy of\n"
+        "                     our own, which checks the server's name and certificate\n"
         "  --via COMMAND      instead of a URL: a shell command that is the server on its\n"
         "                     stdin and stdout, e.g. 'ssh box airlock exec-server --listen stdio'\n"
         "  --token-file FILE  a bearer token for the server\n"
+        "  --ca-bundle FILE   more certificates that a wss:// server may have\n"
+        "  --upstream URL     the proxy to go through to it, http://[NAME:PASSWORD@]HOST:PORT;\n"
+        "                     else $https_proxy, but for $no_proxy's hosts\n"
         "  --cwd DIR          run the command there (the server's own directory)\n"
         "  --env NAME=VALUE   set a variable; --env NAME takes its value from here\n"
         "  --clean-env        nothing of the server's environment but what --env says\n"
@@ -117,6 +122,10 @@ static int take_value(struct client_options *o, struct said *s, int argc, char *
                 s->via = v;
         } else if ((v = value_of("--token-file", argc, argv, at))) {
                 s->token_file = v;
+        } else if ((v = value_of("--ca-bundle", argc, argv, at))) {
+                o->ca_bundle = v;
+        } else if ((v = value_of("--upstream", argc, argv, at))) {
+                o->upstream = v;
         } else if ((v = value_of("--cwd", argc, argv, at))) {
                 if (*v != '/')
                         return wrong("--cwd", "an absolute path");
@@ -149,7 +158,7 @@ static bool take_flag(struct client_options *o, const char *word)
 
 static int check(struct client_options *o, const struct said *s)
 {
-        enum client_url u;
+        enum remote_status u;
         int r;
 
         if (!o->argv || !o->argv[0])
@@ -172,10 +181,12 @@ static int check(struct client_options *o, const struct said *s)
         if (!o->url || !*o->url)
                 return wrong("URL", "missing");
         u = client_url(&o->target, o->url);
-        if (u != CLIENT_URL_OK) {
-                log_line(LOG_ERROR, "URL `%s` %s", o->url, client_url_str(u));
+        if (u != REMOTE_OK) {
+                log_line(LOG_ERROR, "URL `%s` %s", o->url, remote_status_str(u));
                 return -STATUS_USAGE;
         }
+        if (!o->target.at.tls && (o->ca_bundle || o->upstream))
+                return wrong(o->ca_bundle ? "--ca-bundle" : "--upstream", "the URL is not wss://");
         if (s->token_file) {
                 r = read_token(o, s->token_file);
                 if (r < 0)

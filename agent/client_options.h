@@ -14,6 +14,7 @@ struct client_options {
         const char *via[4];            /* target.argv: sh -c COMMAND */
         char token[CLIENT_TOKEN_MAX];
         const char *url;               /* as it was given; for messages */
+        const char *ca_bundle, *upstream; /* for wss://; NULL */
         const char *cwd;               /* NULL: the server's */
         const char *env[CLIENT_ENV_MAX + 2]; /* NULL at its end */
         size_t env_count;

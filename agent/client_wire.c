@@ -2,6 +2,7 @@
 #include "agent/client_inner.h"
 
 #include "agent/upgrade.h"
+#include "base/msg.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,9 +45,9 @@ static bool resolve(struct client *c)
 
         if (c->peer_count)
                 return true;
-        r = getaddrinfo(c->target.host, NULL, &hints, &all);
+        r = getaddrinfo(c->target.at.host, NULL, &hints, &all);
         if (r) {
-                client_broke(c, "%s: %s", c->target.host, gai_strerror(r));
+                client_broke(c, "%s: %s", c->target.at.host, gai_strerror(r));
                 return false;
         }
         for (struct addrinfo *a = all; a && c->peer_count < CLIENT_PEERS; a = a->ai_next) {
@@ -55,7 +56,7 @@ static bool resolve(struct client *c)
                 if (a->ai_addrlen > sizeof(*p))
                         continue;
                 memcpy(p, a->ai_addr, a->ai_addrlen);
-                p->sin6_port = htons(c->target.port); /* sin_port stands there too */
+                p->sin6_port = htons(c->target.at.port); /* sin_port stands there too */
                 c->peer_count++;
         }
         freeaddrinfo(all);
@@ -102,9 +103,20 @@ static bool open_tcp(struct client *c)
                         return true;
                 }
         }
-        client_broke(c, "connect to %s port %u: %s", c->target.host, c->target.port,
+        client_broke(c, "connect to %s port %u: %s", c->target.at.host, c->target.at.port,
                      strerror(-fd));
         return false;
+}
+
+/* By way of airlock-proxy, which resolves the name and connects when it is asked to. */
+static void open_proxied(struct client *c)
+{
+        int fd = msg_client(c->target.channel);
+
+        if (fd < 0)
+                client_broke(c, "airlock-proxy can't be reached: %s", strerror(-fd));
+        else
+                connecting(c, fd);
 }
 
 static void open_unix(struct client *c)
@@ -254,7 +266,11 @@ void wire_open(struct client *c)
                 break;
         case CLIENT_TCP:
                 c->peer_at = 0;
-                if (resolve(c))
+                if (c->target.channel)
+                        open_proxied(c);
+                else if (c->target.at.tls)
+                        client_refused(c, CLIENT_E_REFUSED, "no airlock-proxy speaks TLS for us");
+                else if (resolve(c))
                         (void)open_tcp(c);
                 break;
         case CLIENT_UNIX:
@@ -437,10 +453,10 @@ static void fill(struct client *c)
 
 void wire_send(struct client *c)
 {
-        while (c->out_fd >= 0 && !c->mute && c->state >= CLIENT_UPGRADE && c->state <= CLIENT_OPEN) {
+        while (c->out_fd >= 0 && !c->mute && c->state >= CLIENT_PROXY && c->state <= CLIENT_OPEN) {
                 ssize_t n;
 
-                if (c->state != CLIENT_UPGRADE)
+                if (c->state > CLIENT_UPGRADE)
                         fill(c);
                 if (!c->out.len)
                         return;
@@ -462,43 +478,40 @@ void wire_send(struct client *c)
 
 /* --- in --------------------------------------------------------------------------------------- */
 
-static void put_host(const struct client_target *t, struct wr *w)
+static const char *host_of(const struct client_target *t, struct wr *w)
 {
-        bool ip6 = strchr(t->host, ':') != NULL;
+        bool ip6 = strchr(t->at.host, ':') != NULL;
 
         if (t->transport == CLIENT_UNIX)
                 wr_str(w, "localhost");
         else
-                wr_fmt(w, "%s%s%s:%u", ip6 ? "[" : "", t->host, ip6 ? "]" : "", t->port);
+                wr_fmt(w, "%s%s%s:%u", ip6 ? "[" : "", t->at.host, ip6 ? "]" : "", t->at.port);
+        return wr_cstr(w);
 }
 
-static void connected(struct client *c)
+static void ask_proxy(struct client *c)
 {
-        char host[300], text[CLIENT_URL_MAX + 8192];
+        char host[300], text[1024];
+        struct wr h = wr_of(host, sizeof(host) - 1), w = wr_of(text, sizeof(text));
+
+        upgrade_put_connect(&w, host_of(&c->target, &h), c->target.at.tls);
+        buf_put(&c->out, text, w.len);
+        c->state = CLIENT_PROXY;
+        wire_send(c);
+}
+
+static void ask_upgrade(struct client *c)
+{
+        char host[300], text[REMOTE_URL_MAX + 8192];
         struct wr h = wr_of(host, sizeof(host) - 1), w = wr_of(text, sizeof(text));
         uint8_t nonce[16];
-        socklen_t len = sizeof(int);
-        int err = 0;
 
-        if (getsockopt(c->in_fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
-                err = errno;
-        if (err && c->target.transport == CLIENT_TCP && c->peer_at < c->peer_count) {
-                close(c->in_fd);
-                (void)open_tcp(c);
+        if (getrandom(nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce)) {
+                client_broke(c, "random bytes: %s", strerror(errno));
                 return;
         }
-        if (err && c->target.transport == CLIENT_TCP) {
-                client_broke(c, "connect to %s port %u: %s", c->target.host, c->target.port,
-                             strerror(err));
-                return;
-        }
-        if (err || getrandom(nonce, sizeof(nonce), 0) != (ssize_t)sizeof(nonce)) {
-                client_broke(c, "connect to %s: %s", c->target.path, strerror(err ? err : errno));
-                return;
-        }
-        put_host(&c->target, &h);
-        upgrade_put_request(&w, wr_cstr(&h),
-                            c->target.transport == CLIENT_UNIX ? "/" : c->target.path,
+        upgrade_put_request(&w, host_of(&c->target, &h),
+                            c->target.transport == CLIENT_UNIX ? "/" : c->target.at.path,
                             c->target.token, nonce, c->accept);
         if (w.full) {
                 client_refused(c, CLIENT_E_REFUSED, "the token is too long");
@@ -510,13 +523,64 @@ static void connected(struct client *c)
         wire_send(c);
 }
 
+static void connected(struct client *c)
+{
+        socklen_t len = sizeof(int);
+        int err = 0;
+
+        if (c->target.channel) { /* a pair is born connected */
+                ask_proxy(c);
+                return;
+        }
+        if (getsockopt(c->in_fd, SOL_SOCKET, SO_ERROR, &err, &len) < 0)
+                err = errno;
+        if (err && c->target.transport == CLIENT_TCP && c->peer_at < c->peer_count) {
+                close(c->in_fd);
+                (void)open_tcp(c);
+                return;
+        }
+        if (err && c->target.transport == CLIENT_TCP)
+                client_broke(c, "connect to %s port %u: %s", c->target.at.host, c->target.at.port,
+                             strerror(err));
+        else if (err)
+                client_broke(c, "connect to %s: %s", c->target.path, strerror(err));
+        else
+                ask_upgrade(c);
+}
+
+/* An answer to CONNECT or to the handshake that is none: the end of this try, or of all. */
+static void refused(struct client *c, const struct upgrade_answer *a, bool ended)
+{
+        char text[400];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+        size_t len = a->text_len;
+
+        if (!ended && a->status && a->text_len < a->body_len && a->text_len < REFUSAL_MAX)
+                return; /* the reason is still on its way */
+        if (len > 300)
+                len = 300;
+        while (len && a->text[len - 1] <= ' ')
+                len--;
+        wr_plain(&w, a->text, len);
+        if (a->status >= 500)
+                client_broke(c, "%s: HTTP %u %s", a->why, a->status, wr_cstr(&w));
+        else if (a->status)
+                client_refused(c, CLIENT_E_REFUSED, "%s: HTTP %u%s%s", a->why, a->status,
+                               w.len ? ", " : "", wr_cstr(&w));
+        else
+                client_refused(c, CLIENT_E_REFUSED, "%s", a->why);
+}
+
 static void upgraded(struct client *c, bool ended)
 {
+        bool proxy = c->state == CLIENT_PROXY;
         struct upgrade_answer a;
-        char text[200];
-        struct wr w = wr_of(text, sizeof(text) - 1);
 
-        switch (upgrade_read_answer(&a, c->accept, buf_at(&c->in), c->in.len, &c->scanned)) {
+        c->hungry = true; /* an answer in pieces, or the next one */
+        switch (proxy ? upgrade_read_connect(&a, c->target.at.tls, buf_at(&c->in), c->in.len,
+                                             &c->scanned)
+                      : upgrade_read_answer(&a, c->accept, buf_at(&c->in), c->in.len,
+                                            &c->scanned)) {
         case UPGRADE_MORE:
                 if (ended)
                         client_broke(c, "it closed the connection instead of an answer");
@@ -524,21 +588,14 @@ static void upgraded(struct client *c, bool ended)
         case UPGRADE_OPEN:
                 buf_drop(&c->in, a.head_len, WIRE_KEEP);
                 c->scanned = 0;
-                client_hello(c);
+                if (proxy)
+                        ask_upgrade(c);
+                else
+                        client_hello(c);
                 return;
         case UPGRADE_ANSWER:
-                break;
+                refused(c, &a, ended);
         }
-        if (!ended && a.status && a.text_len < a.body_len && a.text_len < REFUSAL_MAX)
-                return; /* the reason is still on its way */
-        wr_plain(&w, a.text, a.text_len < 160 ? a.text_len : 160);
-        if (a.status >= 500)
-                client_broke(c, "%s: HTTP %u %s", a.why, a.status, wr_cstr(&w));
-        else if (a.status)
-                client_refused(c, CLIENT_E_REFUSED, "%s: HTTP %u%s%s", a.why, a.status,
-                               w.len ? ", " : "", wr_cstr(&w));
-        else
-                client_refused(c, CLIENT_E_REFUSED, "%s", a.why);
 }
 
 static void readable(struct client *c)
@@ -553,7 +610,7 @@ static void readable(struct client *c)
                 c->hungry = false;
                 c->pinged = false;
         }
-        if (c->state == CLIENT_UPGRADE)
+        if (c->state == CLIENT_UPGRADE || c->state == CLIENT_PROXY)
                 upgraded(c, n <= 0);
         else if (n < 0)
                 client_broke(c, "read: %s", strerror(errno));

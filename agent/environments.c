@@ -52,24 +52,12 @@ static char *keep_string(struct environments *e, const struct value *v)
         return strlen(text) == value_string(v, text) ? text : NULL;
 }
 
-static bool is_space(char c)
-{
-        return c == ' ' || (c >= '\t' && c <= '\r');
-}
-
-static char *trimmed(char *text)
-{
-        size_t n;
-
-        while (is_space(*text))
-                text++;
-        n = strlen(text);
-        while (n && is_space(text[n - 1]))
-                text[--n] = '\0';
-        return text;
-}
-
 /* --- one environment ------------------------------------------------------------------------ */
+
+static bool is_said(const struct value *v)
+{
+        return v->type != VALUE_ABSENT;
+}
 
 enum key { ID, URL, TOKEN, PROGRAM, ARGS, ENV, CWD, CONNECT, INITIALIZE, KEYS };
 
@@ -117,36 +105,6 @@ static int read_keys(const struct reader *r, const struct value *object, struct 
         return 0;
 }
 
-static bool is_id(const char *id)
-{
-        for (; *id; id++)
-                if (!((*id >= 'a' && *id <= 'z') || (*id >= 'A' && *id <= 'Z') ||
-                      (*id >= '0' && *id <= '9') || *id == '-' || *id == '_'))
-                        return false;
-        return true;
-}
-
-static int check_id(const struct reader *r, const char *id)
-{
-        size_t len = id ? strlen(id) : 0;
-
-        if (!len)
-                return wrong(r, "environment id cannot be empty");
-        if (is_space(id[0]) || is_space(id[len - 1]))
-                return wrong(r, "environment id `%s` must not contain surrounding whitespace", id);
-        if (!strcmp(id, "local") || !strcasecmp(id, "none"))
-                return wrong(r, "environment id `%s` is reserved", id);
-        if (len > ENVIRONMENT_ID_MAX)
-                return wrong(r, "environment id `%s` cannot be longer than 64 characters", id);
-        if (!is_id(id))
-                return wrong(r, "environment id `%s` must contain only ASCII letters, numbers, "
-                                "'-' or '_'", id);
-        for (size_t i = 0; i < r->e->count; i++)
-                if (!strcmp(r->e->all[i].id, id))
-                        return wrong(r, "environment id `%s` is duplicated", id);
-        return 0;
-}
-
 /* Seconds with or without a fraction, at most a day. */
 static bool read_seconds(const struct value *v, uint32_t *ms)
 {
@@ -184,26 +142,30 @@ static bool is_token(const char *text)
         return true;
 }
 
-static int take_url(const struct reader *r, struct environment *v, const struct value said[KEYS])
+/* The string without the white space around it. */
+static char *keep_trimmed(struct environments *e, const char *text)
 {
-        char *url = keep_string(r->e, &said[URL]), *token = NULL;
-        enum client_url u;
+        size_t len;
+        const char *at = remote_trim(text, &len);
+        char *copy = keep(e, len + 1);
 
-        if (!url || !*trimmed(url))
-                return wrong(r, "environment url cannot be empty");
-        url = trimmed(url);
-        if (said[TOKEN].type != VALUE_ABSENT) {
-                token = keep_string(r->e, &said[TOKEN]);
+        memcpy(copy, at, len);
+        copy[len] = '\0';
+        return copy;
+}
+
+static int take_url(const struct reader *r, struct environment *v, const char *url,
+                    const struct value *said)
+{
+        char *token = NULL;
+
+        if (said->type != VALUE_ABSENT) {
+                token = keep_string(r->e, said);
                 if (!token || !is_token(token))
                         return wrong(r, "environment `%s` auth_bearer_token has bytes that no "
                                         "header may have", v->id);
         }
-        u = client_url(&v->target, url);
-        if (u == CLIENT_URL_SCHEME || v->target.transport == CLIENT_UNIX)
-                return wrong(r, "environment url `%s` %s", url,
-                             client_url_str(CLIENT_URL_SCHEME));
-        if (u != CLIENT_URL_OK)
-                return wrong(r, "environment url `%s` %s", url, client_url_str(u));
+        (void)!client_url(&v->target, keep_trimmed(r->e, url));
         v->target.token = token && *token ? token : NULL;
         return 0;
 }
@@ -246,19 +208,16 @@ static int take_env(const struct reader *r, struct environment *v, const struct 
         return 0;
 }
 
-static int take_program(const struct reader *r, struct environment *v,
+static int take_program(const struct reader *r, struct environment *v, const char *program,
                         const struct value said[KEYS])
 {
         size_t n = 0, args = value_count(&said[ARGS]);
         const char **argv = keep(r->e, (args + 2) * sizeof(*argv));
         struct value_iter i = value_items(&said[ARGS]);
         struct value item;
-        char *text = keep_string(r->e, &said[PROGRAM]);
 
         v->target = (struct client_target){ .transport = CLIENT_COMMAND, .argv = argv };
-        if (!text || !*trimmed(text))
-                return wrong(r, "environment `%s` program cannot be empty", v->id);
-        argv[n++] = trimmed(text);
+        argv[n++] = keep_trimmed(r->e, program);
         while (args && value_next(&i, NULL, &item)) {
                 argv[n] = item.type == VALUE_STRING ? keep_string(r->e, &item) : NULL;
                 if (!argv[n++])
@@ -280,9 +239,34 @@ static int take_program(const struct reader *r, struct environment *v,
         return said[ENV].type == VALUE_ABSENT ? 0 : take_env(r, v, &said[ENV]);
 }
 
-static bool is_said(const struct value *v)
+/* The keys that bind each other. Their strings may hold no NUL. */
+static int check_entry(const struct reader *r, struct remote_entry *e, const struct value said[KEYS])
 {
-        return v->type != VALUE_ABSENT;
+        const struct {
+                const char **at;
+                enum key key;
+        } strings[] = { { &e->id, ID }, { &e->url, URL }, { &e->program, PROGRAM } };
+        char text[ENVIRONMENTS_ERROR];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+
+        for (size_t i = 0; i < COUNT(strings); i++) {
+                const struct value *v = &said[strings[i].key];
+
+                *strings[i].at = is_said(v) ? keep_string(r->e, v) : NULL;
+                if (is_said(v) && !*strings[i].at)
+                        return wrong(r, "`%s` holds a NUL", keys[strings[i].key].name);
+        }
+        e->args = is_said(&said[ARGS]);
+        e->env = is_said(&said[ENV]);
+        e->cwd = is_said(&said[CWD]);
+        e->token = is_said(&said[TOKEN]);
+        e->connect = is_said(&said[CONNECT]);
+        if (remote_entry_wrong(&w, e))
+                return wrong(r, "%s", wr_cstr(&w));
+        for (size_t i = 0; i < r->e->count; i++)
+                if (!strcmp(r->e->all[i].id, e->id))
+                        return wrong(r, "environment id `%s` is duplicated", e->id);
+        return 0;
 }
 
 static int read_environment(const struct reader *r, const struct value *object)
@@ -290,26 +274,16 @@ static int read_environment(const struct reader *r, const struct value *object)
         struct environment *v = &r->e->all[r->e->count];
         struct value said[KEYS] = { { VALUE_ABSENT, NULL, 0 } };
         uint32_t connect_ms = 0, initialize_ms = 0;
-        char *id;
+        struct remote_entry entry = { .id = NULL };
         int bad = read_keys(r, object, said);
 
+        if (!bad)
+                bad = check_entry(r, &entry, said);
         if (bad)
                 return bad;
-        id = keep_string(r->e, &said[ID]);
-        bad = check_id(r, id);
-        if (bad)
-                return bad;
-        strncpy(v->id, id, sizeof(v->id) - 1);
-        if (is_said(&said[URL]) == is_said(&said[PROGRAM]))
-                return wrong(r, "environment `%s` must set exactly one of url or program", id);
-        if (is_said(&said[URL]) &&
-            (is_said(&said[ARGS]) || is_said(&said[ENV]) || is_said(&said[CWD])))
-                return wrong(r, "environment `%s` args, env, and cwd require program", id);
-        if (is_said(&said[PROGRAM]) && is_said(&said[TOKEN]))
-                return wrong(r, "environment `%s` auth_bearer_token requires url", id);
-        if (is_said(&said[PROGRAM]) && is_said(&said[CONNECT]))
-                return wrong(r, "environment `%s` connect_timeout_sec requires url", id);
-        bad = is_said(&said[URL]) ? take_url(r, v, said) : take_program(r, v, said);
+        strncpy(v->id, entry.id, sizeof(v->id) - 1);
+        bad = entry.url ? take_url(r, v, entry.url, &said[TOKEN])
+                        : take_program(r, v, entry.program, said);
         if (!bad)
                 bad = read_timeout(r, &said[CONNECT], "connect_timeout_sec", &connect_ms);
         if (!bad)
@@ -423,33 +397,26 @@ int environments_from_url(struct environments *e, const char *value,
                           char error[ENVIRONMENTS_ERROR])
 {
         struct reader r = { e, NULL, error };
-        struct environment *v = &e->all[0];
-        size_t len = value ? strlen(value) : 0;
-        enum client_url u;
-        char *url;
+        struct remote_entry entry = { .id = "remote", .url = value ? value : "" };
+        char text[ENVIRONMENTS_ERROR];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+        size_t len;
+        const char *url = remote_trim(entry.url, &len);
 
         *e = (struct environments){ .default_at = -1 };
         error[0] = '\0';
-        url = keep(e, len + 1);
-        if (len)
-                memcpy(url, value, len + 1);
-        url = trimmed(url);
-        if (!*url) {
+        if (!len) {
                 add_local(e);
                 e->default_at = 0;
                 return 0;
         }
-        if (!strcasecmp(url, "none"))
+        if (len == 4 && !strncasecmp(url, "none", 4))
                 return 0;
-        u = client_url(&v->target, url);
-        if (u != CLIENT_URL_OK || v->target.transport == CLIENT_UNIX) {
-                u = u == CLIENT_URL_OK ? CLIENT_URL_SCHEME : u;
-                (void)wrong(&r, "environment url `%s` %s", url, client_url_str(u));
-                environments_close(e);
-                return -EINVAL;
-        }
-        v->target.patience_ms = CLIENT_PATIENCE_MS;
-        memcpy(v->id, "remote", sizeof("remote"));
+        if (remote_entry_wrong(&w, &entry))
+                return wrong(&r, "%s", wr_cstr(&w));
+        (void)!client_url(&e->all[0].target, keep_trimmed(e, url));
+        e->all[0].target.patience_ms = CLIENT_PATIENCE_MS;
+        memcpy(e->all[0].id, "remote", sizeof("remote"));
         e->count = 1;
         e->default_at = 0;
         return 0;

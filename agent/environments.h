@@ -15,7 +15,8 @@
  *        {"id": "box2", "program": "ssh", "args": ["dev", "codex exec-server --listen stdio"],
  *         "env": {"A": "1"}, "cwd": "sub"}]}
  *
- * An id is 1 to 64 of A-Z a-z 0-9 - _, but not "local" or "none".
+ * An id is 1 to 64 of A-Z a-z 0-9 - _, but not "local" or "none". base/remote.h has what a
+ * spec and this list have in common.
  */
 #ifndef AGENT_ENVIRONMENTS_H
 #define AGENT_ENVIRONMENTS_H
@@ -24,11 +25,10 @@
 #include "base/base.h"
 
 #define ENVIRONMENTS_MAX 16
-#define ENVIRONMENT_ID_MAX 64
 #define ENVIRONMENTS_ERROR 512
 
 struct environment {
-        char id[ENVIRONMENT_ID_MAX + 1];
+        char id[REMOTE_ID_MAX + 1];
         bool local; /* its target is the caller's to fill, before its first use */
         struct client_target target;
         struct client *client; /* NULL: not used yet */

@@ -8,33 +8,94 @@
 #include "agent/loop.h"
 
 #include "agent/guide.h"
+#include "base/digits.h"
 
 #include <errno.h>
 #include <string.h>
 
-/* What git prints. 0 or -errno; -ENOENT: it failed. */
-static int run_git(struct loop *l, const char *const *words, size_t count, struct buf *out)
+/* One git that brings object after object, for as long as the guide is read. */
+struct bringer {
+        struct loop *l;
+        struct hand *git; /* NULL: not started, or given up */
+        struct buf out;   /* what it printed and nobody took yet */
+};
+
+static bool start_git(struct bringer *b)
 {
         /* Whoever owns the repository; and objects are what they are, not what replaced them. */
-        const char *argv[8] = { "git", "--no-replace-objects", "-c", "safe.directory=*" };
-        int r;
+        static const char *const argv[] = { "git", "--no-replace-objects", "-c",
+                                            "safe.directory=*", "cat-file", "--batch", NULL };
 
-        for (size_t i = 0; i < count; i++)
-                argv[4 + i] = words[i];
-        r = hands_capture(l, argv, out);
-        return r < 0 ? -EIO : r ? -ENOENT : 0;
+        if (!b->git)
+                b->git = hands_program(b->l, argv, &b->out);
+        return b->git;
+}
+
+static void end_git(struct bringer *b)
+{
+        if (b->git)
+                hands_stop(b->l, b->git);
+        b->git = NULL;
+        buf_free(&b->out);
+}
+
+/*
+ * "ID KIND SIZE", at the start of what it printed, and the line's length. 0: nothing whole came,
+ * or no object of that kind.
+ */
+static size_t read_line(struct bringer *b, const char *kind, char id[65], uint64_t *size)
+{
+        const char *at, *lf = NULL;
+        size_t len, kind_len = strlen(kind);
+
+        for (size_t want = 1; !lf && hands_more(b->l, b->git, &b->out, want); want = b->out.len + 1)
+                lf = memchr(buf_at(&b->out), '\n', b->out.len);
+        at = buf_at(&b->out);
+        len = lf ? strspn(at, "0123456789abcdef") : 0;
+        if (!len || len > 64 || at[len] != ' ' || strncmp(at + len + 1, kind, kind_len) != 0 ||
+            at[len + 1 + kind_len] != ' ')
+                return 0;
+        memcpy(id, at, len);
+        id[len] = '\0';
+        at += len + 2 + kind_len;
+        return digits_take(&at, GUIDE_OBJECT_MAX, size) && *at == '\n'
+                       ? (size_t)(at - buf_at(&b->out)) + 1 : 0;
+}
+
+/* The object of that @name and its @id. 0 or -errno; -ENOENT: there is no such one. */
+static int bring(struct bringer *b, const char *kind, const char *name, char id[65],
+                 struct buf *out)
+{
+        struct buf line = { 0 };
+        uint64_t size = 0;
+        size_t head;
+        bool asked;
+
+        if (!start_git(b))
+                return -EIO;
+        buf_fmt(&line, "%s\n", name);
+        asked = client_write(b->l->client, b->git->process, buf_at(&line), line.len);
+        buf_free(&line);
+        head = asked ? read_line(b, kind, id, &size) : 0;
+        if (!head || !hands_more(b->l, b->git, &b->out, head + size + 1)) {
+                end_git(b); /* whatever else it has to say is no answer any more */
+                return head || !asked ? -EIO : -ENOENT;
+        }
+        buf_put(out, buf_at(&b->out) + head, size);
+        buf_drop(&b->out, head + size + 1, SIZE_MAX);
+        return 0;
 }
 
 static int bring_object(void *ctx, const char *kind, const char *id, struct buf *out)
 {
-        const char *const words[] = { "cat-file", kind, id };
+        char same[65];
 
-        return run_git(ctx, words, COUNT(words), out);
+        return bring(ctx, kind, id, same, out);
 }
 
 static int bring_file(void *ctx, const char *path, struct buf *out)
 {
-        struct loop *l = ctx;
+        struct loop *l = ((struct bringer *)ctx)->l;
         struct buf whole = { 0 };
         int r;
 
@@ -47,23 +108,19 @@ static int bring_file(void *ctx, const char *path, struct buf *out)
 }
 
 /* The commit to read from; false: there is none. */
-static bool find_commit(struct loop *l, char id[65])
+static bool find_commit(struct bringer *b, char id[65])
 {
-        static const char *const words[] = { "rev-parse", "--verify", "HEAD^{commit}" };
-        struct buf out = { 0 };
+        const char *noted = b->l->o->commit;
+        struct buf unused = { 0 };
         bool ok;
 
-        if (l->o->commit) {
-                strncpy(id, l->o->commit, 64);
+        if (noted) {
+                strncpy(id, noted, 64);
                 id[64] = '\0';
                 return true;
         }
-        ok = !run_git(l, words, COUNT(words), &out) && out.len > 1 && out.len < 66;
-        if (ok) {
-                memcpy(id, buf_at(&out), out.len - 1); /* a newline ends it */
-                id[out.len - 1] = '\0';
-        }
-        buf_free(&out);
+        ok = !bring(b, "commit", "HEAD^{commit}", id, &unused);
+        buf_free(&unused);
         return ok;
 }
 
@@ -115,14 +172,17 @@ static void tell_failure(struct loop *l, const struct buf *why)
 
 void guidance_add(struct loop *l)
 {
-        const struct guide_source source = { l, bring_object, bring_file };
+        struct bringer b = { .l = l };
+        const struct guide_source source = { &b, bring_object, bring_file };
         const char *dir = l->cwd + strlen(l->root);
         struct buf why = { 0 }, text = { 0 };
         struct guide g;
         char commit[65];
 
-        if (!l->is_local || !find_commit(l, commit))
+        if (!l->is_local || !find_commit(&b, commit)) {
+                end_git(&b);
                 return;
+        }
         dir += *dir == '/';
         if (guide_read(&g, commit, dir, &source, &why)) {
                 guide_put(&text, &g, l->cwd);
@@ -133,6 +193,7 @@ void guidance_add(struct loop *l)
         } else if (!l->stop) {
                 tell_failure(l, &why);
         }
+        end_git(&b);
         guide_close(&g);
         buf_free(&text);
         buf_free(&why);

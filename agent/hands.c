@@ -196,24 +196,34 @@ struct hand *hands_start(struct loop *l, const struct client_command *cmd, const
         return h;
 }
 
-int hands_capture(struct loop *l, const char *const *argv, struct buf *out)
+struct hand *hands_program(struct loop *l, const char *const *argv, struct buf *out)
 {
-        struct client_command cmd = { .argv = argv, .cwd = l->root, .inherit = true };
+        struct client_command cmd = { .argv = argv, .cwd = l->root, .inherit = true,
+                                      .pipe_stdin = true };
         struct hand *h = find(l, NULL, 0);
-        int r;
 
         if (!h)
-                return -1;
+                return NULL;
         *h = (struct hand){ .process = client_start(l->client, &cmd), .client = l->client,
                             .capture = out };
-        if (!h->process)
-                return -1;
-        hands_wait(l, h, CALL_MS);
-        r = h->exited && h->closed ? h->exit_code : -1;
-        if (!h->closed && !client_terminate(l->client, h->process))
-                r = -1;
+        return h->process ? h : NULL;
+}
+
+bool hands_more(struct loop *l, struct hand *h, const struct buf *out, size_t want)
+{
+        uint64_t end = l->now_ms + CALL_MS;
+
+        while (out->len < want && !h->closed && l->now_ms < end)
+                if (!loop_wait(l, end))
+                        break;
+        return out->len >= want;
+}
+
+void hands_stop(struct loop *l, struct hand *h)
+{
+        if (!h->closed)
+                (void)!client_terminate(h->client, h->process);
         hands_drop(l, h);
-        return r;
 }
 
 void hands_wait(struct loop *l, struct hand *h, uint64_t ms)

@@ -196,7 +196,8 @@ static int open_signals(void)
 
 enum reach {
         REACH_NONE,     /* the channel and our own exec-server */
-        REACH_SOCKETS,  /* exec-servers elsewhere: sockets, and files to read for their names */
+        REACH_SOCKETS,  /* exec-servers elsewhere, past the proxy: sockets, and files to read for
+                           their names */
         REACH_PROGRAMS, /* programs that lead to some: whatever those need */
 };
 
@@ -205,7 +206,7 @@ static enum reach reach_of(const struct environments *e)
         enum reach reach = REACH_NONE;
 
         for (size_t i = 0; i < e->count; i++) {
-                if (e->all[i].local)
+                if (e->all[i].local || e->all[i].target.channel)
                         continue;
                 if (e->all[i].target.transport == CLIENT_COMMAND)
                         return REACH_PROGRAMS;
@@ -247,11 +248,16 @@ static void save_file(int fd, const char *what, const char *bytes, size_t len)
 
 static void save(struct loop *l, int fd)
 {
+        struct transcript_head head = { .wire = l->wire, .wire_known = l->wire_known,
+                                        .first = l->first };
         struct buf text = { 0 };
 
         if (fd < 0)
                 return;
-        transcript_put(&text, l->thread, l->o->model, l->wire, l->wire_known, &l->history, l->first);
+        memcpy(head.thread, l->thread, sizeof(head.thread));
+        strncpy(head.at, l->o->base_url, sizeof(head.at) - 1);
+        strncpy(head.model, l->o->model, sizeof(head.model) - 1);
+        transcript_put(&text, &head, &l->history);
         save_file(fd, "--save", buf_at(&text), text.len);
         buf_free(&text);
 }
@@ -284,23 +290,30 @@ struct opened {
         struct buf resumed;
 };
 
-/* Where commands run: a list in a file, or CODEX_EXEC_SERVER_URL, or here. */
+/*
+ * Where commands run: a list, in a file or as it is; or CODEX_EXEC_SERVER_URL, or here. In a
+ * task the spec alone decides: setup can set variables too.
+ */
 static enum agent_status read_environments(struct loop *l)
 {
         static char json[ENVIRONMENTS_FILE];
         const char *path = l->o->environments;
+        const char *url = l->o->task ? NULL : getenv("CODEX_EXEC_SERVER_URL");
         char error[ENVIRONMENTS_ERROR] = "";
-        ssize_t n = path ? read_file(AT_FDCWD, path, json, sizeof(json)) : 0;
+        bool given = path && *path == '{';
+        ssize_t n = path && !given ? read_file(AT_FDCWD, path, json, sizeof(json)) : 0;
         int r;
 
         if (n < 0) {
                 log_errno(LOG_ERROR, (int)-n, "--environments %s", path);
                 return AGENT_USAGE;
         }
-        r = path ? environments_parse(&l->places, json, (size_t)n, getenv("HOME"), error)
-                 : environments_from_url(&l->places, getenv("CODEX_EXEC_SERVER_URL"), error);
+        r = path ? environments_parse(&l->places, given ? path : json,
+                                      given ? strlen(path) : (size_t)n, getenv("HOME"), error)
+                 : environments_from_url(&l->places, url, error);
         if (r < 0)
-                log_line(LOG_ERROR, "%s: %s", path ? path : "CODEX_EXEC_SERVER_URL", error);
+                log_line(LOG_ERROR, "%s: %s", given ? "--environments" :
+                         path ? path : "CODEX_EXEC_SERVER_URL", error);
         return r < 0 ? AGENT_USAGE : AGENT_DONE;
 }
 
@@ -377,12 +390,32 @@ static enum agent_status start_local(struct loop *l)
         return AGENT_DONE;
 }
 
+/* Exec-servers that airlock-proxy connects to, in our place. */
+static size_t find_remotes(struct loop *l, struct client_target *remotes[ENVIRONMENTS_MAX])
+{
+        size_t n = 0;
+
+        for (size_t i = 0; i < l->places.count; i++) {
+                struct client_target *t = &l->places.all[i].target;
+
+                if (!l->places.all[i].local && t->transport == CLIENT_TCP &&
+                    (l->o->task || t->at.tls))
+                        remotes[n++] = t;
+        }
+        return n;
+}
+
 static enum agent_status start_all(struct loop *l, struct opened *w)
 {
+        struct client_target *remotes[ENVIRONMENTS_MAX];
+        struct way way = { .model = &w->url, .key_env = l->o->key_env,
+                           .ca_bundle = l->o->ca_bundle, .upstream = l->o->upstream,
+                           .remotes = (const struct client_target *const *)remotes,
+                           .remote_count = find_remotes(l, remotes) };
         int channel;
 
         l->signals = open_signals();
-        channel = l->o->task ? fcntl(l->o->channel, F_DUPFD_CLOEXEC, 3) : way_proxy(l->o, &w->url);
+        channel = l->o->task ? fcntl(l->o->channel, F_DUPFD_CLOEXEC, 3) : way_proxy(&way);
         if (channel < 0) {
                 log_errno(LOG_ERROR, channel == -1 ? errno : -channel, "start airlock-proxy");
                 return AGENT_UNREACHABLE;
@@ -391,6 +424,8 @@ static enum agent_status start_all(struct loop *l, struct opened *w)
                 close(l->o->channel);
                 unsetenv("AIRLOCK_LOOP");
         }
+        for (size_t i = 0; i < way.remote_count; i++)
+                remotes[i]->channel = channel;
         model_open(&l->model, &w->url, channel);
         model_open(&l->judge.model, &w->url, channel);
         l->judge.on = !l->o->no_assess;

@@ -163,8 +163,12 @@ void hands_event(struct loop *l, struct client *c, const struct client_event *e)
 /* Starts it; NULL: @why. */
 struct hand *hands_start(struct loop *l, const struct client_command *cmd, const char *shown,
                          struct buf *why);
-/* Runs a program of our own to its end. Its exit status; negative: it could not be. */
-int hands_capture(struct loop *l, const char *const *argv, struct buf *out);
+/* A program of our own to talk with: what it prints goes to @out. NULL: it could not be. */
+struct hand *hands_program(struct loop *l, const char *const *argv, struct buf *out);
+/* Waits until @out has @want bytes. False: they do not come. */
+bool hands_more(struct loop *l, struct hand *h, const struct buf *out, size_t want);
+/* Ends it; @h is free then. */
+void hands_stop(struct loop *l, struct hand *h);
 /* Waits until it has ended, or @ms are over, or a signal came. */
 void hands_wait(struct loop *l, struct hand *h, uint64_t ms);
 bool hand_over(const struct hand *h);

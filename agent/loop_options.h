@@ -19,7 +19,7 @@ struct loop_options {
         const char *schema;    /* file; NULL */
         const char *last_message; /* file; NULL */
         const char *save, *resume; /* files; NULL */
-        const char *environments;  /* file; NULL */
+        const char *environments;  /* file, or JSON that begins with {; NULL */
         enum loop_sandbox sandbox;
         enum loop_color color;
         bool json, quiet, no_git_needed, no_assess, images, classic_shell;

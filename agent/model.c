@@ -5,7 +5,6 @@
 #include "base/msg.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -145,25 +144,6 @@ static void broken(struct model *m, uint64_t now_ms, const char *why)
 
 /* --- sending ------------------------------------------------------------------------------------------ */
 
-/* A pair of which the proxy gets one end. */
-static int connect_proxy(struct model *m)
-{
-        struct msg client = { .type = MSG_CLIENT };
-        int ends[2], r;
-
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-                return -errno;
-        fcntl(ends[0], F_SETFL, O_NONBLOCK);
-        r = msg_send(m->channel, &client, ends[1]);
-        close(ends[1]);
-        if (r < 0) {
-                close(ends[0]);
-                return r;
-        }
-        m->fd = ends[0];
-        return 0;
-}
-
 static void put_request(struct model *m)
 {
         static const char *const tails[] = { [WIRE_RESPONSES_API] = "/responses",
@@ -191,9 +171,10 @@ static void put_request(struct model *m)
 
 static void begin(struct model *m, uint64_t now_ms)
 {
-        int r = m->fd < 0 ? connect_proxy(m) : 0;
+        int r = m->fd < 0 ? msg_client(m->channel) : m->fd;
 
         m->due_ms = now_ms + m->idle_ms;
+        m->fd = r < 0 ? -1 : r;
         if (r < 0) {
                 failure_set(&m->answer.failure, MODEL_BROKEN, "airlock-proxy can't be reached: %s",
                             strerror(-r));

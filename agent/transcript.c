@@ -7,36 +7,47 @@
 #include <errno.h>
 #include <string.h>
 
-void transcript_put(struct buf *out, const char *thread, const char *model, enum wire wire,
-                    bool wire_known, const struct history *h, size_t first)
+void transcript_put(struct buf *out, const struct transcript_head *head, const struct history *h)
 {
         buf_str(out, "{\"airlock\":1,\"thread\":");
-        buf_json(out, thread, strlen(thread));
+        buf_json(out, head->thread, strlen(head->thread));
         buf_str(out, ",\"model\":");
-        buf_json(out, model, strlen(model));
-        if (wire_known)
-                buf_fmt(out, ",\"wire\":\"%s\"", wire == WIRE_CHAT_API ? "chat" : "responses");
-        buf_fmt(out, ",\"first\":%zu}\n", first);
+        buf_json(out, head->model, strlen(head->model));
+        if (head->wire_known) {
+                buf_fmt(out, ",\"wire\":\"%s\",\"at\":",
+                        head->wire == WIRE_CHAT_API ? "chat" : "responses");
+                buf_json(out, head->at, strlen(head->at));
+        }
+        buf_fmt(out, ",\"first\":%zu}\n", head->first);
         for (size_t i = 0; i < h->count; i++) {
                 buf_put(out, buf_at(&h->items[i].json), h->items[i].json.len);
                 buf_str(out, "\n");
         }
 }
 
+/* "" where there is none, or no room for it. */
+static void take_text(const struct value *v, char *to, size_t cap)
+{
+        if (v->type == VALUE_STRING && v->len < cap)
+                to[value_string(v, to)] = '\0';
+}
+
 static bool take_head(struct transcript_head *head, const struct value *v)
 {
         struct value mark = value_get(v, "airlock"), thread = value_get(v, "thread");
         struct value wire = value_get(v, "wire"), first = value_get(v, "first");
+        struct value url = value_get(v, "at"), model = value_get(v, "model");
         uint64_t version = 0, n = 0;
 
-        *head = (struct transcript_head){ .wire = WIRE_RESPONSES_API,
-                                          .model = value_get(v, "model") };
+        *head = (struct transcript_head){ .wire = WIRE_RESPONSES_API };
         if (!value_u64(&mark, &version) || version != 1 || thread.type != VALUE_STRING ||
             thread.len != 36 || memchr(thread.at, '\\', 36) || !value_u64(&first, &n))
                 return false;
         memcpy(head->thread, thread.at, 36);
         head->first = n;
         head->wire_known = wire.type == VALUE_STRING;
+        take_text(&url, head->at, sizeof(head->at));
+        take_text(&model, head->model, sizeof(head->model));
         if (value_is(&wire, "chat"))
                 head->wire = WIRE_CHAT_API;
         return true;

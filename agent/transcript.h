@@ -1,8 +1,11 @@
 /*
  * agent/transcript.h - a conversation in a file: one line about it, then an item a line.
  *
- *     {"airlock":1,"thread":"…","model":"…","wire":"responses","first":2}
+ *     {"airlock":1,"thread":"…","model":"…","wire":"responses",
+ *      "at":"https://…/v1","first":2}
  *     {"type":"message","role":"user",…}
+ *
+ * The wire is what the server at that URL speaks: another one is asked anew.
  *
  * What is read back may have been written by anybody: each line is checked as if a server had
  * sent it, and a file that is not whole is refused, not repaired.
@@ -18,12 +21,12 @@ struct transcript_head {
         char thread[37];
         enum wire wire;
         bool wire_known;
+        char at[1024]; /* whose wire it is; "": not known */
         size_t first;
-        struct value model; /* of the text that was read; no string: it does not say */
+        char model[256]; /* "": not known */
 };
 
-void transcript_put(struct buf *out, const char *thread, const char *model, enum wire wire,
-                    bool wire_known, const struct history *h, size_t first);
+void transcript_put(struct buf *out, const struct transcript_head *head, const struct history *h);
 
 /*
  * Reads @fd to its end and checks all of it. 0, or -1 after a line that says where in @name it

@@ -207,12 +207,18 @@ static enum upgrade_status refused(struct upgrade_answer *a, const char *why)
         return UPGRADE_ANSWER;
 }
 
-enum upgrade_status upgrade_read_answer(struct upgrade_answer *a, const char *accept,
-                                        const char *buf, size_t len, size_t *scanned)
+void upgrade_put_connect(struct wr *w, const char *host, bool tls)
 {
-        static struct http1 h LARGE_BUFFER;
-        enum http1_status s = http1_parse_response(&h, buf, len, scanned, "GET", 3);
-        struct http1_text said;
+        wr_fmt(w, "CONNECT %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", host, host,
+               tls ? "X-Airlock-TLS: yes\r\n" : "");
+}
+
+/* UPGRADE_OPEN: a whole head, which may still be a refusal. */
+static enum upgrade_status read_head(struct upgrade_answer *a, struct http1 *h,
+                                     const char *method, const char *buf, size_t len,
+                                     size_t *scanned)
+{
+        enum http1_status s = http1_parse_response(h, buf, len, scanned, method, strlen(method));
 
         *a = (struct upgrade_answer){ .why = "", .text = "" };
         if (s == HTTP1_MORE && memcmp(buf, "HTTP/", len < 5 ? len : 5) != 0)
@@ -221,14 +227,41 @@ enum upgrade_status upgrade_read_answer(struct upgrade_answer *a, const char *ac
                 return UPGRADE_MORE;
         if (s != HTTP1_OK)
                 return refused(a, "it does not answer in HTTP");
-        a->head_len = h.head_len;
-        a->status = h.code;
-        if (h.code != 101) {
-                a->text = buf + h.head_len;
-                a->text_len = len - h.head_len;
-                a->body_len = h.has_length ? h.length : 0;
+        a->head_len = h->head_len;
+        a->status = h->code;
+        a->text = buf + h->head_len;
+        a->text_len = len - h->head_len;
+        a->body_len = h->has_length ? h->length : 0;
+        return UPGRADE_OPEN;
+}
+
+enum upgrade_status upgrade_read_connect(struct upgrade_answer *a, bool tls, const char *buf,
+                                         size_t len, size_t *scanned)
+{
+        static struct http1 h LARGE_BUFFER;
+        enum upgrade_status s = read_head(a, &h, "CONNECT", buf, len, scanned);
+
+        if (s != UPGRADE_OPEN)
+                return s;
+        if (h.code != 200)
+                return refused(a, "airlock-proxy does not connect");
+        a->status = 0;
+        return !tls || http1_header(&h, "x-airlock-tls").at
+                       ? UPGRADE_OPEN
+                       : refused(a, "the proxy speaks no TLS in our place, as airlock-proxy does");
+}
+
+enum upgrade_status upgrade_read_answer(struct upgrade_answer *a, const char *accept,
+                                        const char *buf, size_t len, size_t *scanned)
+{
+        static struct http1 h LARGE_BUFFER;
+        enum upgrade_status s = read_head(a, &h, "GET", buf, len, scanned);
+        struct http1_text said;
+
+        if (s != UPGRADE_OPEN)
+                return s;
+        if (h.code != 101)
                 return refused(a, "it answers no WebSocket handshake");
-        }
         said = http1_header(&h, "sec-websocket-accept");
         if (!http1_has_token(&h, "upgrade", "websocket") || !said.at || !text_is(said, accept))
                 return refused(a, "its handshake is not a WebSocket's");

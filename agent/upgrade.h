@@ -60,6 +60,12 @@ void upgrade_put(struct wr *w, const struct upgrade *u);
 void upgrade_put_request(struct wr *w, const char *host, const char *path, const char *token,
                          const uint8_t nonce[16], char accept[UPGRADE_ACCEPT_LEN + 1]);
 
+/*
+ * Before that, where airlock-proxy is to connect: CONNECT, and with @tls the wish that it speaks
+ * TLS to @host ("[::1]:443"), so that what follows on our side is plain HTTP.
+ */
+void upgrade_put_connect(struct wr *w, const char *host, bool tls);
+
 struct upgrade_answer {
         size_t head_len; /* UPGRADE_OPEN: bytes the answer took */
         unsigned status; /* UPGRADE_ANSWER: the server's, or 0: what came is not HTTP */
@@ -72,5 +78,9 @@ struct upgrade_answer {
 /* UPGRADE_MORE, UPGRADE_OPEN, or UPGRADE_ANSWER: refused. *@scanned is 0 at first. */
 MUST_USE enum upgrade_status upgrade_read_answer(struct upgrade_answer *a, const char *accept,
                                                  const char *buf, size_t len, size_t *scanned);
+
+/* The same for the answer to CONNECT: with @tls it has to promise that. */
+MUST_USE enum upgrade_status upgrade_read_connect(struct upgrade_answer *a, bool tls,
+                                                  const char *buf, size_t len, size_t *scanned);
 
 #endif

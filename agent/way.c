@@ -2,6 +2,7 @@
 #include "agent/way.h"
 
 #include "base/confine.h"
+#include "base/digits.h"
 #include "base/environ.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -93,7 +94,7 @@ int way_exec(const struct loop_options *o)
 
 /* --- the proxy ------------------------------------------------------------------------------------------ */
 
-static int start_proxy(const struct loop_options *o, int control)
+static int start_proxy(const struct way *way, int control)
 {
         char number[16];
         struct wr w = wr_of(number, sizeof(number) - 1);
@@ -105,9 +106,9 @@ static int start_proxy(const struct loop_options *o, int control)
                 return program;
         wr_u64(&w, (uint64_t)control);
         wr_cstr(&w);
-        if (o->ca_bundle) {
+        if (way->ca_bundle) {
                 argv[3] = "--ca-bundle";
-                argv[4] = o->ca_bundle;
+                argv[4] = way->ca_bundle;
         }
         pid = fork();
         if (!pid) {
@@ -161,17 +162,36 @@ static const char *variable(const char *lower, const char *upper)
         return value && *value ? value : getenv(upper);
 }
 
-/* --upstream, or what the environment says for such an URL. False: it is no http:// one. */
-static bool find_upstream(struct upstream *up, const struct loop_options *o,
-                          const struct model_url *u)
+/* NAME:PASSWORD as a URL has it: %XX is a byte. False: a broken one, a NUL, or too long. */
+static bool take_user(struct upstream *up, const char *text, size_t len)
 {
-        const char *url = o->upstream, *at, *host;
+        size_t n = 0;
+
+        for (size_t i = 0; i < len; i++) {
+                int high = text[i] == '%' && len - i > 2 ? hex_value(text[i + 1]) : -1;
+                int low = high >= 0 ? hex_value(text[i + 2]) : -1;
+
+                if ((text[i] == '%' && low < 0) || !(high | low) || n + 1 == sizeof(up->user))
+                        return false;
+                up->user[n++] = low >= 0 ? (char)(high << 4 | low) : text[i];
+                i += low >= 0 ? 2 : 0;
+        }
+        up->user[n] = '\0';
+        return true;
+}
+
+/* --upstream, or what the environment says for such an URL. False: it is no http:// one. */
+static bool find_upstream(struct upstream *up, const struct way *way)
+{
+        bool tls = way->model ? way->model->https : true;
+        const char *to = way->model ? way->model->host : way->remotes[0]->at.host;
+        const char *url = way->upstream, *at, *host;
         struct wr w = wr_of(up->text, sizeof(up->text) - 1);
         size_t n;
 
         *up = (struct upstream){ .url = NULL };
-        if (!url && !exempt(variable("no_proxy", "NO_PROXY"), u->host))
-                url = u->https ? variable("https_proxy", "HTTPS_PROXY") : getenv("http_proxy");
+        if (!url && !exempt(variable("no_proxy", "NO_PROXY"), to))
+                url = tls ? variable("https_proxy", "HTTPS_PROXY") : getenv("http_proxy");
         if (!url || !*url)
                 return true;
         if (strncmp(url, "http://", 7) != 0)
@@ -179,9 +199,7 @@ static bool find_upstream(struct upstream *up, const struct loop_options *o,
         host = url + 7;
         n = strcspn(host, "/");
         at = memrchr(host, '@', n);
-        if (at && (size_t)(at - host) < sizeof(up->user))
-                memcpy(up->user, host, (size_t)(at - host));
-        else if (at)
+        if (at && !take_user(up, host, (size_t)(at - host)))
                 return false;
         host = at ? at + 1 : host;
         wr_fmt(&w, "http://%.*s", (int)strcspn(host, "/"), host);
@@ -189,13 +207,13 @@ static bool find_upstream(struct upstream *up, const struct loop_options *o,
         return !w.full;
 }
 
-static void put_policy(struct wr *w, const struct upstream *up, const struct model_url *u,
-                       bool key)
+static const char plain[] = "/-._~:";
+
+static void put_model(struct wr *w, const struct model_url *u, bool key)
 {
-        static const char plain[] = "/-._~:";
         static const char *const ends[] = { "/responses", "/chat/completions" };
 
-        wr_str(w, "mode limited\nrule host=");
+        wr_str(w, "rule host=");
         wr_percent(w, u->host, strlen(u->host), plain);
         wr_fmt(w, " ports=%u methods=POST paths=", u->port);
         for (size_t i = 0; i < COUNT(ends); i++) {
@@ -206,6 +224,20 @@ static void put_policy(struct wr *w, const struct upstream *up, const struct mod
         if (key)
                 wr_str(w, " inject=Authorization value=Bearer%20%24%7B" SECRET "%7D");
         wr_str(w, "\n");
+}
+
+static void put_policy(struct wr *w, const struct upstream *up, const struct way *way, bool key)
+{
+        wr_str(w, "mode limited\n");
+        if (way->model)
+                put_model(w, way->model, key);
+        for (size_t i = 0; i < way->remote_count; i++) {
+                const struct remote *at = &way->remotes[i]->at;
+
+                wr_str(w, "rule host=");
+                wr_percent(w, at->host, strlen(at->host), plain);
+                wr_fmt(w, " ports=%u methods=GET,POST\n", at->port); /* a WebSocket needs both */
+        }
         if (up->url) {
                 wr_str(w, "upstream ");
                 wr_percent(w, up->url, strlen(up->url), plain);
@@ -264,20 +296,19 @@ static int start_holder(int control, int channel)
         return pid < 0 ? -errno : 0;
 }
 
-static int set_up(int control, const struct loop_options *o, const struct model_url *u,
-                  const char *key)
+static int set_up(int control, const struct way *way, const char *key)
 {
-        char policy[4096];
+        char policy[32 * 1024];
         struct wr w = wr_of(policy, sizeof(policy));
         struct msg m = { .type = MSG_POLICY, .kind = POLICY_MODEL };
         struct upstream up;
         int ends[2], r;
 
-        if (!find_upstream(&up, o, u)) {
+        if (!find_upstream(&up, way)) {
                 log_line(LOG_ERROR, "the proxy to go through: not http://[NAME:PASSWORD@]HOST:PORT");
                 return -EINVAL;
         }
-        put_policy(&w, &up, u, key);
+        put_policy(&w, &up, way, key);
         r = w.full ? -EMSGSIZE : send_file(control, &m, policy, w.len);
         if (!r && (key || *up.user))
                 r = send_secrets(control, key, up.user);
@@ -296,34 +327,39 @@ static int set_up(int control, const struct loop_options *o, const struct model_
 }
 
 /* Out of the environment, which the proxy and the commands inherit. "": there is none. */
-static int take_key(const struct loop_options *o, const struct model_url *u, char *key)
+static int take_key(const struct way *way, char *key)
 {
-        const char *value = getenv(o->key_env);
+        const char *value = way->key_env ? getenv(way->key_env) : NULL;
         size_t len = value ? strlen(value) : 0;
         int r = len < KEY_MAX ? 0 : -EMSGSIZE;
 
         *key = '\0';
-        if (len && !u->https)
+        if (len && !way->model->https)
                 log_line(LOG_WARN, "%s: a key is not sent over plain HTTP; going on without it",
-                         o->key_env);
+                         way->key_env);
         else if (len && !r)
                 memcpy(key, value, len + 1);
-        environ_wipe(environ, o->key_env);
+        if (value)
+                environ_wipe(environ, way->key_env);
         return r;
 }
 
-int way_proxy(const struct loop_options *o, const struct model_url *u)
+int way_proxy(const struct way *way)
 {
         char key[KEY_MAX];
-        int ends[2], r = take_key(o, u, key);
+        int ends[2], r = take_key(way, key);
 
         if (r < 0 || socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0)
                 return r < 0 ? r : -errno;
         AUTO_CLOSE int control = ends[0];
-        r = start_proxy(o, ends[1]);
+        r = start_proxy(way, ends[1]);
         close(ends[1]);
         if (!r)
-                r = set_up(control, o, u, *key ? key : NULL);
+                r = set_up(control, way, *key ? key : NULL);
         explicit_bzero(key, sizeof(key));
-        return r;
+        if (r < 0)
+                return r;
+        AUTO_CLOSE int channel = r;
+        r = fcntl(channel, F_DUPFD_CLOEXEC, 3); /* 0 means none to a client */
+        return r < 0 ? -errno : r;
 }

@@ -6,22 +6,33 @@
  * no command reaches into the loop.
  *
  * In a task PID 1 gives the loop its channel to airlock-proxy. Elsewhere we start one, which
- * lets requests to the model through and nothing else. Its control channel, which could say
+ * lets requests to the model through, and exec-servers that TLS leads to: nothing else. (exec-client
+ * has one for the latter alone.) Its control channel, which could say
  * otherwise, is held by a process that does nothing: it ends when the loop does, and the proxy with it.
  */
 #ifndef AGENT_WAY_H
 #define AGENT_WAY_H
 
+#include "agent/client.h"
 #include "agent/loop_options.h"
 #include "agent/model.h"
 
 /* Our end of the pair; -errno. */
 MUST_USE int way_exec(const struct loop_options *o);
 
+/* What a proxy of our own lets through. */
+struct way {
+        const struct model_url *model; /* NULL: none */
+        const char *key_env;           /* the variable with the model's key; NULL: none */
+        const char *ca_bundle, *upstream; /* as in loop_options; NULL */
+        const struct client_target *const *remotes; /* exec-servers that TLS leads to */
+        size_t remote_count;
+};
+
 /*
  * The channel; -errno. The key's variable is out of the environment then, and its bytes are
  * overwritten.
  */
-MUST_USE int way_proxy(const struct loop_options *o, const struct model_url *u);
+MUST_USE int way_proxy(const struct way *way);
 
 #endif

@@ -2,6 +2,7 @@
 #include "base/msg.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -101,4 +102,18 @@ int msg_ask(int channel, const struct msg *m, int fd, int ms)
         if (got >= 0)
                 close(got);
         return answer.type == MSG_DONE ? -answer.error : -EPROTO;
+}
+
+int msg_client(int channel)
+{
+        struct msg client = { .type = MSG_CLIENT };
+        int ends[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+                return -errno;
+        r = fcntl(ends[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : msg_send(channel, &client, ends[1]);
+        close(ends[1]);
+        if (r < 0)
+                close(ends[0]);
+        return r < 0 ? r : ends[0];
 }

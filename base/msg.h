@@ -173,4 +173,11 @@ MUST_USE int msg_receive(int channel, struct msg *m, int *fd);
 /* Sends @m and waits at most @ms for its DONE. 0, -ETIMEDOUT, -EPROTO, -errno, or -its error. */
 MUST_USE int msg_ask(int channel, const struct msg *m, int fd, int ms);
 
+
+/*
+ * A client of airlock-proxy's, by CHANNEL_MODEL: our end of a stream pair whose other end the proxy has
+ * now, non-blocking and close-on-exec. -errno.
+ */
+MUST_USE int msg_client(int channel);
+
 #endif

@@ -184,11 +184,35 @@ static void put_idle(struct wr *w, unsigned seconds)
         put(w, text, t.len);
 }
 
+/* Where the loop's commands run. */
+static void put_places(struct wr *w, const struct spec *s)
+{
+        const struct spec_environment *p = s->agent.environments.items;
+        size_t count = s->agent.environments.count;
+
+        if (!s->agent.builtin || !s->agent.environments.given)
+                return;
+        put_head(w, "           commands run ");
+        put_all(w, s->agent.environments.local ? "here" : count ? "" : "nowhere");
+        for (size_t i = 0; i < count; i++, p++)
+                put_all(w, i || s->agent.environments.local ? ", " : "", "in ", p->id, " (",
+                        p->url ? p->url : p->program,
+                        p->url ? "; the loop alone gets there" : ", sealed as the agent is",
+                        p->token ? ", with a token that the proxy adds)" : ")");
+        if (s->agent.environments.first)
+                put_all(w, "; by default ", s->agent.environments.first);
+}
+
 static void put_work(struct wr *w, const struct spec *s)
 {
         put_head(w, "work      ");
-        for (size_t i = 0; i < s->agent.command.count; i++)
-                put_all(w, " ", s->agent.command.items[i]);
+        for (size_t i = 0; i < s->agent.command.count; i++) {
+                if (s->agent.builtin && !strcmp(s->agent.command.items[i], "--environments"))
+                        i++; /* below, in words */
+                else
+                        put_all(w, " ", s->agent.command.items[i]);
+        }
+        put_places(w, s);
         if (s->agent.exec_server)
                 put_all(w, " an exec-server at ", s->agent.exec_server,
                         s->agent.token_sha256 ? ", for who has the token" : "");

@@ -300,6 +300,10 @@ static int run_proxy(struct task *t)
 
 /* --- the netfilter lock's rules -------------------------------------------------------------- */
 
+/*
+ * @off: nothing leaves, but for what the proxy sends for the built-in loop; nobody is led to
+ * the proxy then.
+ */
 static enum status apply_rules(struct task *t, bool off)
 {
         char redirect[8], dns[8], why[LOCK_WHY];
@@ -314,13 +318,13 @@ static enum status apply_rules(struct task *t, bool off)
         const char **more = argv + COUNT(argv) - 3;
         const char *server = t->spec.agent.exec_server;
 
-        if (off)
+        if (off && !t->spec.agent.builtin)
                 *more++ = "--off";
         if (server && *server == 'w') /* its clients get their answers */
                 *more = "--inbound";
-        wr_u64(&r, t->egress.redirect);
+        wr_u64(&r, off ? 0 : t->egress.redirect);
         wr_cstr(&r);
-        wr_u64(&d, t->egress.dns);
+        wr_u64(&d, off ? 0 : t->egress.dns);
         wr_cstr(&d);
         if (lock_run(t->programs[PROGRAM_LOCK], (char *const *)(uintptr_t)argv, why) < 0)
                 return task_fail(t, STATUS_LOCK, "lock netfilter: %s", why);

@@ -49,6 +49,7 @@ static void put_rule(struct wr *w, const struct spec_rule *rule)
         put_pair(w, " branch=", rule->git_branch);
         put_pair(w, " inject=", rule->inject_header);
         put_pair(w, " value=", rule->inject_value);
+        put_pair(w, " name=", rule->name);
         if (rule->raw)
                 wr_str(w, " raw=1");
         wr_char(w, '\n');

@@ -2,6 +2,7 @@
 #include "init/spec.h"
 
 #include "base/json.h"
+#include "base/remote.h"
 #include "base/utf8.h"
 #include "base/log.h"
 #include "base/wr.h"
@@ -10,7 +11,10 @@
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/mman.h>
+
+#define PLACES_MAX 16 /* what the loop takes: agent/environments.h */
 
 static_assert(SPEC_DEPTH == JSON_DEPTH, "the reader's depth is the parser's");
 
@@ -265,6 +269,25 @@ static bool read_rules(struct reader *r, uint32_t v)
         return true;
 }
 
+static bool read_places(struct reader *r, uint32_t v)
+{
+        struct spec_environment *all;
+        size_t size = r->json->tokens[v].size;
+
+        if (!want_type(r, v, JSON_ARRAY))
+                return false;
+        all = take(r, size * sizeof(*all), 8);
+        if (!all)
+                return false;
+        r->spec->agent.environments.items = all;
+        for (uint32_t i = json_first(r->json, v); i; i = json_next(r->json, i)) {
+                if (!read_object(r, i, O_PLACE, &all[r->spec->agent.environments.count]))
+                        return false;
+                r->spec->agent.environments.count++;
+        }
+        return true;
+}
+
 static bool read_value(struct reader *r, uint32_t v, const struct key *k, void *base)
 {
         void *at = (char *)base + k->at;
@@ -293,6 +316,8 @@ static bool read_value(struct reader *r, uint32_t v, const struct key *k, void *
                 return read_rules(r, v);
         case K_PORTS:
                 return read_ports(r, v, base);
+        case K_PLACES:
+                return read_places(r, v);
         }
         return false;
 }
@@ -469,11 +494,61 @@ static bool check_server(struct reader *r, const struct seen *seen)
                              "\"token_sha256\" is missing");
 }
 
+/* Of an url that is right. */
+static bool is_tls(const char *url)
+{
+        size_t len;
+
+        return !strncmp(remote_trim(url, &len), "wss:", 4);
+}
+
+/* One place, and those before it. */
+static bool check_place(struct reader *r, uint32_t v, const struct seen *seen,
+                        const struct spec_environment *p)
+{
+        struct remote_entry e = { p->id, p->url, p->program, p->args.items, p->env.items,
+                                  p->cwd, p->token, p->connect_s };
+        char text[sizeof(r->error->text)];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+
+        if (remote_entry_wrong(&w, &e))
+                return fail(r, v, "%s: %s", r->path, wr_cstr(&w));
+        for (size_t i = 0; i < r->spec->agent.environments.count; i++)
+                if (!strcmp(r->spec->agent.environments.items[i].id, p->id))
+                        return fail(r, v, "%s: environment id `%s` is duplicated", r->path, p->id);
+        return !p->token || is_tls(p->url) ||
+               fail(r, seen_key(seen, O_PLACE, "auth_bearer_token"),
+                    "%s: a token goes to a wss:// url alone", r->path);
+}
+
+static bool check_places(struct reader *r, uint32_t v, const struct seen *seen)
+{
+        const char *first = r->spec->agent.environments.first;
+        uint32_t given = seen_key(seen, O_PLACES, "default");
+        bool known = !first || !strcasecmp(first, "none") ||
+                     (!strcmp(first, "local") && r->spec->agent.environments.local);
+
+        for (size_t i = 0; !known && i < r->spec->agent.environments.count; i++)
+                known = !strcmp(first, r->spec->agent.environments.items[i].id);
+        if (first && !*first)
+                return fail(r, given, "%s: default environment id cannot be empty", r->path);
+        if (!known)
+                return fail(r, given, "%s: default environment `%s` is not configured", r->path,
+                            first);
+        return r->spec->agent.environments.count + r->spec->agent.environments.local <= PLACES_MAX ||
+               fail(r, v, "%s: more than %d environments", r->path, PLACES_MAX);
+}
+
 static bool check_agent(struct reader *r, const struct seen *seen)
 {
         const struct spec_list *argv = &r->spec->agent.command;
         uint32_t command = seen_key(seen, O_AGENT, "command");
         uint32_t server = seen_key(seen, O_AGENT, "exec_server");
+        uint32_t places = seen_key(seen, O_AGENT, "environments");
+
+        if (places && (command || server))
+                return fail(r, places, "agent.environments: of the built-in loop alone, so neither "
+                                       "\"command\" nor \"exec_server\" beside it");
 
         if (command && server)
                 return fail(r, command > server ? command : server,
@@ -520,6 +595,10 @@ static bool check_object(struct reader *r, uint32_t v, enum object o, const void
                 return check_secrets(r, seen);
         if (o == O_AGENT)
                 return check_agent(r, seen);
+        if (o == O_PLACES)
+                return check_places(r, v, seen);
+        if (o == O_PLACE)
+                return check_place(r, v, seen, base);
         if (o == O_NETWORK)
                 return check_network(r, seen);
         return o != O_RULE || check_rule(r, seen, base);
@@ -618,7 +697,7 @@ int spec_open(struct spec *spec, const char *json, size_t len, struct spec_error
                 .cache.ttl_s = 43200,
                 .secrets.key_timeout_s = 60,
                 .network = { .setup = NET_FULL, .agent = NET_OFF },
-                .agent = { .timeout_s = 3600, .idle_s = 600 },
+                .agent = { .timeout_s = 3600, .idle_s = 600, .environments.local = true },
                 .model.assess = true,
                 .output.dir = "/airlock/out",
                 .resume.turn = 1,

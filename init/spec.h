@@ -63,8 +63,18 @@ struct spec_rule {
         enum spec_git git;
         const char *git_branch;                   /* pattern, for GIT_PUSH; or NULL */
         const char *inject_header, *inject_value; /* NULL: nothing is injected */
-        bool model; /* made by spec_model.c: the way to the model */
+        const char *name; /* for the journal; NULL: none */
+        bool model; /* made by spec_model.c: a way of the loop's, or to the model */
         bool raw;                                 /* any protocol, passed through unseen */
+};
+
+/* A place for the loop's commands; base/remote.h says what goes with what. */
+struct spec_environment {
+        const char *id, *url, *program, *cwd;
+        const char *token; /* "${NAME}": what the proxy sends as the bearer */
+        struct spec_list args;
+        struct spec_pairs env;
+        unsigned connect_s, initialize_s; /* 0: the loop's default */
 };
 
 /* Strings that were not given are NULL, unless a default is named here. */
@@ -126,6 +136,12 @@ struct spec {
                 const char *exec_server;   /* ws://IP:PORT, unix:PATH or stdio */
                 const char *token_sha256;  /* of what its clients bring */
                 unsigned idle_s;           /* default 600: it ends so long after the last client */
+                struct {
+                        bool given, local; /* local: include_local, true by default */
+                        const char *first; /* "default": an id, local or none; NULL */
+                        struct spec_environment *items;
+                        size_t count;
+                } environments; /* of the built-in loop; not part of an image (spec_image.h) */
         } agent;
         struct {
                 const char *base_url, *name, *key, *effort;
@@ -188,7 +204,8 @@ static inline bool spec_auto(const struct spec *spec)
 
 /*
  * spec_model.c: makes of "model" a rule that leads to it and, where there is no
- * agent.command, the command line of airlock-agent. Once for a spec. NULL, or what is wrong.
+ * agent.command, the command line of airlock-agent, with a rule for each of its remote
+ * environments. Once for a spec. NULL, or what is wrong.
  */
 MUST_USE const char *spec_model(struct spec *spec);
 

@@ -78,6 +78,7 @@ static void fix_rule(struct image *m, struct spec_rule *r)
         fix(m, &r->git_branch);
         fix(m, &r->inject_header);
         fix(m, &r->inject_value);
+        fix(m, &r->name);
 }
 
 static void fix_spec(struct image *m, struct spec *s)
@@ -131,6 +132,7 @@ int spec_image_make(const struct spec *spec)
                 h = (struct head *)(void *)m.at;
                 *h = (struct head){ AIRLOCK_VERSION, m.size, *spec };
                 h->spec.arena = NULL;
+                memset(&h->spec.agent.environments, 0, sizeof(h->spec.agent.environments));
                 memcpy(m.at + m.arena_at, arena, arena->used);
                 fix_spec(&m, &h->spec);
                 munmap(m.at, m.size);

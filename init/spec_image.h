@@ -3,7 +3,8 @@
  *
  * airlock-spec reads JSON; airlock-run and airlock-box, which live longer and may do
  * more, map what it made of it: the struct, its tables and its strings in one piece,
- * each pointer an offset until the reader adds where it put the piece. Both ends are the
+ * each pointer an offset until the reader adds where it put the piece. agent.environments stay
+ * behind: spec_model has made words and rules of them. Both ends are the
  * same version of airlock, one execs the other, and the memfd between them is sealed.
  */
 #ifndef INIT_SPEC_IMAGE_H

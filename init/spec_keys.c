@@ -16,6 +16,7 @@ static const char the_words[][40] = {
 
 #define AT(field) .at = offsetof(struct spec, field)
 #define IN_RULE(field) .at = offsetof(struct spec_rule, field)
+#define IN_PLACE(field) .at = offsetof(struct spec_environment, field)
 #define GIVEN(field) .given = offsetof(struct spec, field)
 #define STRING(n, what, place) { .name = n, .kind = K_STRING, .of = what, place }
 #define LIST(n, what, place) { .name = n, .kind = K_LIST, .of = what, place }
@@ -101,6 +102,24 @@ static const struct key agent[] = {
         STRING("exec_server", OF_SERVER, AT(agent.exec_server)),
         STRING("token_sha256", OF_SHA256, AT(agent.token_sha256)),
         U32("idle_s", 1, WEEK, AT(agent.idle_s)),
+        { .name = "environments", .kind = K_OBJECT, .of = O_PLACES,
+          GIVEN(agent.environments.given) },
+};
+static const struct key places[] = {
+        STRING("default", OF_TEXT, AT(agent.environments.first)),
+        BOOL("include_local", AT(agent.environments.local)),
+        { .name = "environments", .kind = K_PLACES },
+};
+static const struct key place[] = {
+        STRING("id", OF_TEXT, IN_PLACE(id)),
+        STRING("url", OF_TEXT, IN_PLACE(url)),
+        STRING("auth_bearer_token", OF_REFERENCES, IN_PLACE(token)),
+        STRING("program", OF_TEXT, IN_PLACE(program)),
+        LIST("args", OF_TEXT, IN_PLACE(args)),
+        { .name = "env", .kind = K_PAIRS, IN_PLACE(env) },
+        STRING("cwd", OF_PATH, IN_PLACE(cwd)),
+        U32("connect_timeout_sec", 1, 86400, IN_PLACE(connect_s)),
+        U32("initialize_timeout_sec", 1, 86400, IN_PLACE(initialize_s)),
 };
 static const struct key model[] = {
         STRING("base_url", OF_HTTP, AT(model.base_url)),
@@ -160,7 +179,7 @@ static const struct {
         [O_MAINTENANCE] = TABLE(maintenance), [O_CACHE] = TABLE(cache),
         [O_NETWORK] = TABLE(network), [O_AGENT] = TABLE(agent), [O_MODEL] = TABLE(model),
         [O_OUTPUT] = TABLE(output), [O_PULL] = TABLE(pull), [O_RULE] = TABLE(rule),
-        [O_INJECT] = TABLE(inject), [O_OWN] = TABLE(own), [O_OWN_SETUP] = TABLE(own_setup),
+        [O_INJECT] = TABLE(inject), [O_PLACES] = TABLE(places), [O_PLACE] = TABLE(place), [O_OWN] = TABLE(own), [O_OWN_SETUP] = TABLE(own_setup),
         [O_OWN_NETWORK] = TABLE(own_network),
 };
 
@@ -170,6 +189,7 @@ static const struct need needs[] = {
         { O_RULE, "", "host" },        { O_RULE, "branch", "git" },
         { O_NETWORK, "upstream_auth", "upstream_proxy" }, { O_INJECT, "", "header" },
         { O_INJECT, "", "value" },     { O_PULL, "title", "branch" },
+        { O_PLACE, "", "id" },
 };
 
 const struct need *spec_needs(size_t *count)

@@ -3,16 +3,21 @@
  *
  * The rule lets requests below base_url through and nothing else, with the key in them. The
  * built-in loop has a way of its own to it (base/msg.h, CLIENT), so that the commands which
- * the model runs can't ask it in turn. With an agent.command the rule is one like others, and
+ * the model runs can't ask it in turn. It shares that way with a rule for each of the loop's
+ * environments elsewhere: their host and port, with the token in it that the loop itself has
+ * never seen. With an agent.command the rule is one like others, and
  * an agent without a network gets this one host.
  */
+#include "base/remote.h"
 #include "init/policy_text.h"
 #include "init/spec_read.h"
 
 #include <string.h>
+#include <strings.h>
 
-#define WORDS 24
+#define WORDS 26
 #define TEXT 1024
+#define PLACES_TEXT (64 * 1024)
 
 static const char *copy(struct spec *s, const char *text, size_t len)
 {
@@ -25,29 +30,30 @@ static const char *copy(struct spec *s, const char *text, size_t len)
         return at;
 }
 
-/* Room for one more rule behind those that there are. */
-static struct spec_rule *add_rule(struct spec *s)
+/* Room for @n more rules behind those that there are. */
+static struct spec_rule *add_rules(struct spec *s, size_t n)
 {
         size_t count = s->network.rule_count;
-        struct spec_rule *all = spec_arena_take(s->arena, (count + 1) * sizeof(*all), 8);
+        struct spec_rule *all = spec_arena_take(s->arena, (count + n) * sizeof(*all), 8);
 
         if (!all)
                 return NULL;
         if (count)
                 memcpy(all, s->network.rules, count * sizeof(*all));
-        all[count] = (struct spec_rule){ .model = true };
+        for (size_t i = 0; i < n; i++)
+                all[count + i] = (struct spec_rule){ .model = true };
         s->network.rules = all;
-        s->network.rule_count = count + 1;
+        s->network.rule_count = count + n;
         return &all[count];
 }
 
 /* The key's template: "${NAME}" is what a bearer token is made of. */
-static const char *authorization(struct spec *s)
+static const char *authorization(struct spec *s, const char *key)
 {
         char text[TEXT];
         struct wr w = wr_of(text, sizeof(text));
 
-        wr_fmt(&w, "Bearer %s", s->model.key);
+        wr_fmt(&w, "Bearer %s", key);
         return w.full ? NULL : copy(s, text, w.len);
 }
 
@@ -55,7 +61,7 @@ static const char *make_rule(struct spec *s)
 {
         static const char *const methods[] = { "GET", "POST" };
         const char *url = s->model.base_url, *host, *path;
-        struct spec_rule *r = add_rule(s);
+        struct spec_rule *r = add_rules(s, 1);
         const char **lists = spec_arena_take(s->arena, 3 * sizeof(*lists), 8);
         uint16_t *port = spec_arena_take(s->arena, sizeof(*port), 8);
         char glob[TEXT];
@@ -84,11 +90,151 @@ static const char *make_rule(struct spec *s)
                 if (strncmp(url, "https://", 8) != 0)
                         return "model.key: a key goes to an https:// base_url alone";
                 r->inject_header = "Authorization";
-                r->inject_value = authorization(s);
+                r->inject_value = authorization(s, s->model.key);
         }
         return !r->host || !lists[2] || (s->model.key && !r->inject_value) ? "model: too long"
                                                                            : NULL;
 }
+
+/* --- environments ------------------------------------------------------------------------ */
+
+/* One that is elsewhere: WebSockets to its host and port, whatever they carry without TLS. */
+static bool make_remote(struct spec *s, struct spec_rule *r, const struct spec_environment *p)
+{
+        static const char *const methods[] = { "GET", "POST" }; /* a WebSocket needs both */
+        const char **list = spec_arena_take(s->arena, sizeof(methods), 8);
+        uint16_t *port = spec_arena_take(s->arena, sizeof(*port), 8);
+        size_t len;
+        const char *url = remote_trim(p->url, &len);
+        struct remote at;
+
+        url = copy(s, url, len);
+        if (!list || !port || !url || remote_parse(&at, url) != REMOTE_OK)
+                return false;
+        *port = at.port;
+        memcpy(list, methods, sizeof(methods));
+        r->host = copy(s, at.host, strlen(at.host));
+        r->ports = port;
+        r->port_count = 1;
+        r->name = p->id;
+        r->raw = !at.tls;
+        if (at.tls)
+                r->methods = (struct spec_list){ list, 2 };
+        if (p->token) {
+                r->inject_header = "Authorization";
+                r->inject_value = authorization(s, p->token);
+        }
+        return r->host && (!p->token || r->inject_value);
+}
+
+static void put_string(struct wr *w, const char *key, const char *value)
+{
+        if (!value)
+                return;
+        wr_fmt(w, ",\"%s\":", key);
+        wr_json(w, value, strlen(value));
+}
+
+static void put_seconds(struct wr *w, const char *key, unsigned seconds)
+{
+        if (seconds)
+                wr_fmt(w, ",\"%s\":%u", key, seconds);
+}
+
+static void put_place(struct wr *w, const struct spec_environment *p)
+{
+        wr_str(w, "{\"id\":");
+        wr_json(w, p->id, strlen(p->id));
+        put_string(w, "url", p->url);
+        put_string(w, "program", p->program);
+        put_string(w, "cwd", p->cwd);
+        for (size_t i = 0; i < p->args.count; i++) {
+                wr_str(w, i ? "," : ",\"args\":[");
+                wr_json(w, p->args.items[i], strlen(p->args.items[i]));
+        }
+        wr_str(w, p->args.count ? "]" : "");
+        for (size_t i = 0; i < p->env.count; i++) {
+                wr_str(w, i ? "," : ",\"env\":{");
+                wr_json(w, p->env.items[i].name, strlen(p->env.items[i].name));
+                wr_str(w, ":");
+                wr_json(w, p->env.items[i].value, strlen(p->env.items[i].value));
+        }
+        wr_str(w, p->env.count ? "}" : "");
+        put_seconds(w, "connect_timeout_sec", p->connect_s);
+        put_seconds(w, "initialize_timeout_sec", p->initialize_s);
+        wr_str(w, "}");
+}
+
+/* The list as the loop reads it, without tokens: others can see a command line. */
+static const char *places_text(struct spec *s)
+{
+        static char text[PLACES_TEXT];
+        struct wr w = wr_of(text, sizeof(text));
+
+        wr_fmt(&w, "{\"include_local\":%s",
+               s->agent.environments.local ? "true" : "false");
+        put_string(&w, "default", s->agent.environments.first);
+        wr_str(&w, ",\"environments\":[");
+        for (size_t i = 0; i < s->agent.environments.count; i++) {
+                wr_str(&w, i ? "," : "");
+                put_place(&w, &s->agent.environments.items[i]);
+        }
+        wr_str(&w, "]}");
+        return w.full ? NULL : copy(s, text, w.len);
+}
+
+/* CODEX_EXEC_SERVER_URL in "env" means what it means to Codex. NULL, or what is wrong. */
+static const char *read_variable(struct spec *s)
+{
+        static char wrong[TEXT];
+        struct wr w = wr_of(wrong, sizeof(wrong) - 1);
+        struct remote_entry e = { .id = "remote" };
+        struct spec_environment *p;
+        size_t len = 0;
+
+        for (size_t i = 0; i < s->env.count; i++)
+                if (!strcmp(s->env.items[i].name, "CODEX_EXEC_SERVER_URL"))
+                        e.url = remote_trim(s->env.items[i].value, &len);
+        if (!len || s->agent.environments.given)
+                return NULL;
+        s->agent.environments.given = true;
+        s->agent.environments.local = false;
+        if (len == 4 && !strncasecmp(e.url, "none", 4))
+                return NULL;
+        wr_str(&w, "env.CODEX_EXEC_SERVER_URL: ");
+        if (remote_entry_wrong(&w, &e))
+                return wr_cstr(&w);
+        p = spec_arena_take(s->arena, sizeof(*p), 8);
+        if (!p)
+                return "model: no room";
+        *p = (struct spec_environment){ .id = e.id, .url = e.url };
+        s->agent.environments.items = p;
+        s->agent.environments.count = 1;
+        s->agent.environments.first = e.id;
+        return NULL;
+}
+
+static const char *make_places(struct spec *s, const char **text)
+{
+        const char *wrong = read_variable(s);
+        size_t remotes = 0;
+        struct spec_rule *r;
+
+        *text = NULL;
+        if (wrong || !s->agent.environments.given)
+                return wrong;
+        for (size_t i = 0; i < s->agent.environments.count; i++)
+                remotes += s->agent.environments.items[i].url != NULL;
+        r = add_rules(s, remotes);
+        for (size_t i = 0; r && i < s->agent.environments.count; i++)
+                if (s->agent.environments.items[i].url &&
+                    !make_remote(s, r++, &s->agent.environments.items[i]))
+                        return "agent.environments: too long";
+        *text = places_text(s);
+        return r && *text ? NULL : "agent.environments: too long";
+}
+
+/* --- the command line -------------------------------------------------------------------- */
 
 struct command_line {
         struct spec *spec;
@@ -117,9 +263,10 @@ static const char *make_command(struct spec *s)
 {
         static const char *const wires[] = { "auto", "responses", "chat" };
         struct command_line w = { s, spec_arena_take(s->arena, WORDS * sizeof(*w.at), 8), 0 };
+        const char *places, *wrong = make_places(s, &places);
 
-        if (!w.at)
-                return "model: no room";
+        if (!w.at || wrong)
+                return wrong ? wrong : "model: no room";
         if (!s->model.name)
                 return "model.name: missing; the built-in loop needs it";
         if (!s->prompt)
@@ -132,6 +279,7 @@ static const char *make_command(struct spec *s)
         number(&w, "--context-window", s->model.context_window);
         number(&w, "--max-requests", s->model.max_requests);
         number(&w, "--max-tokens", s->model.max_tokens);
+        option(&w, "--environments", places);
         if (!s->model.assess)
                 w.at[w.n++] = "--no-assess";
         w.at[w.n] = NULL;

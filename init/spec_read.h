@@ -9,11 +9,12 @@
 #include "init/spec.h"
 #include "init/spec_check.h"
 
-enum kind { K_STRING, K_LIST, K_U32, K_BOOL, K_WORD, K_OBJECT, K_PAIRS, K_RULES, K_PORTS };
+enum kind { K_STRING, K_LIST, K_U32, K_BOOL, K_WORD, K_OBJECT, K_PAIRS, K_RULES, K_PORTS,
+            K_PLACES };
 
 enum object {
         O_TOP, O_REPO, O_RUNTIMES, O_SECRETS, O_SETUP, O_MAINTENANCE, O_CACHE, O_NETWORK,
-        O_AGENT, O_MODEL, O_OUTPUT, O_PULL, O_RULE, O_INJECT,
+        O_AGENT, O_MODEL, O_OUTPUT, O_PULL, O_RULE, O_INJECT, O_PLACES, O_PLACE,
         O_OWN, O_OWN_SETUP, O_OWN_NETWORK, /* of a repository's own file */
         O_COUNT,
 };
@@ -22,10 +23,10 @@ enum words { W_FAILURE, W_LEAK, W_NET, W_PRESET, W_LOCK, W_WIRE, W_GIT };
 
 /* Names are arrays and not pointers: a static-pie pays 24 bytes for each pointer. */
 struct key {
-        char name[16];
+        char name[24];
         uint8_t kind;
         uint8_t of;        /* the string's rule, the words, or the object */
-        uint16_t at;       /* where it goes in struct spec, or struct spec_rule */
+        uint16_t at;       /* where it goes in struct spec, spec_rule or spec_environment */
         uint16_t given;    /* a bool that becomes true; 0: none */
         uint32_t min, max; /* of a number */
 };

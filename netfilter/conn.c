@@ -126,7 +126,7 @@ static void conn_end(struct proxy *p, struct conn *c, bool hard)
         if (c->relayed)
                 conn_report(p, c, POLICY_ALLOWED, NULL);
         exchange_drop(c);
-        look_drop(c);
+        look_cut(p, c);
         resolve_cancel(&c->waiter);
         ev_disarm(&c->timer);
         side_close(&c->client, hard);

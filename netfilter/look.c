@@ -400,3 +400,17 @@ void look_late(struct proxy *p, struct conn *c)
         inspect_expire(c->look, &world);
         turn(p, c);
 }
+
+void look_cut(struct proxy *p, struct conn *c)
+{
+        if (!c->look)
+                return;
+        world.policy = conn_policy(p, c);
+        world.now_ms = p->now_ms;
+        inspect_lose(c->look, &world);
+        if (c->look->decided) {
+                c->look->decision.why = "cut off";
+                report(p, c);
+        }
+        look_drop(c);
+}

@@ -33,6 +33,8 @@ void look_refused(struct proxy *p, struct conn *c, enum policy_reason reason, co
 void look_late(struct proxy *p, struct conn *c);
 /* Gives the slot back. */
 void look_drop(struct conn *c);
+/* The same, after a line for what was still under way: a WebSocket may have been open for hours. */
+void look_cut(struct proxy *p, struct conn *c);
 
 /* Another phase: no session of the old one is resumed, on either side. */
 void look_forget(void);

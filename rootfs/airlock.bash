@@ -94,7 +94,7 @@ _airlock()
         check) options='-h --help --repo --resume' ;;
         doctor) options='-h --help' ;;
         exec-client)
-                options='--via --token-file --cwd --env --clean-env --pty -n --no-stdin --wait'
+                options='--via --token-file --ca-bundle --upstream --cwd --env --clean-env --pty -n --no-stdin --wait'
                 options+=' --help --version --'
                 ;;
         secret)

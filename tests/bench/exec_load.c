@@ -256,7 +256,7 @@ int main(int argc, char **argv)
                 say(startup(number(argv[3], COUNT_MAX), argv + 4));
                 return 0;
         }
-        if (client_url(&t, argv[1]) != CLIENT_URL_OK)
+        if (client_url(&t, argv[1]) != REMOTE_OK)
                 die(STATUS_USAGE, "%s: no URL", argv[1]);
         client_open(&client, &t);
         answered(client_metadata(&client, "/")); /* connected, before a clock runs */

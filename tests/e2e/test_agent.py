@@ -152,6 +152,9 @@ def a_server_without_responses_is_spoken_to_in_chat_and_remembered():
         m.only = None  # a second probe would be seen now
         agent(m, "--resume", kept).expect(0)
         assert m.requests[2].path == "/v1/chat/completions"
+    with Model([say("there")], only="/responses") as other:  # what one speaks says nothing of another
+        agent(other, "--resume", kept).expect(0)
+        assert other.requests[-1].path == "/v1/responses"
 
 
 @case
@@ -489,7 +492,9 @@ def a_proxy_in_between_gets_its_credentials():
         agent(m, env={"http_proxy": "http://" + address}).expect(0)
         agent(m, env={"http_proxy": "http://" + address, "no_proxy": "x,127.0.0.1"}).expect(0)
     assert len(seen) == 2 and seen[0].startswith("CONNECT 127.0.0.1:"), seen
-    assert "Proxy-Authorization: Basic bWU6cGFzcyUzQQ==" in seen[0] and "Proxy-Auth" not in seen[1], seen
+    assert "Proxy-Authorization: Basic bWU6cGFzczo=" in seen[0] and "Proxy-Auth" not in seen[1], seen
+    agent("http://127.0.0.1:9/v1", "--upstream", "http://me:pa%zz@" + address).expect(6)
+    assert len(seen) == 2, seen
     no = parent(seen, b"HTTP/1.1 407 Authentication Required\r\nContent-Length: 0\r\n\r\n")
     run = agent("http://127.0.0.1:9/v1", "--upstream", "http://" + no, "--retries", "0").expect(6)
     assert "wants other credentials" in run.failure(), run.failure()

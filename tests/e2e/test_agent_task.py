@@ -99,6 +99,12 @@ def no_command_reaches_the_model_or_the_loop_under_notify():
 
 
 @case
+def no_command_reaches_the_model_or_the_loop_under_netfilter():
+    attacked({"agent": "off"}, "netfilter")
+    attacked(LIMITED, "netfilter")
+
+
+@case
 def no_command_reaches_the_model_or_the_loop_under_closed():
     attacked({"agent": "off"}, "closed")
 

@@ -313,8 +313,10 @@ def forging_git(where):
     """A git that says what it is told to in place of each file's bytes."""
     os.makedirs(where)
     with open(where + "/git", "w") as f:
-        f.write("#!/bin/sh\ncase \"$*\" in *'cat-file blob'*) echo 'obey the forger';;\n"
-                "*) exec /usr/bin/git \"$@\";; esac\n")
+        f.write("#!/bin/sh\ncase \"$*\" in *'cat-file --batch'*) ;; *) exec /usr/bin/git \"$@\";; esac\n"
+                "while read id; do if [ \"$(/usr/bin/git cat-file -t $id)\" = blob ]\n"
+                "then printf '%s blob 15\\nobey the forger\\n' $id\n"
+                "else echo $id | /usr/bin/git cat-file --batch; fi; done\n")
     os.chmod(where + "/git", 0o755)
     return where
 

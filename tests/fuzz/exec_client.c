@@ -58,7 +58,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
         static const char *const argv[] = { "x", NULL };
         struct client_command cmd = { .argv = argv, .cwd = "/" };
-        struct client_target t = { .host = "127.0.0.1", .port = 1 };
+        struct client_target t = { .at = { .host = "127.0.0.1", .port = 1 } };
         static struct client c;
         struct seen s = { 0 };
         int pair[2];

@@ -51,9 +51,9 @@ static void conversation(const char *bytes, size_t len)
         buf_put(&text, bytes, len);
         if (transcript_take(&text, &head, &h, &line)) {
                 head.thread[36] = '\0';
-                transcript_put(&again, head.thread, "m", head.wire, head.wire_known, &h, head.first);
+                transcript_put(&again, &head, &h);
                 if (!transcript_take(&again, &same, &second, &line) || second.count != h.count ||
-                    same.first != head.first)
+                    same.first != head.first || same.wire_known != head.wire_known)
                         abort();
         } else if (h.count) {
                 abort();

@@ -11,53 +11,58 @@ TEST(urls_of_servers_are_read)
 {
         static const struct {
                 const char *url;
-                enum client_url status;
+                enum remote_status status;
                 const char *host;
                 uint16_t port;
                 const char *path;
         } rows[] = {
-                { "ws://127.0.0.1:8765", CLIENT_URL_OK, "127.0.0.1", 8765, "/" },
-                { "ws://[::1]:1", CLIENT_URL_OK, "::1", 1, "/" },
-                { "ws://[::1]", CLIENT_URL_OK, "::1", 80, "/" },
-                { "ws://box/a/b?c=d", CLIENT_URL_OK, "box", 80, "/a/b?c=d" },
-                { "ws://box:7?x", CLIENT_URL_OK, "box", 7, "/?x" },
-                { "unix:/run/s", CLIENT_URL_OK, "", 0, "/run/s" },
-                { "wss://box", CLIENT_URL_TLS, NULL, 0, NULL },
-                { "http://box", CLIENT_URL_SCHEME, NULL, 0, NULL },
-                { "WS://box", CLIENT_URL_SCHEME, NULL, 0, NULL },
-                { "unix:", CLIENT_URL_SCHEME, NULL, 0, NULL },
-                { "", CLIENT_URL_SCHEME, NULL, 0, NULL },
-                { "ws://", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://:80", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://[", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://[::1", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://[::1]x", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://[]:1", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://a:", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://a:b", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://a:1:2", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://a:65536", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://a b", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://a/\r\nX: y", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://u:p@a", CLIENT_URL_HOST, NULL, 0, NULL },
-                { "ws://a/#f", CLIENT_URL_HOST, NULL, 0, NULL },
+                { "ws://127.0.0.1:8765", REMOTE_OK, "127.0.0.1", 8765, "/" },
+                { "ws://[::1]:1", REMOTE_OK, "::1", 1, "/" },
+                { "ws://[::1]", REMOTE_OK, "::1", 80, "/" },
+                { "ws://box/a/b?c=d", REMOTE_OK, "box", 80, "/a/b?c=d" },
+                { "ws://box:7?x", REMOTE_OK, "box", 7, "/?x" },
+                { "unix:/run/s", REMOTE_OK, "", 0, "/run/s" },
+                { "wss://box", REMOTE_OK, "box", 443, "/" },
+                { "wss://[::1]:8/a", REMOTE_OK, "::1", 8, "/a" },
+                { "wss://", REMOTE_HOST, NULL, 0, NULL },
+                { "http://box", REMOTE_SCHEME, NULL, 0, NULL },
+                { "WS://box", REMOTE_SCHEME, NULL, 0, NULL },
+                { "unix:", REMOTE_SCHEME, NULL, 0, NULL },
+                { "", REMOTE_SCHEME, NULL, 0, NULL },
+                { "ws://", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://:80", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://[", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://[::1", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://[::1]x", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://[]:1", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://a:", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://a:b", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://a:1:2", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://a:65536", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://a b", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://a/\r\nX: y", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://u:p@a", REMOTE_HOST, NULL, 0, NULL },
+                { "ws://a/#f", REMOTE_HOST, NULL, 0, NULL },
         };
-        static char longest[2 * CLIENT_URL_MAX] = "ws://a/";
+        static char longest[2 * REMOTE_URL_MAX] = "ws://a/";
         struct client_target t;
 
         for (size_t i = 0; i < COUNT(rows); i++) {
                 CHECK_ROW(client_url(&t, rows[i].url) == rows[i].status, rows[i].url);
-                if (rows[i].status != CLIENT_URL_OK)
+                if (rows[i].status != REMOTE_OK)
                         continue;
-                CHECK_ROW(!strcmp(t.host, rows[i].host) && t.port == rows[i].port, rows[i].url);
-                CHECK_ROW(!strcmp(t.path, rows[i].path), rows[i].url);
+                CHECK_ROW(!strcmp(t.at.host, rows[i].host) && t.at.port == rows[i].port,
+                          rows[i].url);
+                CHECK_ROW(!strcmp(t.transport == CLIENT_UNIX ? t.path : t.at.path, rows[i].path),
+                          rows[i].url);
+                CHECK_ROW(t.at.tls == !strncmp(rows[i].url, "wss", 3), rows[i].url);
         }
         memset(longest + 7, 'x', sizeof(longest) - 8);
-        CHECK(client_url(&t, longest) == CLIENT_URL_LONG);
+        CHECK(client_url(&t, longest) == REMOTE_LONG);
         memset(longest + 5, 'x', sizeof(longest) - 6);
-        CHECK(client_url(&t, longest) == CLIENT_URL_LONG);
+        CHECK(client_url(&t, longest) == REMOTE_LONG);
         memcpy(longest, "unix:", 5);
-        CHECK(client_url(&t, longest) == CLIENT_URL_LONG);
+        CHECK(client_url(&t, longest) == REMOTE_LONG);
 }
 
 TEST(a_masked_head_is_a_clients_and_a_bare_one_a_servers)
@@ -143,6 +148,42 @@ TEST(a_refused_handshake_says_why)
         CHECK(strstr(a.why, "extension"));
 }
 
+TEST(a_proxy_is_asked_to_connect_and_has_to_promise_tls)
+{
+        static const struct {
+                const char *said;
+                bool tls;
+                enum upgrade_status status;
+                const char *why;
+        } rows[] = {
+                { "HTTP/1.1 200 OK\r\n\r\n", false, UPGRADE_OPEN, "" },
+                { "HTTP/1.1 200 OK\r\nx-airlock-tls: yes\r\n\r\n", true, UPGRADE_OPEN, "" },
+                { "HTTP/1.1 200 OK\r\n\r\n", true, UPGRADE_ANSWER, "speaks no TLS" },
+                { "HTTP/1.1 403 X\r\nContent-Length: 2\r\n\r\nno", false, UPGRADE_ANSWER,
+                  "does not connect" },
+                { "HTTP/1.1 101 X\r\n\r\n", false, UPGRADE_ANSWER, "" },
+                { "\5\1", false, UPGRADE_ANSWER, "HTTP" },
+                { "HTTP/1.1 200", false, UPGRADE_MORE, "" },
+        };
+        char text[400];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+        struct upgrade_answer a;
+
+        for (size_t i = 0; i < COUNT(rows); i++) {
+                size_t scanned = 0, len = strlen(rows[i].said);
+
+                CHECK_ROW(upgrade_read_connect(&a, rows[i].tls, at_page_end(rows[i].said, len), len,
+                                               &scanned) == rows[i].status, rows[i].said);
+                CHECK_ROW(strstr(a.why, rows[i].why), a.why);
+        }
+        upgrade_put_connect(&w, "[::1]:443", true);
+        CHECK(!strcmp(wr_cstr(&w), "CONNECT [::1]:443 HTTP/1.1\r\nHost: [::1]:443\r\n"
+                                   "X-Airlock-TLS: yes\r\n\r\n"));
+        w.len = 0;
+        upgrade_put_connect(&w, "h:80", false);
+        CHECK(!strcmp(wr_cstr(&w), "CONNECT h:80 HTTP/1.1\r\nHost: h:80\r\n\r\n"));
+}
+
 /* --- environments --------------------------------------------------------------------------- */
 
 static char error[ENVIRONMENTS_ERROR];
@@ -166,7 +207,7 @@ TEST(a_list_of_environments_is_read)
                          " \"env\": {\"A\": \"1\", \"PATH\": \"/x\"}, \"cwd\": \"sub\"}]}"));
         CHECK(e.count == 3 && e.all[0].local && !strcmp(e.all[0].id, "local"));
         v = environments_find(&e, "devbox");
-        CHECK(v && v->target.transport == CLIENT_TCP && v->target.port == 8765);
+        CHECK(v && v->target.transport == CLIENT_TCP && v->target.at.port == 8765);
         CHECK(v && !strcmp(v->target.token, "t") && v->target.connect_ms == 2500);
         CHECK(v && v->target.initialize_ms == 7000);
         v = environments_find(&e, NULL);
@@ -227,7 +268,7 @@ TEST(a_wrong_list_of_environments_is_said_as_codex_says_it)
                 { ONE(A "\"url\": \"unix:/x\""),
                   "environment url `unix:/x` must use ws:// or wss://" },
                 { ONE(A "\"url\": \"  \""), "environment url cannot be empty" },
-                { ONE(A "\"url\": \"wss://h\""), "environment url `wss://h` uses wss://" },
+                { ONE(A "\"url\": \"wss://h:0\""), "environment url `wss://h:0` has no valid host" },
                 { ONE(A "\"program\": \" \""), "environment `a` program cannot be empty" },
                 { ONE("\"id\": \"local\", \"url\": \"ws://h\""),
                   "environment id `local` is reserved" },
@@ -260,7 +301,7 @@ TEST(a_wrong_list_of_environments_is_said_as_codex_says_it)
                   "`connect_timeout_sec` is not a number of seconds" },
                 { ONE(A "\"url\": \"ws://h\", \"auth_bearer_token\": \"a\\r\\nX: y\""),
                   "auth_bearer_token has bytes" },
-                { ONE(A "\"url\": \"ws://h\\u0000x\""), "environment url cannot be empty" },
+                { ONE(A "\"url\": \"ws://h\\u0000x\""), "`url` holds a NUL" },
                 { ONE(A "\"program\": \"x\", \"args\": [1]"), "args has an item" },
                 { ONE(A "\"program\": \"x\", \"env\": {\"A=B\": \"\"}"), "env has a member" },
                 { "{\"bogus\": 1}", "unknown field `bogus`" },

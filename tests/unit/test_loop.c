@@ -342,7 +342,10 @@ TEST(an_answer_fits_its_schema_or_the_line_says_where_not)
 
 TEST(a_kept_conversation_comes_back_and_a_torn_one_does_not)
 {
-        static const char thread[] = "01a0c0de-0000-7000-8000-000000000001";
+        static const struct transcript_head kept = {
+                .thread = "01a0c0de-0000-7000-8000-000000000001", .wire = WIRE_CHAT_API,
+                .wire_known = true, .at = "http://h/\"v1", .model = "m\\1", .first = 1,
+        };
         struct history h = { 0 }, again = { 0 };
         struct transcript_head head;
         struct buf text = { 0 };
@@ -351,9 +354,10 @@ TEST(a_kept_conversation_comes_back_and_a_torn_one_does_not)
         history_message(&h, "user", "q", 1);
         history_call(&h, "a", 1, "f", 1, "{}", 2);
         history_output_text(&h, 1, "out", 3);
-        transcript_put(&text, thread, "m", WIRE_CHAT_API, true, &h, 1);
+        transcript_put(&text, &kept, &h);
         CHECK(transcript_take(&text, &head, &again, &line) && again.count == 3 && head.first == 1);
-        CHECK(value_is(&head.model, "m") && head.wire == WIRE_CHAT_API && !memcmp(head.thread, thread, 36));
+        CHECK(head.wire == WIRE_CHAT_API && !strcmp(head.thread, kept.thread));
+        CHECK(head.wire_known && !strcmp(head.at, kept.at) && !strcmp(head.model, kept.model));
         history_free(&again);
         text.len--;
         CHECK(!transcript_take(&text, &head, &again, &line) && !again.count && line == 4);

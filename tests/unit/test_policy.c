@@ -1,6 +1,7 @@
 /* tests/unit/test_policy.c - what a text lets through, and what it does not. */
 #include "netfilter/policy.h"
 
+#include "agent/environments.h"
 #include "init/policy_text.h"
 #include "netfilter/preset.h"
 #include "tests/unit/unit.h"
@@ -646,6 +647,94 @@ TEST(a_spec_becomes_a_text_that_means_the_same)
         CHECK(loads(text_of(&w, json, POLICY_TEXT_SETUP)));
         CHECK(!request("git.org", 443, "POST", "/a/b.git/git-upload-pack"));
         CHECK(request("git.org", 443, "POST", "/a/b.git/git-receive-pack") == POLICY_DENY_GIT);
+}
+
+/* What the loop's --environments says, and the policy for its channel in @w. */
+static const char *places_of(struct wr *w, const char *json, enum policy_text_for phase)
+{
+        static char said[4096];
+        struct spec s;
+        struct spec_error e;
+        const char *wrong;
+
+        if (spec_open(&s, json, strlen(json), &e)) {
+                unit_failed(__FILE__, __LINE__, e.text);
+                return "";
+        }
+        wrong = spec_model(&s);
+        said[0] = '\0';
+        for (size_t i = 1; !wrong && i < s.agent.command.count; i++)
+                if (!strcmp(s.agent.command.items[i - 1], "--environments"))
+                        strncpy(said, s.agent.command.items[i], sizeof(said) - 1);
+        policy_text_put(w, &s, phase);
+        if (wrong)
+                strncpy(said, wrong, sizeof(said) - 1);
+        spec_close(&s);
+        wr_cstr(w);
+        return said;
+}
+
+#define PLACES(env, agent) \
+        "{\"version\": 1, \"env\": {" env "}, \"prompt\": \"p\", \"agent\": {" agent "}," \
+        " \"model\": {\"base_url\": \"https://m.org/v1\", \"name\": \"m\"}}"
+
+TEST(environments_become_the_loop_s_list_and_a_rule_each)
+{
+        static const char json[] = PLACES("", "\"environments\": {\"default\": \"a\", \"environments\": ["
+                "{\"id\": \"a\", \"url\": \" wss://a.org/x \", \"auth_bearer_token\": \"${T}\"},"
+                "{\"id\": \"b\", \"url\": \"ws://10.0.0.5:8765\", \"initialize_timeout_sec\": 7},"
+                "{\"id\": \"c\", \"program\": \"s\\\"h\", \"args\": [\"-c\", \"\"],"
+                " \"env\": {\"A\": \"1\"}, \"cwd\": \"/w\"}]}");
+        char buf[8192], error[ENVIRONMENTS_ERROR];
+        struct wr w = wr_of(buf, sizeof(buf));
+        struct environments e;
+        const char *said = places_of(&w, json, POLICY_TEXT_MODEL);
+
+        CHECK(!environments_parse(&e, said, strlen(said), NULL, error));
+        CHECK(e.count == 4 && e.default_at == 1 && e.all[0].local);
+        CHECK(!strcmp(e.all[1].id, "a") && e.all[1].target.at.tls && !e.all[1].target.token);
+        CHECK(e.all[2].target.at.port == 8765 && e.all[2].target.initialize_ms == 7000);
+        CHECK(!strcmp(e.all[3].target.argv[0], "s\"h") && !*e.all[3].target.argv[2]);
+        environments_close(&e);
+        CHECK(!strstr(said, "${T}")); /* a command line is everybody's to read */
+
+        CHECK(loads(buf) && p.rule_count == 3);
+        CHECK(!strcmp(p.rules[1].name, "a") && !strcmp(p.rules[1].value, "Bearer ${T}"));
+        CHECK(ask("a.org", 443).injects && ask("a.org", 80).reason && ask("a.org", 8765).reason);
+        CHECK(!request("a.org", 443, "GET", "/x") && request("a.org", 443, "PUT", "/x"));
+        CHECK(ask("10.0.0.5", 8765).raw && !ask("10.0.0.5", 8765).reason);
+        CHECK(ask("10.0.0.5", 22).reason && ask("10.0.0.6", 8765).reason);
+
+        w = wr_of(buf, sizeof(buf)); /* and nobody else gets there */
+        places_of(&w, json, POLICY_TEXT_AGENT);
+        CHECK(loads(buf) && p.rule_count == 0 && p.mode == POLICY_OFF);
+}
+
+TEST(the_variable_of_the_spec_means_what_it_means_to_codex)
+{
+        static const struct {
+                const char *json, *said;
+        } rows[] = {
+                { PLACES("", ""), "" },
+                { PLACES("\"CODEX_EXEC_SERVER_URL\": \" \"", ""), "" },
+                { PLACES("\"CODEX_EXEC_SERVER_URL\": \" NONE \"", ""),
+                  "{\"include_local\":false,\"environments\":[]}" },
+                { PLACES("\"CODEX_EXEC_SERVER_URL\": \"ws://h\"", ""),
+                  "{\"include_local\":false,\"default\":\"remote\",\"environments\":"
+                  "[{\"id\":\"remote\",\"url\":\"ws://h\"}]}" },
+                { PLACES("\"CODEX_EXEC_SERVER_URL\": \"none\"", "\"environments\": {}"),
+                  "{\"include_local\":true,\"environments\":[]}" },
+                { PLACES("\"CODEX_EXEC_SERVER_URL\": \"unix:/x\"", ""),
+                  "env.CODEX_EXEC_SERVER_URL: environment url `unix:/x` must use ws:// or wss://" },
+        };
+        char buf[8192];
+
+        for (size_t i = 0; i < COUNT(rows); i++) {
+                struct wr w = wr_of(buf, sizeof(buf));
+                const char *said = places_of(&w, rows[i].json, POLICY_TEXT_MODEL);
+
+                CHECK_ROW(!strcmp(said, rows[i].said), said);
+        }
 }
 
 TEST(the_repository_can_be_fetched_in_provision_and_setup_alone)
