@@ -226,17 +226,27 @@ static void put_model(struct wr *w, const struct model_url *u, bool key)
         wr_str(w, "\n");
 }
 
+/* Where that name may lead. */
+static void put_near(struct wr *w, const char *host, unsigned port)
+{
+        for (size_t i = 0; remote_is_name(host) && remote_near[i]; i++)
+                wr_fmt(w, "rule host=%s ports=%u\n", remote_near[i], port);
+}
+
 static void put_policy(struct wr *w, const struct upstream *up, const struct way *way, bool key)
 {
         wr_str(w, "mode limited\n");
-        if (way->model)
+        if (way->model) {
                 put_model(w, way->model, key);
+                put_near(w, way->model->host, way->model->port);
+        }
         for (size_t i = 0; i < way->remote_count; i++) {
                 const struct remote *at = &way->remotes[i]->at;
 
                 wr_str(w, "rule host=");
                 wr_percent(w, at->host, strlen(at->host), plain);
                 wr_fmt(w, " ports=%u methods=GET,POST\n", at->port); /* a WebSocket needs both */
+                put_near(w, at->host, at->port);
         }
         if (up->url) {
                 wr_str(w, "upstream ");

@@ -76,6 +76,14 @@ enum remote_status remote_parse(struct remote *r, const char *url)
         return REMOTE_OK;
 }
 
+const char *const remote_near[] = { "127.0.0.0/8",    "10.0.0.0/8",    "172.16.0.0/12",
+                                    "192.168.0.0/16", "100.64.0.0/10", "::1", "fc00::/7", NULL };
+
+bool remote_is_name(const char *host)
+{
+        return !strchr(host, ':') && host[strspn(host, "0123456789.")];
+}
+
 /* --- one entry -------------------------------------------------------------------------- */
 
 static bool is_space(char c)

@@ -41,6 +41,15 @@ struct remote_entry {
 /* True: it is wrong, and @w has the sentence. @e->url may have white space around it. */
 MUST_USE bool remote_entry_wrong(struct wr *w, const struct remote_entry *e);
 
+/*
+ * Where a name that the operator wrote down may lead beside the public internet: this machine
+ * and private networks, as ranges up to NULL. Not to link-local addresses, where metadata is.
+ */
+extern const char *const remote_near[];
+
+/* A name, and not an address, whose meaning needs no range. */
+bool remote_is_name(const char *host);
+
 /* @text without the white space around it: begins at the result and has @len bytes. */
 const char *remote_trim(const char *text, size_t *len);
 

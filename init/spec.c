@@ -36,7 +36,7 @@ void *spec_arena_take(struct spec_arena *a, size_t size, size_t align)
  */
 static struct spec_arena *arena_open(const struct json *j, size_t len, size_t more)
 {
-        size_t size = 4096 + 3 * len + (j->count + more) * (sizeof(struct spec_rule) + 16);
+        size_t size = 16384 + 3 * len + (j->count + more) * (sizeof(struct spec_rule) + 16);
         struct spec_arena *a = mmap(NULL, size, PROT_READ | PROT_WRITE,
                                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 

@@ -214,6 +214,35 @@ static const char *read_variable(struct spec *s)
         return NULL;
 }
 
+/*
+ * Names of the model and of environments may lead to this machine and to private networks, on
+ * their ports: the operator wrote them, and only the loop gets there. Of rules that make up
+ * an agent's policy nothing like that is made.
+ */
+static bool open_near(struct spec *s)
+{
+        size_t before = s->network.rule_count, count = 0, ranges = 0;
+        uint16_t *ports = spec_arena_take(s->arena, (before + 1) * sizeof(*ports), 8);
+        struct spec_rule *r;
+
+        if (!ports)
+                return false;
+        for (size_t i = 0; i < before; i++)
+                if (s->network.rules[i].model && remote_is_name(s->network.rules[i].host))
+                        ports[count++] = s->network.rules[i].ports[0];
+        while (remote_near[ranges])
+                ranges++;
+        if (!count)
+                return true;
+        r = add_rules(s, ranges);
+        for (size_t i = 0; r && i < ranges; i++) {
+                r[i].host = remote_near[i];
+                r[i].ports = ports;
+                r[i].port_count = count;
+        }
+        return r;
+}
+
 static const char *make_places(struct spec *s, const char **text)
 {
         const char *wrong = read_variable(s);
@@ -265,6 +294,8 @@ static const char *make_command(struct spec *s)
         struct command_line w = { s, spec_arena_take(s->arena, WORDS * sizeof(*w.at), 8), 0 };
         const char *places, *wrong = make_places(s, &places);
 
+        if (!wrong && !open_near(s))
+                wrong = "model: no room";
         if (!w.at || wrong)
                 return wrong ? wrong : "model: no room";
         if (!s->model.name)

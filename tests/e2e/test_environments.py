@@ -195,6 +195,30 @@ def the_loop_reaches_a_wss_server_and_stays_sealed():
     assert "authority" in m.requests[1].outputs()["c1"], m.requests[1].outputs()
 
 
+class ByName:
+    """The same server under a name that leads to this machine."""
+
+    def __init__(self, model):
+        self.url = model.url.replace("127.0.0.1", "localhost")
+
+
+@case
+def a_name_may_lead_to_a_private_network():
+    d = tempfile.mkdtemp(dir=_home)
+    ca, *good = certificate(d, "DNS:localhost")
+    there = repo({"a.txt": "far\n"})
+    front = Front(exec_server(there)[0], tls=good)
+    url = front.url.replace("127.0.0.1", "localhost")
+    with Model([call("exec_command", "c1", cmd="cat a.txt"), say("ok")]) as m:
+        agent(ByName(m), "--ca-bundle", ca, env={"CODEX_EXEC_SERVER_URL": url})
+    assert m.requests[1].outputs()["c1"].endswith("\nfar\n"), m.requests[1].outputs()
+    near = Front(exec_server(there)[0])
+    url = near.url.replace("127.0.0.1", "localhost")
+    with Model([call("exec_command", "c1", cmd="cat a.txt"), say("ok")]) as m:
+        task(ByName(m), {"default": "near", "environments": [{"id": "near", "url": url}]}).expect(0)
+    assert m.requests[1].outputs()["c1"].endswith("\nfar\n"), m.requests[1].outputs()
+
+
 @case
 def a_websocket_that_is_open_when_the_proxy_ends_is_in_its_journal():
     d = tempfile.mkdtemp(dir=_home)

@@ -698,7 +698,11 @@ TEST(environments_become_the_loop_s_list_and_a_rule_each)
         environments_close(&e);
         CHECK(!strstr(said, "${T}")); /* a command line is everybody's to read */
 
-        CHECK(loads(buf) && p.rule_count == 3);
+        CHECK(loads(buf) && p.rule_count == 3 + 7);
+        CHECK(!resolved("m.org", 443, "10.1.2.3") && !resolved("a.org", 443, "::1"));
+        CHECK(!resolved("m.org", 443, "fd00::1") && !resolved("a.org", 443, "100.64.1.1"));
+        CHECK(resolved("m.org", 443, "169.254.169.254") && resolved("m.org", 443, "fe80::1"));
+        CHECK(resolved("m.org", 443, "100.100.100.200") && ask("10.1.2.3", 8765).reason);
         CHECK(!strcmp(p.rules[1].name, "a") && !strcmp(p.rules[1].value, "Bearer ${T}"));
         CHECK(ask("a.org", 443).injects && ask("a.org", 80).reason && ask("a.org", 8765).reason);
         CHECK(!request("a.org", 443, "GET", "/x") && request("a.org", 443, "PUT", "/x"));
