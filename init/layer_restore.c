@@ -2,6 +2,7 @@
 #include "base/confine.h"
 #include "base/io.h"
 #include "base/sum.h"
+#include "init/hand.h"
 #include "init/layer.h"
 #include "init/tar.h"
 
@@ -23,6 +24,8 @@
 #define COPY (256U << 10) /* from here on it is worth a call of its own */
 #define COPY_MAX (1U << 30)
 #define READY_MIN (UINT64_C(512) << 10) /* from here on a file is made while the hash is taken */
+#define HAND_WORTH 500 /* entries: for fewer there is no point in a helper */
+#define LATE 64
 #define READY 256                       /* how many at most: each holds a descriptor */
 
 /*
@@ -35,9 +38,17 @@ struct level {
         bool declared;     /* by an entry of its own */
         bool made;         /* by us: nothing else is in it */
         bool gives;        /* what is made in it a group or an ACL of its own */
+        uint64_t given;    /* the helper's number of its last file that makes one here; 0 */
         struct tar_entry e; /* with @declared; xattrs are in `kept` */
         size_t kept_before;
         struct timespec was[2]; /* without @declared: setup left it alone, and so do we */
+};
+
+/* A directory that we have left while the helper has not. */
+struct late {
+        int fd;
+        uint64_t given;
+        struct tar_entry e; /* without attributes */
 };
 
 struct restore {
@@ -58,6 +69,9 @@ struct restore {
         uint64_t *files;
         size_t files_mask, file_count;
         size_t kept_used;
+        struct hand hand;
+        struct late late[LATE];
+        size_t late_at, late_count;
         uid_t uid;
         gid_t gid;
         uint64_t caps;
@@ -244,10 +258,55 @@ static void finish(struct restore *s, int fd, const struct tar_entry *e, bool fr
                 set_time(s, fd, e);
 }
 
+static void wait_for_hand(struct restore *s)
+{
+        char path[HAND_PATH];
+        int r = hand_wait(&s->hand, path);
+
+        if (r < 0 && !s->r) {
+                memcpy(s->path, path, strlen(path) + 1);
+                fail(s, r, "create");
+        }
+}
+
+/* Ends directories that were left: those that are whole now, or (@all) every one. */
+static void end_late(struct restore *s, bool all)
+{
+        if (all)
+                wait_for_hand(s);
+        while (s->late_count && (all || hand_done(&s->hand, s->late[s->late_at].given))) {
+                struct late *d = &s->late[s->late_at];
+
+                if (!s->r)
+                        finish(s, d->fd, &d->e, true);
+                close(d->fd);
+                s->late_at = (s->late_at + 1) % LATE;
+                s->late_count--;
+        }
+}
+
+/* Its times come when the last file is in it: then @l is left, and its descriptor is ours. */
+static bool leave_late(struct restore *s, struct level *l)
+{
+        end_late(s, s->late_count == LATE);
+        if (hand_done(&s->hand, l->given))
+                return false;
+        if (l->e.xattrs_len) {
+                wait_for_hand(s);
+                return false;
+        }
+        s->late[(s->late_at + s->late_count++) % LATE] = (struct late){ fd_take(&l->fd), l->given, l->e };
+        return true;
+}
+
 static void leave(struct restore *s)
 {
         struct level *l = &s->level[s->depth--];
 
+        if (l->given && leave_late(s, l)) {
+                s->kept_used = l->kept_before;
+                return;
+        }
         if (l->fd >= 0 && l->declared && !s->dry && !s->r)
                 finish(s, l->fd, &l->e, l->made);
         else if (l->fd >= 0 && !s->dry && !s->r)
@@ -560,16 +619,37 @@ static int take_ready(struct restore *s, int dirfd, const char *name)
         return -1;
 }
 
+/* A small file in a new directory: the helper's, if it has time. */
+static bool give_away(struct restore *s, const char *name, const struct tar_entry *e)
+{
+        struct level *dir = &s->level[s->depth];
+        struct hand_file f = { .dir = dir->fd, .name = name, .path = s->path, .mode = e->mode,
+                               .mtime = e->mtime, .mtime_ns = e->mtime_ns,
+                               .at = s->c->bytes - (s->end - s->at), .size = e->size };
+        uint64_t number = dir->made && !e->sparse ? hand_give(&s->hand, &f) : 0;
+
+        if (!number)
+                return false;
+        dir->given = number;
+        pass(s, -1, e->size + tar_pad(e->size));
+        return true;
+}
+
 static void do_file(struct restore *s, const char *name, const struct tar_entry *e)
 {
         const struct level *dir = &s->level[s->depth];
         /* What comes out right by itself: most files, and two calls less for each. */
         bool plain = !dir->gives && e->uid == s->uid && e->gid == s->gid && !(e->mode & 07000) &&
                      !e->xattrs_len;
-        AUTO_CLOSE int fd = s->dry ? -1 : take_ready(s, dir->fd, name);
+        AUTO_CLOSE int fd = -1;
         struct tar_entry last = keep(s, e); /* for what comes after the contents */
-        bool is_ready = fd >= 0;
+        bool is_ready;
 
+        if (plain && !s->dry && give_away(s, name, e))
+                return;
+        if (!s->dry)
+                fd = take_ready(s, dir->fd, name);
+        is_ready = fd >= 0;
         if (!s->dry && !is_ready && !s->r)
                 fd = create_file(s, dir->fd, name, plain ? e->mode : 0600);
         if (s->r)
@@ -641,6 +721,7 @@ static void do_hardlink(struct restore *s, const char *name, const struct tar_en
                         damaged(s, "a hard link to what the layer has not");
                 return;
         }
+        wait_for_hand(s); /* it may be just making that */
         r = link_file(s, name, e->link);
         if (r < 0)
                 fail(s, r, "link");
@@ -847,8 +928,11 @@ static int start(struct restore *s, int fd, int root, bool dry, struct layer_cou
                 kept = NULL;
                 return -ENOMEM;
         }
-        if (!dry)
+        if (!dry) {
+                if (expected >= HAND_WORTH)
+                        hand_start(&s->hand, fd);
                 return 0;
+        }
         if (expected > FILES_MAX)
                 return -E2BIG;
         s->files_mask = 1023;
@@ -867,8 +951,11 @@ static int finish_all(struct restore *s)
 {
         struct level *root = &s->level[0];
 
+        wait_for_hand(s);
         while (s->depth)
                 leave(s);
+        end_late(s, true);
+        hand_end(&s->hand);
         if (!s->r && !s->dry && root->declared) {
                 s->path[0] = '\0';
                 finish(s, s->root, &root->e, false);

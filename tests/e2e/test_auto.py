@@ -4,8 +4,9 @@ reason; lock files stay as they were; what is wrong is said.
 
 The package managers are the real ones: Debian's npm, pip, pipenv and poetry; yarn (classic
 and Berry) and pnpm from npm, below build/auto. JavaScript's dependency comes from npm's
-registry, Python's is a wheel that the test makes. What is only fetched is shown with
-stand-ins that note how they were called.
+registry, Python's is a wheel that the test makes. Of those that only fetch, cargo and go are real,
+too, with a crate in a git repository and a module in a folder of the test's own; the others
+are shown with stand-ins that note how they were called.
 """
 import hashlib
 import json
@@ -69,7 +70,7 @@ def locked(t, files, command):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
     assert not done.returncode, done.stdout.decode()[-800:]
     for name in ("package-lock.json", "yarn.lock", "pnpm-lock.yaml", "Pipfile.lock", "poetry.lock",
-                 ".yarnrc.yml"):
+                 ".yarnrc.yml", "Cargo.lock", "go.sum"):
         if os.path.exists(where + "/" + name):
             with open(where + "/" + name) as f:
                 files[name] = f.read()
@@ -325,6 +326,53 @@ def poetry_without_a_lock_file_leaves_none():
 
 
 # --- what is only fetched, and what is not there --------------------------------------------
+
+@case
+def cargo_has_its_crates_when_the_network_is_gone():
+    need("cargo", "rustc")
+    t = Task()
+    crate = t.dir + "/airdep"
+    put(crate + "/Cargo.toml", '[package]\nname = "airdep"\nversion = "1.0.0"\n')
+    put(crate + "/src/lib.rs", "pub fn value() -> i32 { 7 }\n")
+    git(crate, "init", "-q", "-b", "main")
+    git(crate, "add", "-A")
+    git(crate, "commit", "-q", "-m", "one")
+    files = locked(t, {"Cargo.toml": '[package]\nname = "app"\nversion = "1.0.0"\n[dependencies]\n'
+                                     'airdep = {git = "file://%s"}\n' % crate,
+                       "src/main.rs": "fn main() { println!(\"{}\", airdep::value()); }\n",
+                       ".gitignore": "target\n"}, ["cargo", "generate-lockfile"])
+    assert "airdep" in files["Cargo.lock"]
+    shutil.rmtree(t.dir + "/home/.cargo")
+    r = run(t, files, agent="rm -r %s; cargo run -q --offline --locked" % crate)
+    assert r.answer == "7\n", (r.answer, r.err[-900:])
+    assert steps(r) == [("cargo fetch --locked", "", 0)], steps(r)
+    expect_clean(r)
+
+
+@case
+def go_has_its_modules_when_the_network_is_gone():
+    need("go")
+    t = Task()
+    at, name = t.dir + "/proxy/example.test/dep/@v/", "example.test/dep@v1.0.0/"
+    put(at + "list", "v1.0.0\n")
+    put(at + "v1.0.0.info", '{"Version": "v1.0.0", "Time": "2026-01-01T00:00:00Z"}')
+    put(at + "v1.0.0.mod", "module example.test/dep\n")
+    with zipfile.ZipFile(at + "v1.0.0.zip", "w") as z:
+        z.writestr(name + "go.mod", "module example.test/dep\n")
+        z.writestr(name + "dep.go", "package dep\n\nconst V = 7\n")
+    env = {"GOPROXY": "file://%s/proxy" % t.dir, "GOSUMDB": "off", "GOFLAGS": "-modcacherw"}
+    files = locked(t, {"go.mod": "module app\n\ngo 1.19\n\nrequire example.test/dep v1.0.0\n",
+                       "main.go": 'package main\n\nimport "example.test/dep"\n\nfunc main() { println(dep.V) }\n'},
+                   ["env", *("%s=%s" % v for v in env.items()), "go", "mod", "tidy"])
+    assert "example.test/dep" in files["go.sum"]
+    shutil.rmtree(t.dir + "/home/go")
+    ask = "rm -r %s/proxy; go mod verify; go list -f '{{.GoFiles}}' example.test/dep" % t.dir
+    r = run(t, files, agent=ask, env=env)
+    assert r.answer == "all modules verified\n[dep.go]\n", (r.answer, r.err[-900:])
+    assert steps(r) == [("go mod download", "", 0)], steps(r)
+    expect_clean(r)
+
+
 
 STANDIN = "#!/bin/sh\necho \"$(basename \"$0\") $* in $PWD\" >>/var/called\n%s"
 FETCHED = {

@@ -628,6 +628,81 @@ def large_files_are_made_nameless_and_named_when_all_is_checked():
             shutil.rmtree(other.root)
 
 
+def packages(root):
+    """Enough small files for two to make them: some linked at once, some in places that are
+    closed afterwards, or have attributes."""
+    for n in range(60):
+        at = "%s/p/%d" % (root, n)
+        os.makedirs(at)
+        for m in range(20):
+            with open("%s/%d.js" % (at, m), "wb") as f:
+                f.write(os.urandom((n * 37 + m * 211) % 7000))
+        os.symlink("0.js", at + "/z")
+        if n % 5 == 0: # whoever links waits for all files: elsewhere nobody does
+            os.link(at + "/19.js", at + "/linked")
+        if n and n % 5 == 1:
+            os.link("%s/p/%d/18.js" % (root, n - 1), at + "/before")
+        if n % 7 == 0:
+            os.setxattr(at, "user.n", b"%d" % n)
+        os.utime(at, ns=(5, n * 10 ** 9 + n))
+        os.chmod(at, (0o755, 0o555, 0o700, 0o2755)[n % 4])
+
+
+def restore_traced(box, *options):
+    """(exit status, the lines of strace -f); root alone may trace an ordinary user."""
+    trace = os.path.dirname(box.cache) + "/trace"
+    wrap = ["setpriv", "--reuid=%d" % box.uid, "--regid=%d" % box.uid, "--clear-groups"] if box.uid else []
+    done = subprocess.run(["strace", "-fqqo", trace, *options, *wrap, *box.argv("restore")],
+                          pass_fds=[box.index, box.parts, box.lock], stderr=subprocess.PIPE)
+    box.err = done.stderr.decode()
+    with open(trace) as f:
+        return done.returncode, f.read().splitlines()
+
+
+@case
+def two_that_make_the_files_leave_the_same_tree():
+    for uid in (None, 1234) if not os.getuid() else (None,):
+        with Place() as p:
+            if uid:
+                os.chown(p.cache, uid, uid)
+                os.chown(p.root("a"), uid, uid)
+            root = p.root("a")
+            box = p.box(root, uid=uid)
+            assert box.restore() == MISS
+            packages(root)
+            if uid:
+                subprocess.run(["chown", "-R", "%d:%d" % (uid, uid), root], check=True)
+            assert box.save() == 0, box.err
+            whole = snapshot(root, skip=("",))
+            for _ in range(3):
+                other = p.box(tempfile.mkdtemp(dir=p.top), uid=uid)
+                if uid:
+                    os.chown(other.root, uid, uid)
+                code, lines = restore_traced(other, "-e", "trace=clone,pread64")
+                assert code == 0, other.err
+                assert not differences(whole, snapshot(other.root, skip=("",)))
+                if len(os.sched_getaffinity(0)) > 1:
+                    helper = [l.split()[-1] for l in lines if "CLONE_FILES" in l]
+                    made = [l for l in lines if helper and l.split()[0] == helper[0] and "pread64" in l]
+                    assert len(made) > 50, (uid, len(made), helper)
+
+
+@case
+def a_helper_that_fails_or_dies_breaks_the_container():
+    if len(os.sched_getaffinity(0)) < 2:
+        skip("one processor: nobody helps")
+    for how, reason in (("error=EIO", "create: I/O error"), ("signal=SIGKILL", "create")):
+        with Place() as p:
+            box, twin = p.saved(packages)
+            other = p.box(twin)
+            # The hash takes a few large reads, the helper one for each file.
+            code, _ = restore_traced(other, "-e", "trace=pread64", "-e", "inject=pread64:%s:when=60" % how)
+            assert code == AGAIN and reason in other.report().reason, (how, code, other.report())
+            assert "/p/" in other.report().reason or "KILL" in how, other.report()
+            assert not os.path.exists(entry_dir(box))
+            assert p.box(twin).restore() == AGAIN
+
+
 @case
 def attributes_come_back_wherever_in_the_archive_they_stand():
     """A file's come before its contents, which may begin in one piece of what is read at a time
