@@ -178,7 +178,8 @@ def fresh():
     Forge.odd = None
 
 
-def run(agent=CHANGE, setup=None, pr=None, box=None, keep=None, seconds=60, **more):
+def run(agent=CHANGE, setup=None, pr=None, box=None, keep=None, seconds=60, options=(),
+        user=None, **more):
     t = keep or Task()
     identity, recipient = keys()
     with open(t.out + "/secrets.age", "wb") as f:
@@ -192,14 +193,17 @@ def run(agent=CHANGE, setup=None, pr=None, box=None, keep=None, seconds=60, **mo
     spec = t.spec(agent, setup, repo=dict({"url": URL}, **more.pop("repo", {})), network=network,
                   secrets={"sealed": t.out + "/secrets.age", "names": ["GIT_TOKEN"]},
                   output={"pull_request": {k: v for k, v in wish.items() if v is not None}}, **more)
+    if user:
+        spec["agent"]["user"] = user
     t.spec = lambda *a, **k: spec
-    p = t.start(options=["--box", box or BOX], popen={"stdin": subprocess.PIPE})
+    p = t.start(options=["--box", box or BOX, *options], popen={"stdin": subprocess.PIPE})
     out, err = p.communicate(identity, timeout=seconds)
     del t.spec
     r = Result(t.out, p.returncode, out, err)
-    for name in os.listdir(t.out):
-        with open(t.out + "/" + name, "rb") as f:
-            told_nothing(f.read(), name)
+    for folder, _, names in os.walk(t.out):
+        for name in names:
+            with open(folder + "/" + name, "rb") as f:
+                told_nothing(f.read(), name)
     told_nothing(out + err, "output")
     return r
 
@@ -281,6 +285,23 @@ def the_next_turn_goes_on_top_and_the_same_pull_request_is_updated():
     r = run().expect(0)
     assert remote("rev-parse", BRANCH + "^") == remote("rev-parse", "main")
     assert r.result["pull_request"]["number"] == 1, r.result["pull_request"]
+
+
+@case
+def a_follow_up_goes_on_top_of_its_first_turn_although_the_branch_it_began_at_moved():
+    fresh()
+    t = Task()
+    run(keep=t).expect(0)
+    first = remote("rev-parse", BRANCH)
+    new = tempfile.mkdtemp(dir=HOME.dir)
+    git(new, "clone", "-q", BARE, "c")
+    git(new + "/c", "commit", "-q", "--allow-empty", "-m", "meanwhile")
+    git(new + "/c", "push", "-q", "origin", "main")
+    r = run("grep -q two a.txt && echo later >> n.txt", keep=t, options=["--resume", t.out]).expect(0)
+    got = r.result["pull_request"]
+    assert (r.result["turn"], got["number"], len(Forge.pulls)) == (2, 1, 1), got
+    assert remote("rev-parse", BRANCH + "^") == first and got["commit"] == remote("rev-parse", BRANCH)
+    assert remote("show", BRANCH + ":n.txt") == "new\nlater"
 
 
 @case
@@ -452,7 +473,7 @@ def what_the_agent_left_in_git_is_not_obeyed():
 
 
 EVIL_GIT = r"""
-import os, re, sys, urllib.request
+import os, re, subprocess, sys, urllib.request
 url = [w for w in sys.argv if w.startswith("http://127.0.0.1:")]
 def ask(method, path, body=None, host="git.example"):
     r = urllib.request.Request(url[0].split("/acme/")[0] + path, body, {"Host": host}, method=method)
@@ -461,7 +482,9 @@ def ask(method, path, body=None, host="git.example"):
     except Exception as e:
         return str(e).encode()
 if url and "push" in sys.argv:
-    start = [w for w in os.popen("/usr/bin/git.real rev-parse refs/airlock/start HEAD 2>&1")]
+    for ref in ("refs/heads/evil", "refs/heads/main", "refs/tags/evil"):
+        words = [w for w in sys.argv[1:-1] if not w.startswith("--force-with")]
+        subprocess.call(["/usr/bin/git.real", *words, "+" + sys.argv[-1].split(":")[0] + ":" + ref])
     id, zero = sys.argv[-1].split(":")[0], "0" * 40
     for ref in ("refs/heads/main", "refs/heads/airlock/task-2", "refs/tags/x"):
         line = "%s %s %s\0report-status" % (zero, id, ref)
@@ -541,10 +564,11 @@ def an_answer_of_control_characters_and_mentions_becomes_a_harmless_body():
 
 @case
 def a_shallow_clone_and_much_data_are_pushed():
-    for lock in ("netns", "notify"):
+    for lock, user in (("netns", None), ("notify", "1000:1000")):
         fresh()
-        r = run("head -c 3000000 /dev/urandom > big; echo x > n.txt", pr={"forge": "none"},
-                repo={"depth": 1}, network={"lock": lock}).expect(0)
+        r = run("id -u; head -c 3000000 /dev/urandom > big; echo x > n.txt", pr={"forge": "none"},
+                repo={"depth": 1}, network={"lock": lock}, user=user).expect(0)
+        assert not user or r.answer.startswith("1000\n"), r.answer
         assert r.result["pull_request"]["state"] == "pushed" and not calls(), r.result["pull_request"]
         assert int(remote("cat-file", "-s", BRANCH + ":big")) == 3000000
         assert remote("rev-parse", BRANCH + "^") == remote("rev-parse", "main")
