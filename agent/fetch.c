@@ -247,6 +247,7 @@ static bool open_way(struct way *w, const struct fetch *f, const struct url *u)
                         fail(w->why, "reach airlock-proxy", -r);
                 return !r && ask_for_tls(w, u);
         }
+        must_hold(f->dial != NULL);
         if (u->https && !proxy) {
                 fail(w->why, "https goes through airlock-proxy alone, and https_proxy names none", 0);
                 return false;

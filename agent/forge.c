@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#define ERROR_MAX 8192 /* bytes of an error: a longer one is no message for people */
+
 /* --- what is asked ---------------------------------------------------------------------- */
 
 static void put_percent(struct buf *out, const char *bytes, size_t len)
@@ -210,17 +212,17 @@ enum forge_status forge_find(struct forge_pull *p, const struct forge_wish *w, c
 
 void forge_message(char out[static FORGE_TEXT], const char *json, size_t len)
 {
+        char text[ERROR_MAX + 1];
         struct wr w = wr_of(out, FORGE_TEXT - 1);
         struct json_error e;
         struct json j;
         uint32_t v;
 
         *out = '\0';
-        if (len > FORGE_TEXT * 16 || json_open(&j, json, len, &e) < 0)
+        if (len > sizeof(text) - 1 || json_open(&j, json, len, &e) < 0)
                 return;
         v = json_find(&j, 0, "message");
         if (v && j.tokens[v].type == JSON_STRING) {
-                char text[FORGE_TEXT * 16 + 1];
                 size_t n = json_string(&j, v, text);
 
                 if (n > 200)

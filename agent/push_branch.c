@@ -77,7 +77,8 @@ static void take_shallow(void)
 {
         static char text[SHALLOW_MAX] LARGE_BUFFER;
         AUTO_CLOSE int from = open(".git/shallow", O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-        AUTO_CLOSE int dir = open(getenv("GIT_DIR"), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        const char *git = getenv("GIT_DIR");
+        AUTO_CLOSE int dir = git ? open(git, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
         struct stat st;
         ssize_t n;
 

@@ -63,7 +63,7 @@ static int refused(struct push *p, const char *what, const struct answer *a)
 }
 
 /*
- * METHOD API/pulls@tail. 0: 2xx, and @a is the caller's to free; else said why. @taken: a POST
+ * METHOD API/pulls@tail, into @a, which is empty and the caller's. 0: 2xx; else said why. @taken: a POST
  * that finds one there already (GitHub 422, Gitea 409) is no failure, and makes that true.
  */
 static int exchange(struct push *p, const char *method, const struct buf *tail, struct buf *body,
@@ -75,7 +75,6 @@ static int exchange(struct push *p, const char *method, const struct buf *tail, 
         uint64_t now = now_ms();
         enum fetch_end end;
 
-        *a = (struct answer){ .code = 0 };
         if (now >= p->deadline_ms)
                 return push_fail(p, STATUS_AGAIN, "the forge took too long");
         memcpy(f.method, method, strlen(method) + 1);
@@ -115,7 +114,7 @@ static int find(struct push *p, const struct forge_wish *w, enum forge_status *f
         *found = FORGE_MORE;
         for (unsigned page = 1; page <= PAGES && *found == FORGE_MORE && !status; page++) {
                 struct buf tail = { 0 };
-                struct answer a;
+                struct answer a = { .code = 0 };
 
                 forge_put_query(&tail, w, page);
                 status = exchange(p, "GET", &tail, NULL, &a, NULL);
@@ -136,7 +135,7 @@ static int put(struct push *p, const struct forge_wish *w, bool create, bool *ta
         const char *method = create ? "POST" : "PATCH";
         struct forge_pull told;
         struct buf tail = { 0 }, body = { 0 };
-        struct answer a;
+        struct answer a = { .code = 0 };
         int status;
 
         if (!create)
@@ -208,12 +207,12 @@ int push_forge(struct push *p)
         if (status)
                 return status;
         if (found == FORGE_OK)
-                return put(p, &w, false, NULL);
+                return put(p, &w, false, &taken);
         status = put(p, &w, true, &taken);
         /* Somebody was faster; or it was refused for another reason, which is kept. */
         if (taken && !find(p, &w, &found) && found == FORGE_OK) {
                 *p->reason = '\0';
-                status = put(p, &w, false, NULL);
+                status = put(p, &w, false, &taken);
         }
         return status;
 }

@@ -127,6 +127,7 @@ static bool place(struct push *p)
         static char repository[PATH_MAX];
         const char *s = getenv("AIRLOCK_PUSH"), *colon;
         uint64_t channel, bundle;
+        struct wr w;
 
         if (!s || !digits_take(&s, INT_MAX, &channel) || *s++ != ':' ||
             !digits_take(&s, INT_MAX, &bundle) || *s++ != ':')
@@ -134,8 +135,12 @@ static bool place(struct push *p)
         colon = strchr(s, ':');
         if (!colon || (size_t)(colon - s) >= sizeof(p->start) || strlen(colon) > sizeof(repository))
                 return false;
-        memcpy(p->start, s, (size_t)(colon - s));
-        memcpy(repository, colon + 1, strlen(colon));
+        w = wr_of(p->start, sizeof(p->start) - 1);
+        wr_bytes(&w, s, (size_t)(colon - s));
+        wr_cstr(&w);
+        w = wr_of(repository, sizeof(repository) - 1);
+        wr_str(&w, colon + 1);
+        wr_cstr(&w);
         p->channel = (int)channel;
         p->bundle = (int)bundle;
         return set_environment(repository) && !fcntl(p->channel, F_SETFD, FD_CLOEXEC) && !fcntl(p->bundle, F_SETFD, FD_CLOEXEC);

@@ -93,8 +93,10 @@ size_t relay_poll(struct pollfd p[static RELAY_FDS])
         p[0] = (struct pollfd){ .fd = free_place() ? listener : -1, .events = POLLIN };
         for (size_t i = 0; i < PAIRS; i++) {
                 for (size_t side = 0; side < 2; side++) {
-                        short events = pairs[i].fd[0] ? wants(&pairs[i], side) : 0;
+                        short events = 0;
 
+                        if (pairs[i].fd[0])
+                                events = wants(&pairs[i], side);
                         p[1 + 2 * i + side] = (struct pollfd){
                                 .fd = events ? pairs[i].fd[side] : -1, .events = events };
                 }
