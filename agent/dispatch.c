@@ -1,6 +1,7 @@
 /* agent/dispatch.c - the life cycle of a connection, and the table of methods. */
 #include "agent/dispatch.h"
 
+#include "agent/config.h"
 #include "agent/discover.h"
 #include "agent/helper.h"
 #include "agent/session.h"
@@ -16,6 +17,7 @@ enum family {
         FAMILY_FILES,
         FAMILY_HTTP,
         FAMILY_DISCOVERY,
+        FAMILY_CONFIG,
 };
 
 static const char *family_name(enum family f)
@@ -33,6 +35,8 @@ static const char *family_name(enum family f)
                 return "http";
         case FAMILY_DISCOVERY:
                 return "capability discovery";
+        case FAMILY_CONFIG:
+                return "environment config";
         }
         return "";
 }
@@ -67,6 +71,7 @@ static const struct {
         { "fs/watchMissing", FAMILY_FILES },
         { "http/request", FAMILY_HTTP },
         { "capabilityRoots/discoverV1", FAMILY_DISCOVERY },
+        { "environmentConfig/read", FAMILY_CONFIG },
 };
 
 static void malformed(struct conn *c, const char *text, size_t len, const struct rpc *r)
@@ -149,7 +154,9 @@ static bool must_wait(const struct conn *c)
 /* File calls keep their order behind what they wait for. */
 static bool hold(struct conn *c, enum family f, const char *text, size_t len)
 {
-        if ((f != FAMILY_FILES && f != FAMILY_DISCOVERY) || (!must_wait(c) && !c->held.len))
+        bool may_be_slow = f == FAMILY_FILES || f == FAMILY_DISCOVERY || f == FAMILY_CONFIG;
+
+        if (!may_be_slow || (!must_wait(c) && !c->held.len))
                 return false;
         buf_put(&c->held, &len, sizeof(len));
         buf_put(&c->held, text, len);
@@ -190,6 +197,9 @@ static void request(struct conn *c, struct rpc *r, char *text, size_t len, bool 
                 break;
         case FAMILY_DISCOVERY:
                 discover_call(&call);
+                break;
+        case FAMILY_CONFIG:
+                config_call(&call);
                 break;
         }
 }

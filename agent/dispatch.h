@@ -33,6 +33,8 @@ void job_call(struct call *call, const char *method);
 void info_call(struct call *call, const char *method);
 void http_call(struct call *call);
 
+/* The user's home. */
+const char *info_home(void);
 /* The text of environmentInfo. */
 void info_put(struct conn *c, struct buf *b);
 

@@ -41,10 +41,17 @@ static void put_path(struct buf *b, const char *path)
         buf_json(b, text, w.len);
 }
 
+const char *info_home(void)
+{
+        const char *home = getenv("HOME");
+
+        return home && home[0] == '/' ? home : passwd_field(5)[0] ? passwd_field(5) : "/";
+}
+
 void info_put(struct conn *c, struct buf *b)
 {
         const char *shell = shell_path(), *slash = strrchr(shell, '/');
-        const char *home = getenv("HOME"), *tmp = getenv("TMPDIR");
+        const char *tmp = getenv("TMPDIR");
         char cwd[PATH_MAX];
 
         (void)c;
@@ -55,7 +62,7 @@ void info_put(struct conn *c, struct buf *b)
         buf_str(b, "},\"executorVersion\":\"airlock " AIRLOCK_VERSION "\",\"cwd\":");
         put_path(b, getcwd(cwd, sizeof(cwd)) ? cwd : "/");
         buf_str(b, ",\"userHomeDir\":");
-        put_path(b, home && home[0] == '/' ? home : passwd_field(5)[0] ? passwd_field(5) : "/");
+        put_path(b, info_home());
         buf_str(b, ",\"platformOs\":\"linux\",\"prependPathDirs\":[");
         if (patch_path())
                 put_path(b, patch_path());
@@ -68,7 +75,7 @@ void info_put(struct conn *c, struct buf *b)
                    "\"networkProxyReviewDomains\":false,\"credentialMasking\":false,"
                    "\"credentialMaskingCustomProviders\":false,"
                    "\"capabilityDiscoverySandbox\":true,\"fsWatchMissing\":true,"
-                   "\"capabilityDiscoveryV2\":false,\"environmentConfigRead\":false,"
+                   "\"capabilityDiscoveryV2\":false,\"environmentConfigRead\":true,"
                    "\"httpHeaderEnvVars\":true,\"sandboxedFileStreaming\":true,"
                    "\"fileWriteStreaming\":true,\"shellSnapshotV2\":false,\"windowsMxc\":false,"
                    "\"linuxRootWritePreservesDevices\":false,"

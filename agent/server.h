@@ -9,6 +9,7 @@
  *     keeper.c    its parent: starts it, reaps what it leaves, kills all of it
  *     files.c     the fs/ calls; tree.c their recursive ones, in a child of their own
  *     watch.c     the fs/watchMissing call
+ *     config.c    the environmentConfig/read call
  *     discover.c  the capabilityRoots/discoverV1 call
  *     http.c      the http/request call
  *

@@ -147,6 +147,12 @@ class Model:
 # --- the client --------------------------------------------------------------------------------
 
 
+def config_toml(model):
+    """Of a user who has a login to the model."""
+    return ('model = "scripted"\nmodel_provider = "local"\n[model_providers.local]\n'
+            'name = "local"\nbase_url = "%s"\nwire_api = "responses"\n' % model.url)
+
+
 class Home:
     """A CODEX_HOME of its own, with one environment or by a variable."""
 
@@ -154,8 +160,7 @@ class Home:
         # Below /tmp it refuses to put helpers of its own anywhere, and says so on stderr.
         self.path = tempfile.mkdtemp(prefix="codex-home-", dir=ROOT + "/build")
         with open(self.path + "/config.toml", "w") as f:
-            f.write('model = "scripted"\nmodel_provider = "local"\n[model_providers.local]\n'
-                    'name = "local"\nbase_url = "%s"\nwire_api = "responses"\n' % model.url)
+            f.write(config_toml(model))
         if environment:
             with open(self.path + "/environments.toml", "w") as f:
                 f.write('default = "box"\ninclude_local = false\n[[environments]]\nid = "box"\n')

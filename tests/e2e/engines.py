@@ -337,6 +337,7 @@ def containerd():
 class Docker(DockerLike):
     name = "docker"
     needs = ("dockerd", "docker", "containerd")
+    network = ("--bridge=none",)
 
     def command(self):
         return ["docker", "-H", "unix://%s/docker.sock" % temp()]
@@ -344,7 +345,7 @@ class Docker(DockerLike):
     def prepare(self):
         daemon(["dockerd", "-H", "unix://%s/docker.sock" % temp(), "--data-root",
                 temp() + "/docker", "--exec-root", temp() + "/docker-exec", "--pidfile",
-                temp() + "/docker.pid", "--containerd", containerd(), "--bridge=none",
+                temp() + "/docker.pid", "--containerd", containerd(), *self.network,
                 "--iptables=false", "--ip6tables=false", "--ip-masq=false"],
                lambda: answers(self.command() + ["version"]))
         quiet(self.command() + ["import", layer(), IMAGE])

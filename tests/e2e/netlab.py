@@ -70,9 +70,15 @@ ZONE = {
 
 
 def enter():
+    """Runs the calling test file inside a network namespace that has all that is above."""
+    alone()
+    _build()
+
+
+def alone():
     """Runs the calling test file inside a new network namespace; skips where that fails."""
     if os.environ.get("AIRLOCK_NETLAB") == str(os.getppid()):
-        _build()
+        subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
         return
     flags = ["--net"] if os.getuid() == 0 else ["--net", "--map-root-user"]
     tried = subprocess.run(["unshare", *flags, "ip", "link", "set", "lo", "up"],
@@ -87,7 +93,6 @@ def enter():
 
 
 def _build():
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     # Every local address is on lo; a route makes unknown ones fail at once, not hang.
     for a in ADDRESSES:
         subprocess.run(["ip", "addr", "add", a + "/32", "dev", "lo"], check=True)

@@ -24,6 +24,7 @@ import subprocess
 import tempfile
 import threading
 import time
+import tomllib
 
 import codex
 from exec_client import Client, Closed, RpcError, b64, connect, frame, unb64, uri
@@ -1825,6 +1826,215 @@ def a_roots_sandbox_is_enforced(t):
     assert inside["plugin"]["mcpConfig"] is None
     assert "Permission denied" in outside["error"] and not outside["skills"]
     assert "Permission denied" in " ".join(inside["warnings"])
+
+
+ETC = """mount -t tmpfs none /mnt && cp -a /etc /mnt/ && mount --bind /mnt/etc /etc &&
+         rm -rf /etc/codex && ln -s "$1" /etc/codex && shift && exec "$@\""""
+
+
+class Configured:
+    """A server with a home, an /etc/codex and a repository of the check's own."""
+
+    def __init__(self, t, etc=False):
+        self.root = os.path.realpath(t.path())
+        for name in ("home/.codex", "etc", "repo/sub/deep"):
+            os.makedirs(self.path(name))
+        subprocess.run(["git", "init", "-q", self.path("repo")], check=True)
+        home = {"HOME": self.path("home"), "CODEX_HOME": self.path("home/.codex")}
+        around = ["unshare", "--mount", "sh", "-c", ETC, "sh", self.path("etc")] if etc else []
+        p = start(around + t.argv("--listen", "stdio"), env=dict(os.environ, **home))
+        self.c = Client.stdio(p)
+        self.c.hello()
+
+    def path(self, name):
+        return self.root + "/" + name
+
+    def write(self, name, text):
+        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
+        with open(self.path(name), "w") as f:
+            f.write(text)
+
+    def trust(self, name, level="trusted", more=""):
+        self.write("home/.codex/config.toml", '%s\n[projects."%s"]\ntrust_level = "%s"\n' %
+                   (more, self.path(name), level))
+
+    def ask(self, where="repo", config=("model",), requirements=()):
+        return self.c.call("environmentConfig/read", cwd=uri(self.path(where)),
+                           configPaths=[p.split("/") for p in config],
+                           requirementsPaths=[p.split("/") for p in requirements])
+
+    def layers(self, *args, kind="config", **more):
+        """[(source, base, document)], the weakest first."""
+        stack = self.ask(*args, **more)[kind]
+        return [(x["source"].replace(self.root + "/", ""), x["baseDir"].replace(uri(self.root), ""),
+                 tomllib.loads(x["toml"])) for x in stack["layers"]]
+
+    def models(self, where="repo"):
+        return [x[2]["model"] for x in self.layers(where)]
+
+    def refused(self, where="repo"):
+        return self.c.fails(-32603, "environmentConfig/read", cwd=uri(self.path(where)),
+                            configPaths=[["model"]], requirementsPaths=[])
+
+
+@check("11.1")
+def the_users_configuration_is_cut_down(t):
+    k = Configured(t)
+    k.write("home/.codex/config.toml", """
+        model = "m" # of the user
+        "odd key".x = 1
+        list = [1, # one
+                "two", { three = [3.0] }]
+        [mcp_servers.a]
+        command = 'ls'
+        env = { A = "1", B.C = 2 }
+        [mcp_servers.b]
+        url = \"\"\"http://x\"\"\"
+        [[tables]]
+        n = 1
+        [tables.in]
+        m = 2
+        [[tables]]
+        """)
+    a, b = {"command": "ls", "env": {"A": "1", "B": {"C": 2}}}, {"url": "http://x"}
+    for config, left in (
+            (["mcp_servers"], {"mcp_servers": {"a": a, "b": b}}),
+            (["mcp_servers/b"], {"mcp_servers": {"b": b}}),
+            (["mcp_servers/a/env/B", "model"],
+             {"model": "m", "mcp_servers": {"a": {"env": {"B": {"C": 2}}}}}),
+            (["model/of/nothing"], {"model": "m"}), (["mcp_servers/none"], {"mcp_servers": {}}),
+            (["tables"], {"tables": [{"n": 1, "in": {"m": 2}}, {}]}),
+            (["odd key", "list"], {"odd key": {"x": 1}, "list": [1, "two", {"three": [3.0]}]})):
+        assert k.layers(config=config) == \
+            [("user (home/.codex/config.toml)", "/home/.codex", left)], (config, left)
+    assert k.layers(config=["none"]) == []
+    r = k.ask()
+    assert r["userHomeDir"] == uri(k.path("home")) and r["requirements"] == \
+        {"layers": [], "cloudInsertionIndex": 0} and r["config"]["cloudInsertionIndex"] == 0
+    assert r["codexHomeDir"] == uri(k.path("home/.codex")) and r["hostname"] == socket.gethostname()
+
+
+@check("11.1")
+def paths_have_a_key_and_there_is_one(t):
+    k = Configured(t)
+
+    def wrong(**params):
+        return k.c.fails(-32602, "environmentConfig/read", **params)
+    assert wrong(cwd="file:///", configPaths=[], requirementsPaths=[]) == \
+        "at least one config or requirements path is required"
+    assert wrong(cwd="file:///", configPaths=[[]], requirementsPaths=[]) == \
+        "TOML paths must contain at least one key segment"
+    for bad in (["x"], [[1]], "x", None):
+        wrong(cwd="file:///", configPaths=bad, requirementsPaths=[])
+    for missing in ("cwd", "configPaths", "requirementsPaths"):
+        params = {"cwd": "file:///", "configPaths": [["a"]], "requirementsPaths": []}
+        del params[missing]
+        assert wrong(**params) == "missing field `%s`" % missing
+    wrong(cwd="x", configPaths=[["a"]], requirementsPaths=[])
+    # A key with all that JSON escapes is one key, and harms nothing behind it.
+    k.write("home/.codex/config.toml", '"q\\"\\\\u00e9]" = 1\n"q\\"\\u00e9]" = 2\n')
+    assert k.layers(config=['q"\u00e9]'])[0][2] == {'q"\u00e9]': 2}
+
+
+@check("11.1")
+def a_repository_counts_where_it_is_trusted(t):
+    k = Configured(t)
+    for where in ("", "repo/", "repo/sub/", "repo/sub/deep/"):
+        k.write(where + ".codex/config.toml", 'model = "%s"\n' % where)
+    assert k.models("repo/sub") == []
+    k.trust("repo")
+    assert k.models("repo/sub") == ["repo/", "repo/sub/"]
+    assert k.models("repo/sub/deep/no/folder") == ["repo/", "repo/sub/", "repo/sub/deep/"]
+    assert k.layers("repo")[0][:2] == ("project (repo/.codex/config.toml)", "/repo/.codex")
+    os.symlink(k.path("repo"), k.path("link"))
+    assert k.models("link/sub") == ["repo/", "repo/sub/"]
+    k.trust("repo/sub")
+    assert k.models("repo/sub/deep") == ["repo/sub/"]
+    k.trust("repo", more='[projects."%s"]\ntrust_level = "untrusted"' % k.path("repo/sub"))
+    assert k.models("repo/sub/deep") == ["repo/", "repo/sub/deep/"]
+    # One inside another, whatever stands around it.
+    k.trust("repo")
+    subprocess.run(["git", "init", "-q", k.path("repo/sub")], check=True)
+    assert k.models("repo/sub/deep") == []
+    k.trust("repo/sub/deep", more='project_root_markers = ["gone"]')
+    assert k.models("repo/sub/deep") == ["repo/sub/deep/"]
+
+
+@check("11.1")
+def a_work_tree_is_of_its_repository(t):
+    k = Configured(t)
+    subprocess.run("git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x && "
+                   "git worktree add -q ../tree", shell=True, cwd=k.path("repo"), check=True)
+    k.write("tree/.codex/config.toml", 'model = "tree"\n')
+    k.trust("repo")
+    assert k.models("tree") == ["tree"]
+
+
+@check("11.1")
+def a_forged_work_tree_is_not(t):
+    k = Configured(t)
+    subprocess.run("git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x && "
+                   "git worktree add -q ../tree", shell=True, cwd=k.path("repo"), check=True)
+    k.trust("repo")
+    k.write("forged/.codex/config.toml", 'model = "forged"\n')
+    shutil.copy(k.path("tree/.git"), k.path("forged/.git"))
+    assert k.models("forged") == []
+
+
+@check("11.1")
+def a_repository_has_no_say_in_some_things(t):
+    k = Configured(t)
+    private = ("model_provider", "model_providers", "profile", "profiles", "notify", "otel",
+               "chatgpt_base_url", "openai_base_url", "experimental_realtime_ws_base_url")
+    k.trust("repo")
+    k.write("repo/.codex/config.toml", "".join("%s = 1\n" % p for p in private + ("other",)))
+    assert k.layers(config=private + ("other",))[0][2] == {"other": 1}
+
+
+@check("11.1")
+def what_is_no_toml_is_an_error_where_it_counts(t):
+    k = Configured(t)
+    k.write("repo/.codex/config.toml", "model = \n")
+    assert k.models() == []  # nobody trusts it, and nobody reads it
+    k.trust("repo")
+    message = k.refused()
+    assert message.startswith("failed to load executor-local config: ")
+    assert k.path("repo/.codex/config.toml") in message
+    os.remove(k.path("repo/.codex/config.toml"))
+    for wrong in ("a = 1\na = 2\n", "project_root_markers = 5\n", "projects = 5\n"):
+        k.write("home/.codex/config.toml", wrong)
+        assert k.refused().startswith("failed to load executor-local config: "), wrong
+    os.remove(k.path("home/.codex/config.toml"))
+    assert k.models() == []
+    os.mkdir(k.path("home/.codex/config.toml"))
+    assert "is not a file" in k.refused()
+
+
+@check("11.1")
+def the_system_comes_first_and_the_manager_last(t):
+    k = Configured(t, etc=True)
+    k.write("etc/config.toml", 'model = "system"\nmcp_servers = 5\n')
+    k.trust("repo", more='model = "user"')
+    k.write("repo/.codex/config.toml", 'model = "project"\n')
+    k.write("etc/managed_config.toml", 'model = "managed"\nsandbox_mode = "workspace-write"\n'
+                                       'approval_policy = "never"\n')
+    k.write("etc/requirements.toml", 'allowed_web_search_modes = ["cached"]\n')
+    asked = k.ask(requirements=["allowed_web_search_modes", "allowed_sandbox_modes",
+                                "allowed_approval_policies"])
+    assert [x["source"].split(" (")[0] for x in asked["config"]["layers"]] == \
+        ["system", "user", "project", "legacy managed_config.toml"]
+    assert asked["config"]["cloudInsertionIndex"] == 1
+    assert k.models() == ["system", "user", "project", "managed"]
+    assert [(x["source"], tomllib.loads(x["toml"])) for x in asked["requirements"]["layers"]] == [
+        ("/etc/codex/requirements.toml", {"allowed_web_search_modes": ["cached"]}),
+        ("/etc/codex/managed_config.toml",
+         {"allowed_sandbox_modes": ["read-only", "workspace-write"],
+          "allowed_approval_policies": ["never"]})]
+    assert asked["requirements"]["cloudInsertionIndex"] == 1
+    k.write("etc/managed_config.toml", 'sandbox_mode = "none at all"\n')
+    assert "sandbox_mode" in k.refused()
+    k.write("etc/managed_config.toml", "projects.'%s'.trust_level = 'untrusted'" % k.path("repo"))
+    assert k.models() == ["system", "user"]
 
 
 # --- 13 disconnect and shutdown, 17 faults -----------------------------------------------------------------------------
