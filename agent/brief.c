@@ -126,6 +126,17 @@ static void put_toolset(struct loop *l)
         toolset_put(&l->tools, &l->toolset);
 }
 
+/* It is sealed for the model and the server that thought it: others refuse it. */
+static void forget_reasoning(struct loop *l)
+{
+        for (size_t i = l->history.count; i-- > 0;) {
+                if (l->history.items[i].kind != ITEM_REASONING)
+                        continue;
+                history_remove(&l->history, i);
+                l->first -= i < l->first;
+        }
+}
+
 void brief(struct loop *l, const struct buf *resumed)
 {
         struct transcript_head head;
@@ -136,6 +147,9 @@ void brief(struct loop *l, const struct buf *resumed)
                 transcript_take(resumed, &head, &l->history, &line);
                 memcpy(l->thread, head.thread, sizeof(l->thread));
                 l->first = head.first;
+                if (head.model[0] && (strcmp(head.model, l->o->model) != 0 ||
+                                      strcmp(head.at, l->o->base_url) != 0))
+                        forget_reasoning(l);
                 if (head.wire_known && !strcmp(head.at, l->o->base_url)) {
                         l->wire = head.wire;
                         l->wire_known = true;

@@ -256,6 +256,7 @@ static void save(struct loop *l, int fd)
                 return;
         memcpy(head.thread, l->thread, sizeof(head.thread));
         strncpy(head.at, l->o->base_url, sizeof(head.at) - 1);
+        strncpy(head.model, l->o->model, sizeof(head.model) - 1);
         transcript_put(&text, &head, &l->history);
         save_file(fd, "--save", buf_at(&text), text.len);
         buf_free(&text);

@@ -11,6 +11,8 @@ void transcript_put(struct buf *out, const struct transcript_head *head, const s
 {
         buf_str(out, "{\"airlock\":1,\"thread\":");
         buf_json(out, head->thread, strlen(head->thread));
+        buf_str(out, ",\"model\":");
+        buf_json(out, head->model, strlen(head->model));
         if (head->wire_known) {
                 buf_fmt(out, ",\"wire\":\"%s\",\"at\":",
                         head->wire == WIRE_CHAT_API ? "chat" : "responses");
@@ -23,11 +25,18 @@ void transcript_put(struct buf *out, const struct transcript_head *head, const s
         }
 }
 
+/* "" where there is none, or no room for it. */
+static void take_text(const struct value *v, char *to, size_t cap)
+{
+        if (v->type == VALUE_STRING && v->len < cap)
+                to[value_string(v, to)] = '\0';
+}
+
 static bool take_head(struct transcript_head *head, const struct value *v)
 {
         struct value mark = value_get(v, "airlock"), thread = value_get(v, "thread");
         struct value wire = value_get(v, "wire"), first = value_get(v, "first");
-        struct value url = value_get(v, "at");
+        struct value url = value_get(v, "at"), model = value_get(v, "model");
         uint64_t version = 0, n = 0;
 
         *head = (struct transcript_head){ .wire = WIRE_RESPONSES_API };
@@ -37,8 +46,8 @@ static bool take_head(struct transcript_head *head, const struct value *v)
         memcpy(head->thread, thread.at, 36);
         head->first = n;
         head->wire_known = wire.type == VALUE_STRING;
-        if (url.type == VALUE_STRING && url.len < sizeof(head->at))
-                head->at[value_string(&url, head->at)] = '\0';
+        take_text(&url, head->at, sizeof(head->at));
+        take_text(&model, head->model, sizeof(head->model));
         if (value_is(&wire, "chat"))
                 head->wire = WIRE_CHAT_API;
         return true;

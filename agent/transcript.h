@@ -1,7 +1,8 @@
 /*
  * agent/transcript.h - a conversation in a file: one line about it, then an item a line.
  *
- *     {"airlock":1,"thread":"…","wire":"responses","at":"https://…/v1","first":2}
+ *     {"airlock":1,"thread":"…","model":"…","wire":"responses",
+ *      "at":"https://…/v1","first":2}
  *     {"type":"message","role":"user",…}
  *
  * The wire is what the server at that URL speaks: another one is asked anew.
@@ -22,6 +23,7 @@ struct transcript_head {
         bool wire_known;
         char at[1024]; /* whose wire it is; "": not known */
         size_t first;
+        char model[256]; /* "": not known */
 };
 
 void transcript_put(struct buf *out, const struct transcript_head *head, const struct history *h);

@@ -490,11 +490,12 @@ static int difference(struct task *t, const char *mode, int out, int since)
 
 enum status checkout_recognise(struct task *t)
 {
-        int r = t->spec.resume.diff ? difference(t, "check", 0, 0) : DIFFERENCE_DONE;
+        int r = t->spec.resume.diff ? difference(t, t->stands ? "check" : "try", 0, 0)
+                                    : DIFFERENCE_DONE;
 
         if (r == DIFFERENCE_NO_APPLY)
                 return STATUS_PROVISION; /* and said so */
-        if (r == DIFFERENCE_DONE || (r == DIFFERENCE_OTHER && !t->stands))
+        if (r == DIFFERENCE_DONE)
                 return STATUS_OK;
         if (r != DIFFERENCE_START)
                 return task_fail(t, STATUS_PROVISION,

@@ -237,7 +237,7 @@ static int write_diff(struct borrower *b, int fd, const char *from)
         return r ? DIFFERENCE_FAILED : 0;
 }
 
-/* --- the three -------------------------------------------------------------------------------- */
+/* --- the commands -------------------------------------------------------------------------------- */
 
 static int diff(struct borrower *b, int out, int since)
 {
@@ -253,13 +253,14 @@ static int diff(struct borrower *b, int out, int since)
         return r ? r : b->whole ? DIFFERENCE_DONE : DIFFERENCE_PART;
 }
 
-static int check(struct borrower *b)
+static int check(struct borrower *b, bool work_tree)
 {
         char start[ID], last[ID], now[ID];
         int r = take_last(b, start, last);
 
-        if (!r)
-                r = index_work_tree(b);
+        if (r || !work_tree)
+                return r;
+        r = index_work_tree(b);
         if (!r && write_tree(b, "index", now))
                 r = DIFFERENCE_NO_TREE;
         if (r)
@@ -313,5 +314,5 @@ int difference_main(int argc, char **argv)
                 die_errno(STATUS_OUTPUT, -r, "make a repository for the difference");
         if (!strcmp(argv[1], "diff") && argc == 8)
                 return diff(&b, take_fd(argv[6]), take_fd(argv[7]));
-        return !strcmp(argv[1], "check") ? check(&b) : restore(&b);
+        return !strcmp(argv[1], "restore") ? restore(&b) : check(&b, *argv[1] == 'c');
 }

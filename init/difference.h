@@ -1,5 +1,5 @@
 /*
- * init/difference.h - airlock-auto diff|check|restore: git beside the task, for the difference
+ * init/difference.h - airlock-auto diff|try|check|restore: git beside the task, for the difference
  * between commits and the work tree.
  *
  * PID 1 starts it as the agent runs: the same user, the same lock. It makes a repository of its
@@ -9,6 +9,7 @@
  * believes, it has no right that the agent has not.
  *
  *   airlock-auto diff    START LFS REPOSITORY LAST OUT SINCE
+ *   airlock-auto try     START LFS REPOSITORY LAST
  *   airlock-auto check   START LFS REPOSITORY LAST
  *   airlock-auto restore START LFS REPOSITORY LAST
  *
@@ -16,7 +17,8 @@
  * are descriptors, 0 where there is none: LAST the earlier turn's diff, OUT and SINCE empty
  * files for the difference to START and to what the earlier turn left.
  *
- *   check    does LAST apply to START, and which of the two are the files of the work tree?
+ *   try      does LAST apply to START?
+ *   check    and which of the two are the files of the work tree?
  *   restore  makes them what the earlier turn left, whatever setup did to them
  */
 #ifndef INIT_DIFFERENCE_H

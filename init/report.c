@@ -244,7 +244,7 @@ void task_remove(struct task *t, const char *path, bool agents)
 {
         static const struct confine none = { .no_new_privs = true };
 
-        if (agents)
+        if (agents && *path)
                 run_rm(t, path, &t->agent_confine);
         if (*path)
                 run_rm(t, path, &none);

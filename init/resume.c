@@ -62,7 +62,7 @@ static off_t copy(int from, int to, off_t max)
 /* A copy of exactly @bytes that nobody changes any more; it stays open across exec. */
 static int take_file(int dir, const char *from, const char *name, uint32_t bytes, int *fd)
 {
-        struct stat st;
+        struct stat st = { 0 };
         AUTO_CLOSE int file = open_regular(dir, name, &st);
         AUTO_CLOSE int own = memfd_create(name, MFD_ALLOW_SEALING);
         off_t n = -EINVAL;
@@ -171,7 +171,7 @@ int resume_load(struct spec *spec, const char *from)
 static int keep_file(int from, int to, const char *name)
 {
         static const char part[] = ".part";
-        struct stat st;
+        struct stat st = { 0 };
         AUTO_CLOSE int file = open_regular(from, name, &st);
         off_t n;
 

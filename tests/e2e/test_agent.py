@@ -660,7 +660,7 @@ def a_wrong_command_line_is_said_in_one_line():
     assert "--timeout" in bad(*base, "--timeout", "soon", "p")
     assert "schema" in bad(*base, "--output-schema", "/dev/null", "p")
     assert "--environments" in bad(*base, "--environments", "/none", "p")
-    assert "--resume" in bad(*base, "--resume", "/etc/passwd", "p")
+    assert "/etc/passwd:1: expected" in bad(*base, "--resume", "/etc/passwd", "p")
     assert "git repository" in bad(*base, "p", code=1, where=_home)
     p = subprocess.run([AIRLOCK, "agent", "--help"], capture_output=True, timeout=10)
     assert p.returncode == 0 and b"--base-url" in p.stdout and not p.stderr

@@ -8,9 +8,10 @@ import shutil
 import subprocess
 
 import lib
+from engines import make_rootfs
 from lib import case, main
-from model_box import built_in
-from model_server import Model, call, say
+from model_box import KEY, Trusted, built_in
+from model_server import Model, call, items, message, reasoning, say
 from task import Task, git, put
 
 
@@ -21,6 +22,12 @@ def follow(t, agent="true", out=None, options=(), **more):
     r = t.run(agent, options=["--resume", old, *options], **more)
     t.out = old
     return r
+
+
+def bundle(t):
+    """The repository in OUT, the one folder that a box with a root of its own shares."""
+    git(t.url, "bundle", "create", "-q", t.out + "/app.bundle", "--all")
+    return t.out + "/app.bundle"
 
 
 def plan(t, *options, **more):
@@ -131,15 +138,15 @@ def three_turns_in_one_folder_and_each_is_kept():
 @case
 def setup_sees_the_start_and_never_what_the_agent_wrote():
     t = Task()
-    t.repo({"a.txt": "one\n", "install.sh": "echo clean\n", "lock": "1\n"})
-    setup = "sh install.sh; echo setup >> lock; echo made > made.txt; ls"
-    t.run("echo 'echo STOLEN; touch %s' > install.sh; echo agent >> a.txt; rm made.txt" % t.canary,
-          setup=setup).expect(0)
-    r = follow(t, "cat install.sh lock; ls", setup=setup).expect(0)
+    t.repo({"a.txt": "one\n", "install.sh": "echo clean\n", "lock": "1\n", ".gitignore": "*.log\n"})
+    setup = "sh install.sh; echo setup >> lock; echo made > made.txt; ls; echo s > x.log"
+    t.run("echo 'echo STOLEN; touch %s' > install.sh; echo agent >> a.txt; rm made.txt;"
+          "rm .gitignore; echo mine > x.log" % t.canary, setup=setup).expect(0)
+    r = follow(t, "cat install.sh lock; ls; cat x.log", setup=setup).expect(0)
     log = r.file("setup.log")
     assert "clean" in log and "STOLEN" not in log and "made.txt" in log, log
     t.safe()
-    assert r.stdout.split("\n", 1)[1] == "1\nsetup\na.txt\ninstall.sh\nlock\n", r.stdout
+    assert r.stdout.split("\n", 1)[1] == "1\nsetup\na.txt\ninstall.sh\nlock\nx.log\nmine\n", r.stdout
     assert r.file("since-last.diff") == ""
 
 
@@ -229,6 +236,7 @@ def a_forged_diff_reaches_nothing_but_the_work_tree():
     t = Task()
     t.repo({"a.txt": "one\n", ".gitignore": "outside\n"})
     t.run("true").expect(0)
+    t.canary = t.dir + "/second/pwned"  # the folder that the box does not keep to itself
     good = json.load(open(t.out + "/result.json"))
 
     def forged(text):
@@ -270,7 +278,6 @@ def a_turn_folder_that_is_a_link_is_not_written_through():
 
 def standing(t, change=""):
     """A root file system like a container's in which the first turn has just ended."""
-    from engines import make_rootfs
     box = t.dir + "/box"
     subprocess.run(["cp", "-a", make_rootfs(), box], check=True)
     git(t.dir, "clone", "-q", t.url, box + "/workspace/app")
@@ -283,9 +290,9 @@ def standing(t, change=""):
 def what_still_stands_is_left_as_it_is():
     t = Task()
     t.repo({"a.txt": "one\n", ".gitignore": "*.log\n"})
+    t.canary = t.dir + "/second/pwned"
     setup = "touch %s" % t.canary
     t.run("echo two >> a.txt; echo n > new").expect(0)
-    put(t.out + "/changes.diff", t.run("echo two >> a.txt; echo n > new").diff)
     # A hostile configuration does not get to run anything before the seal.
     evil = ("git commit -qam agent; echo cached > run.log; git config core.fsmonitor 'touch %s';"
             "git config core.sshCommand 'touch %s'; git config filter.x.clean 'touch %s'"
@@ -299,6 +306,38 @@ def what_still_stands_is_left_as_it_is():
     assert "+3" in r.file("since-last.diff")
     t.safe()  # setup did not run either: the agent had been there
     assert not [e for e in r.event("step") if e["phase"] == "setup"], r.event("step")
+
+
+@case
+def git_fetches_nothing_by_the_last_agents_configuration():
+    t = Task()
+    t.repo()
+    t.canary = t.dir + "/second/pwned"
+    t.run("echo two >> a.txt").expect(0)
+    evil = ("git config extensions.partialClone origin; git config remote.origin.promisor true;"
+            "git config remote.origin.url 'ext::touch %s'; git config protocol.ext.allow always;"
+            "git config core.repositoryFormatVersion 1; git config core.sshCommand 'touch %s';"
+            "rm -rf .git/objects/[0-9a-f]* .git/objects/pack/*; true" % (t.canary, t.canary))
+    r = follow(t, options=standing(t, evil), out=t.dir + "/second")
+    assert r.code == 70 and "no commit" in r.reason(), (r.code, r.err[-600:])
+    t.safe()
+
+
+@case
+def a_repository_of_the_operators_own_can_be_followed():
+    t = Task()
+    t.repo()
+    here = {"repo": {"url": None, "ref": None, "dir": t.url}}  # the box keeps what is done to it
+    t.run("echo two >> a.txt", **here).expect(0)
+    r = follow(t, "cat a.txt; echo three >> a.txt", **here).expect(0)
+    assert r.stdout == "one\ntwo\n" and "+three" in r.file("since-last.diff"), r.stdout
+    git(t.url, "apply", t.out + "/changes.diff")
+    r = follow(t, "cat a.txt", setup="touch %s" % t.canary, **here).expect(0)
+    assert r.stdout == "one\ntwo\nthree\n" and r.file("since-last.diff") == "", r.stdout
+    t.safe()
+    put(t.url + "/a.txt", "mine\n")
+    r = follow(t, "true", **here)
+    assert r.code == 70 and "neither as turn 3 left it" in r.reason(), r.err[-400:]
 
 
 @case
@@ -391,6 +430,61 @@ def an_interrupted_turn_can_be_followed():
         assert built_in(m, "go", task=t, agent={"timeout_s": 2}).code == 76
         built_in(m, "go on", task=t, options=["--resume", t.out]).expect(0)
     assert m.requests[1].outputs()["call_1"] and "go on" in texts(m.requests[1])[-1]
+
+
+@case
+def another_model_does_not_get_what_the_first_one_thought():
+    t = Task()
+    t.repo()
+    with Model([items(reasoning("hm"), message("x")), say("y"), say("z")]) as m:
+        built_in(m, task=t).expect(0)
+        for name in ("m", "other"):
+            built_in(m, task=t, options=["--resume", t.out], model={"name": name}).expect(0)
+    kinds = [[i["type"] for i in r.body["input"]].count("reasoning") for r in m.requests]
+    assert kinds == [0, 1, 0] and "x" in texts(m.requests[2]), kinds
+
+
+@case
+def the_key_stays_the_proxys_alone():
+    trusted = Trusted([say("x"), call("exec_command", cmd="env"), say("y")])
+    t = trusted.task
+    with trusted.model as m:
+        more = dict(trusted.more, repo={"url": bundle(t)}, model={"key": "${MODEL_KEY}"})
+        built_in(m, **more).expect(0)
+        built_in(m, options=["--resume", t.out], **more).expect(0)
+    assert [r.headers["authorization"] for r in m.requests] == ["Bearer " + KEY] * 3
+    for where, _, names in os.walk(t.out):
+        for name in names:
+            assert KEY.encode() not in open(where + "/" + name, "rb").read(), name
+
+
+@case
+def the_cache_gives_setups_state_and_not_the_agents():
+    t = Task()
+    t.repo({"a.txt": "one\n", "lock": "1\n", ".gitignore": "*.log\n"})
+    more = {"setup": "echo s >> lock; echo deps > deps.log", "cache": {"dir": t.dir + "/cache"},
+            "repo": {"url": bundle(t)}}
+    box = ["--box", make_rootfs()]
+    t.run("echo two >> a.txt; rm deps.log", options=box, **more).expect(0)
+    r = follow(t, "cat a.txt lock deps.log", options=box, **more).expect(0)
+    assert [e["outcome"] for e in r.event("cache")] == ["restored"], r.event("cache")
+    assert r.stdout == "one\ntwo\n1\ns\ndeps\n" and r.file("since-last.diff") == "", r.stdout
+
+
+@case
+def another_user_gets_the_files_as_its_own():
+    t = Task()
+    t.repo()
+    os.chmod(t.out, 0o777)
+    url = bundle(t)
+    for turn, words in ((1, []), (2, ["--resume", t.out])):
+        spec = t.spec("id -u; stat -c '%u %n' *; cat a.txt; echo two >> a.txt; echo new > new")
+        spec["agent"]["user"] = "1000:1000"
+        spec["repo"]["url"] = url
+        p = lib.start([lib.AIRLOCK, "run", "--box", make_rootfs(), *words, t.write_spec(spec)])
+        out, err = p.communicate(timeout=18)
+        assert p.returncode == 0, err.decode()[-900:]
+    assert out.decode() == "1000\n1000 a.txt\n1000 new\none\ntwo\n", out
 
 
 @case

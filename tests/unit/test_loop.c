@@ -344,7 +344,7 @@ TEST(a_kept_conversation_comes_back_and_a_torn_one_does_not)
 {
         static const struct transcript_head kept = {
                 .thread = "01a0c0de-0000-7000-8000-000000000001", .wire = WIRE_CHAT_API,
-                .wire_known = true, .at = "http://h/\"v1", .first = 1,
+                .wire_known = true, .at = "http://h/\"v1", .model = "m\\1", .first = 1,
         };
         struct history h = { 0 }, again = { 0 };
         struct transcript_head head;
@@ -357,7 +357,7 @@ TEST(a_kept_conversation_comes_back_and_a_torn_one_does_not)
         transcript_put(&text, &kept, &h);
         CHECK(transcript_take(&text, &head, &again, &line) && again.count == 3 && head.first == 1);
         CHECK(head.wire == WIRE_CHAT_API && !strcmp(head.thread, kept.thread));
-        CHECK(head.wire_known && !strcmp(head.at, kept.at));
+        CHECK(head.wire_known && !strcmp(head.at, kept.at) && !strcmp(head.model, kept.model));
         history_free(&again);
         text.len--;
         CHECK(!transcript_take(&text, &head, &again, &line) && !again.count && line == 4);
