@@ -66,6 +66,8 @@ void client_forget(struct client *c, struct client_request *r);
 
 /* --- client_wire.c: bytes --- */
 
+/* Becomes the target's program between these two; returns only an errno. */
+int wire_exec(const struct client_target *t, int in, int out);
 void wire_open(struct client *c);
 /* The socket's or pipes' end. @goodbye: with a Close frame. */
 void wire_close(struct client *c, bool goodbye);

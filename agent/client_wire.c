@@ -137,16 +137,13 @@ static void open_unix(struct client *c)
                 connecting(c, fd);
 }
 
-/* In the child: never returns. */
-static void become(const struct client_target *t, int in, int out, int tell)
+int wire_exec(const struct client_target *t, int in, int out)
 {
         sigset_t none;
-        int err;
 
         sigemptyset(&none);
         sigprocmask(SIG_SETMASK, &none, NULL);
         signal(SIGPIPE, SIG_DFL);
-        setpgid(0, 0);
         if (dup2(in, STDIN_FILENO) >= 0 && dup2(out, STDOUT_FILENO) >= 0 &&
             (!t->cwd || chdir(t->cwd) == 0)) {
                 char *const *argv = (char *const *)(uintptr_t)t->argv;
@@ -156,7 +153,16 @@ static void become(const struct client_target *t, int in, int out, int tell)
                 else
                         execvp(argv[0], argv);
         }
-        err = errno;
+        return errno;
+}
+
+/* In the child: never returns. */
+static void become(const struct client_target *t, int in, int out, int tell)
+{
+        int err;
+
+        setpgid(0, 0);
+        err = wire_exec(t, in, out);
         (void)!write(tell, &err, sizeof(err));
         _exit(127);
 }

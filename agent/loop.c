@@ -194,25 +194,13 @@ static int open_signals(void)
 
 /* --- the seal ------------------------------------------------------------------------------------------------ */
 
-enum reach {
-        REACH_NONE,     /* the channel and our own exec-server */
-        REACH_SOCKETS,  /* exec-servers elsewhere, past the proxy: sockets, and files to read for
-                           their names */
-        REACH_PROGRAMS, /* programs that lead to some: whatever those need */
-};
-
-static enum reach reach_of(const struct environments *e)
+/* Does an exec-server elsewhere need sockets of ours, and files to read for its name? */
+static bool needs_sockets(const struct environments *e)
 {
-        enum reach reach = REACH_NONE;
-
-        for (size_t i = 0; i < e->count; i++) {
-                if (e->all[i].local || e->all[i].target.channel)
-                        continue;
-                if (e->all[i].target.transport == CLIENT_COMMAND)
-                        return REACH_PROGRAMS;
-                reach = REACH_SOCKETS;
-        }
-        return reach;
+        for (size_t i = 0; i < e->count; i++)
+                if (e->all[i].target.transport == CLIENT_TCP && !e->all[i].target.channel)
+                        return true;
+        return false;
 }
 
 static void seal(const struct loop *l)
@@ -223,7 +211,6 @@ static void seal(const struct loop *l)
                 { COUNT(loop_filter), (struct sock_filter *)(uintptr_t)loop_filter },
                 { COUNT(loop_remote_filter), (struct sock_filter *)(uintptr_t)loop_remote_filter },
         };
-        enum reach reach = reach_of(&l->places);
         const char *stage;
         int r;
 
@@ -231,8 +218,8 @@ static void seal(const struct loop *l)
         r = confine_apply(&c, &stage);
         if (r < 0)
                 die_errno(STATUS_LOCK, -r, "%s", stage);
-        if (reach != REACH_PROGRAMS &&
-            syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &filters[reach]) < 0)
+        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0,
+                    &filters[needs_sockets(&l->places)]) < 0)
                 die_errno(STATUS_LOCK, errno, "seccomp filter");
 }
 
@@ -368,6 +355,26 @@ static enum agent_status open_all(struct loop *l, struct opened *w)
         return read_environments(l);
 }
 
+/* Who will start the others' programs, once somebody wants them: after the seal we can't. */
+static enum agent_status start_programs(struct loop *l)
+{
+        for (size_t i = 0; i < l->places.count; i++) {
+                struct client_target *t = &l->places.all[i].target;
+                int fd;
+
+                if (t->transport != CLIENT_COMMAND)
+                        continue;
+                fd = way_program(t);
+                if (fd < 0) {
+                        log_errno(LOG_ERROR, -fd, "start %s", t->argv[0]);
+                        return AGENT_NO_EXEC;
+                }
+                t->transport = CLIENT_STDIO;
+                t->in_fd = t->out_fd = fd;
+        }
+        return AGENT_DONE;
+}
+
 /* Our own exec-server, if commands may run here; what is elsewhere waits for its first use. */
 static enum agent_status start_local(struct loop *l)
 {
@@ -387,7 +394,7 @@ static enum agent_status start_local(struct loop *l)
         }
         if (l->o->exec_fd >= 0)
                 close(l->o->exec_fd);
-        return AGENT_DONE;
+        return start_programs(l);
 }
 
 /* Exec-servers that airlock-proxy connects to, in our place. */

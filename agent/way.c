@@ -1,6 +1,7 @@
 /* agent/way.c - see way.h. */
 #include "agent/way.h"
 
+#include "agent/client_inner.h"
 #include "base/confine.h"
 #include "base/digits.h"
 #include "base/environ.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +21,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 #define ANSWER_MS 10000
+#define DYING_MS 2000 /* from SIGTERM to SIGKILL */
 #define KEY_MAX 1025 /* bytes with the NUL: what the proxy can inject */
 #define SECRET "MODEL_KEY" /* what the rule calls it */
 #define UPSTREAM "UPSTREAM"  /* the same for a proxy's credentials */
@@ -82,6 +86,86 @@ int way_exec(const struct loop_options *o)
                 dup2(ends[1], STDOUT_FILENO);
                 syscall(SYS_execveat, program, "", argv, environ, AT_EMPTY_PATH);
                 _exit(STATUS_NOT_FOUND);
+        }
+        close(ends[1]);
+        if (pid < 0) {
+                close(ends[0]);
+                return -EAGAIN;
+        }
+        fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        return ends[0];
+}
+
+/* --- programs that lead to another one ----------------------------------------------------------------- */
+
+/* Waits for @events on @fd, or for the child's end. */
+static void wait_for(int fd, short events, int child)
+{
+        struct pollfd p[] = { { .fd = fd, .events = events }, { .fd = child, .events = POLLIN } };
+
+        while (poll(p, 2, -1) < 0 && errno == EINTR)
+                ;
+}
+
+/* Watches over the program until the loop is gone, or it is itself. */
+static NORETURN void keep(const struct client_target *t, int fd)
+{
+        pid_t pid = fork();
+        int child, err;
+
+        if (!pid) {
+                setpgid(0, 0);
+                enter_domain();
+                err = wire_exec(t, fd, fd);
+                log_errno(LOG_ERROR, err, "%s", t->argv[0]);
+                _exit(STATUS_NOT_FOUND);
+        }
+        if (pid < 0)
+                _exit(STATUS_AGAIN);
+        setpgid(pid, pid); /* whoever comes first */
+        child = (int)syscall(SYS_pidfd_open, pid, 0);
+        if (child < 0) { /* the end of its input has to do */
+                close(fd);
+                waitpid(pid, NULL, 0);
+                _exit(STATUS_OK);
+        }
+        wait_for(fd, 0, child); /* 0: a hang-up alone */
+        kill(-pid, SIGTERM);
+        poll(&(struct pollfd){ .fd = child, .events = POLLIN }, 1, DYING_MS);
+        kill(-pid, SIGKILL);
+        _exit(STATUS_OK);
+}
+
+/* Nothing of the loop's but its stderr and @fd, which is 3 from here on. */
+static void forget_loop(int fd)
+{
+        setsid();
+        prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+        dup2(fd, 3);
+        fcntl(3, F_SETFD, FD_CLOEXEC);
+        close(STDIN_FILENO);
+        close(STDOUT_FILENO);
+        if (syscall(SYS_close_range, 4, ~0U, 0) < 0)
+                for (int n = 4; n < 1024; n++)
+                        close(n);
+}
+
+int way_program(const struct client_target *t)
+{
+        int ends[2];
+        pid_t pid;
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+                return -errno;
+        pid = fork();
+        if (!pid) {
+                char byte;
+
+                forget_loop(ends[1]);
+                wait_for(3, POLLIN, -1);
+                if (recv(3, &byte, 1, MSG_PEEK) != 1)
+                        _exit(STATUS_OK); /* nobody wanted it */
+                keep(t, 3);
         }
         close(ends[1]);
         if (pid < 0) {

@@ -20,6 +20,13 @@
 /* Our end of the pair; -errno. */
 MUST_USE int way_exec(const struct loop_options *o);
 
+/*
+ * A program that leads to an exec-server: it is started when the first byte for it is in the
+ * pair, so the loop may be sealed by then, and ends with the loop: the end of its input and SIGTERM
+ * for its group, SIGKILL 2 s later. Our end; -errno.
+ */
+MUST_USE int way_program(const struct client_target *t);
+
 /* What a proxy of our own lets through. */
 struct way {
         const struct model_url *model; /* NULL: none */

@@ -14,7 +14,7 @@ import tempfile
 import codex
 import nets
 from front import Front, certificate
-from lib import AIRLOCK, case, main, skip, start
+from lib import AIRLOCK, case, main, skip, start, until
 from model_box import KEY, Trusted, beyond, elsewhere
 from model_server import Model, call, function, items, patch, say
 from task import Result, Task, git, put
@@ -129,6 +129,32 @@ def an_answer_in_pieces_is_a_handshake_too():
     done = subprocess.run([AIRLOCK, "exec-client", "-n", front.url, "--", "echo", "hi"], timeout=15,
                           capture_output=True)
     assert (done.returncode, done.stdout) == (0, b"hi\n"), done
+
+
+@case
+def a_program_starts_when_it_is_used_and_ends_with_the_loop():
+    d = tempfile.mkdtemp(dir=_home)
+    deaf = "trap '' TERM; echo $$ > %s/pid; sleep 1000 & echo $! >> %s/pid; wait; wait" % (d, d)
+    listing = json.dumps({"environments": [{"id": "deaf", "program": "sh", "args": ["-c", deaf],
+                                            "initialize_timeout_sec": 1}]})
+    with Model([say("ok")]) as m:
+        agent(m, "--environments", listing)
+    assert not os.path.exists(d + "/pid")
+    look = "for p in /proc/[0-9]*; do [ \"$(cat $p/comm)\" = airlock-agent ] && " \
+           "echo $(grep Seccomp: $p/status) $(ls $p/fd | wc -l); done 2>/dev/null; true"
+    with Model([call("exec_command", "c1", cmd="id", environment_id="deaf"),
+                call("exec_command", "c2", cmd=look), say("ok")]) as m:
+        agent(m, "--environments", listing)
+    out = m.requests[2].outputs()
+    assert "environment `deaf` is unavailable" in out["c1"] and "Seccomp: 2" in out["c2"], out
+    pids = read(d + "/pid").split()
+    assert len(pids) == 2
+    until(lambda: not any(os.path.exists("/proc/" + pid) for pid in pids), "the program's end")
+    listing = json.dumps({"include_local": False, "default": "no", "environments": [
+        {"id": "no", "program": "no-such-program"}]})
+    with Model([call("exec_command", "c1", cmd="id"), say("ok")]) as m:
+        assert "no-such-program: No such file" in agent(m, "--environments", listing)
+    assert "environment `no` is unavailable" in m.requests[1].outputs()["c1"]
 
 
 # --- TLS --------------------------------------------------------------------------------------------
