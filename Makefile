@@ -43,7 +43,7 @@ SHELL := /bin/bash
 # --- what each program is made of (nothing is globbed into a program) ----------------
 PROGRAMS := airlock airlock-spec airlock-run airlock-box airlock-lock airlock-notify \
         airlock-proxy airlock-trust airlock-unseal airlock-cache \
-        airlock-auto airlock-exec airlock-agent airlock-report
+        airlock-auto airlock-exec airlock-agent airlock-push airlock-report
 
 # Parts that several of them share, or that the unit tests and fuzz targets take as well.
 BASE := base/utf8.c base/wr.c base/log.c base/io.c base/msg.c base/clock.c base/digits.c \
@@ -100,7 +100,7 @@ SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
         init/serve.c init/resume.c init/resume_parse.c init/program.c init/sig.c init/env.c \
-        init/policy_text.c init/spec_model.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+        init/policy_text.c init/spec_model.c init/spec_pull.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
         init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c \
@@ -135,7 +135,8 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
-        agent/files.c agent/watch.c agent/discover.c agent/config.c agent/place.c agent/tree.c agent/helper.c agent/fetch.c agent/http.c agent/buf.c \
+        agent/files.c agent/watch.c agent/discover.c agent/config.c agent/place.c agent/tree.c \
+        agent/helper.c agent/dial.c agent/fetch.c agent/http.c agent/buf.c \
         agent/journal.c agent/patch_path.c
 SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/difference.c \
         init/auto_find.c init/auto_main.c
@@ -148,6 +149,9 @@ SRC_airlock-agent := $(BASE) base/environ.c base/http1.c base/ruleset.c $(CLIENT
         agent/way.c agent/hands.c agent/guidance.c agent/judge.c agent/tools.c \
         agent/patch_main.c agent/repo_root.c agent/client_main.c agent/client_options.c \
         agent/ask.c agent/turn.c agent/brief.c agent/loop.c
+# The push: its git may be the agent's, and what the forge answers is fuzzed.
+SRC_airlock-push := $(BASE) base/json.c base/http1.c agent/buf.c agent/fetch.c agent/forge.c \
+        agent/push_relay.c agent/push_git.c agent/push_branch.c agent/push_forge.c agent/push_main.c
 SRC_airlock-cache := $(BASE) $(SPEC) $(CACHE) init/journal.c init/cache_show.c \
         init/cache_main.c
 
@@ -168,8 +172,8 @@ SRC_bench_exec := $(BASE) base/http1.c $(CLIENT) tests/bench/exec_load.c
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
         $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) $(CLIENT) base/ev.c base/ruleset.c \
-        init/spec_image.c init/resume_parse.c init/serve.c init/env.c init/policy_text.c \
-        init/spec_model.c init/trust.c init/page.c \
+        agent/forge.c init/spec_image.c init/resume_parse.c init/serve.c init/env.c init/policy_text.c \
+        init/spec_model.c init/spec_pull.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
         netfilter/nl.c netfilter/rules.c)

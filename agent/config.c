@@ -4,6 +4,7 @@
 #include "agent/files.h"
 #include "agent/helper.h"
 #include "agent/toml.h"
+#include "agent/tree.h"
 #include "agent/uri.h"
 #include "base/io.h"
 
@@ -68,34 +69,11 @@ static bool fail(struct answer *a, const char *path, const char *why)
 
 /* --- files ------------------------------------------------------------------------------------ */
 
-static bool join(char out[URI_PATH_MAX], const char *dir, const char *name)
-{
-        size_t n = strlen(dir);
-        struct wr w = wr_of(out, URI_PATH_MAX);
-
-        wr_fmt(&w, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
-        if (w.len == URI_PATH_MAX)
-                return false;
-        wr_cstr(&w);
-        return true;
-}
-
-static void cut_last(char *path)
-{
-        size_t n = strlen(path);
-
-        while (n > 1 && path[n - 1] == '/')
-                n--;
-        while (n > 1 && path[n - 1] != '/')
-                n--;
-        path[n > 1 ? n - 1 : 1] = '\0';
-}
-
 static bool exists(const char *dir, const char *name)
 {
         char path[URI_PATH_MAX];
 
-        return join(path, dir, name) && access(path, F_OK) == 0;
+        return place_join(path, dir, name) && access(path, F_OK) == 0;
 }
 
 /* What is not there leaves d->there false, and is no failure. */
@@ -109,7 +87,7 @@ static bool load(struct answer *a, struct document *d, const char *dir, const ch
         int fd;
 
         d->there = false;
-        if (!join(p.path, dir, name))
+        if (!place_join(p.path, dir, name))
                 return true;
         fd = place_open(&p, O_RDONLY, ACCESS_READ);
         if (fd == -ENOENT || fd == -ENOTDIR)
@@ -169,7 +147,7 @@ static bool find_root(struct answer *a)
                 }
                 if (a->code || !strcmp(dir, "/"))
                         break;
-                cut_last(dir);
+                place_up(dir);
         }
         return !a->code;
 }
@@ -185,7 +163,7 @@ static void follow_worktree(char repo[URI_PATH_MAX])
         ssize_t n;
         char *at;
 
-        if (!join(path, repo, ".git"))
+        if (!place_join(path, repo, ".git"))
                 return;
         n = read_file(AT_FDCWD, path, there, sizeof(there) - 1);
         if (n <= (ssize_t)sizeof(prefix) || memcmp(there, prefix, sizeof(prefix) - 1) != 0)
@@ -193,7 +171,7 @@ static void follow_worktree(char repo[URI_PATH_MAX])
         there[n] = '\0';
         there[strcspn(there, "\n")] = '\0';
         at = strstr(there, middle);
-        if (!at || strchr(at + sizeof(middle) - 1, '/') || !join(back, there + sizeof(prefix) - 1, "gitdir"))
+        if (!at || strchr(at + sizeof(middle) - 1, '/') || !place_join(back, there + sizeof(prefix) - 1, "gitdir"))
                 return;
         n = read_file(AT_FDCWD, back, back, sizeof(back) - 1);
         if (n < 0)
@@ -214,7 +192,7 @@ static void find_repo(struct answer *a)
                         a->repo[0] = '\0';
                         return;
                 }
-                cut_last(a->repo);
+                place_up(a->repo);
         }
         follow_worktree(a->repo);
 }
@@ -281,17 +259,6 @@ static bool is_trusted(struct answer *a, const char *dir)
 
 /* --- layers ------------------------------------------------------------------------------------------ */
 
-static void put_uri(struct buf *b, const char *path)
-{
-        struct wr w;
-
-        buf_str(b, "\"");
-        w = wr_of(buf_room(b, URI_ROOM(URI_PATH_MAX)), URI_ROOM(URI_PATH_MAX));
-        uri_put(&w, path, strlen(path));
-        buf_added(b, w.len);
-        buf_str(b, "\"");
-}
-
 /* One layer, when anything of it was asked for. @kind: "user", or "" for a name without it. */
 static bool put_layer(struct answer *a, const struct document *d, const struct selection *s,
                       const char *kind, const char *dir, const char *name)
@@ -308,7 +275,7 @@ static bool put_layer(struct answer *a, const struct document *d, const struct s
                 buf_str(&a->layers, a->layers.len ? ",{\"source\":" : "{\"source\":");
                 buf_json(&a->layers, buf_at(&source), source.len);
                 buf_str(&a->layers, ",\"baseDir\":");
-                put_uri(&a->layers, dir);
+                tree_put_uri(&a->layers, dir);
                 buf_str(&a->layers, ",\"toml\":");
                 buf_json(&a->layers, buf_at(&toml), toml.len);
                 buf_str(&a->layers, "}");
@@ -339,7 +306,7 @@ static bool put_project(struct answer *a)
         memcpy(dir, a->q->cwd, sizeof(dir));
         for (unsigned layers = 0; n <= len && layers < LAYERS_MAX; layers++) {
                 dir[n] = '\0';
-                if (join(dot, dir, ".codex") && strcmp(dot, a->q->codex_home) != 0 &&
+                if (place_join(dot, dir, ".codex") && strcmp(dot, a->q->codex_home) != 0 &&
                     exists(dot, NAME) && is_trusted(a, dir)) {
                         if (!load(a, &a->one, dot, NAME))
                                 return false;
@@ -435,9 +402,9 @@ static bool put_places(struct answer *a)
                 return fail(a, a->q->codex_home, "the folder that $CODEX_HOME names is not there");
         gethostname(host, sizeof(host) - 1);
         buf_str(a->out, "{\"userHomeDir\":");
-        put_uri(a->out, a->q->home);
+        tree_put_uri(a->out, a->q->home);
         buf_str(a->out, ",\"codexHomeDir\":");
-        put_uri(a->out, a->q->codex_home);
+        tree_put_uri(a->out, a->q->codex_home);
         buf_str(a->out, ",\"hostname\":");
         buf_json(a->out, host, strlen(host));
         return true;
@@ -516,7 +483,7 @@ static bool find_homes(struct question *q)
                 return false;
         memcpy(q->home, home, strlen(home) + 1);
         if (!codex || codex[0] != '/')
-                return join(q->codex_home, home, ".codex");
+                return place_join(q->codex_home, home, ".codex");
         memcpy(q->codex_home, codex, strlen(codex) + 1);
         return true;
 }

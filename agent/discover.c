@@ -44,19 +44,13 @@ struct found {
         size_t count;
 };
 
+/* As text, for a sentence. */
 static void put_uri(struct buf *b, const char *path)
 {
         struct wr w = wr_of(buf_room(b, URI_ROOM(URI_PATH_MAX)), URI_ROOM(URI_PATH_MAX));
 
         uri_put(&w, path, strlen(path));
         buf_added(b, w.len);
-}
-
-static void put_json_uri(struct buf *b, const char *path)
-{
-        buf_str(b, "\"");
-        put_uri(b, path); /* a URI has nothing that JSON escapes */
-        buf_str(b, "\"");
 }
 
 static void warn(struct find *f, const char *before, const char *path, const char *after)
@@ -84,30 +78,6 @@ static void warn_error(struct find *f, const char *before, const char *path, int
 }
 
 /* --- files ---------------------------------------------------------------------------------- */
-
-/* @dir and @name as one path. False: it would be too long. */
-static bool join(char out[URI_PATH_MAX], const char *dir, const char *name)
-{
-        size_t n = strlen(dir);
-        struct wr w = wr_of(out, URI_PATH_MAX);
-
-        wr_fmt(&w, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
-        if (w.len == URI_PATH_MAX)
-                return false;
-        wr_cstr(&w);
-        return true;
-}
-
-static void parent_of(char *path)
-{
-        size_t n = strlen(path);
-
-        while (n > 1 && path[n - 1] == '/')
-                n--;
-        while (n > 1 && path[n - 1] != '/')
-                n--;
-        path[n > 1 ? n - 1 : 1] = '\0';
-}
 
 /* Is it a file that fits? It may grow while it is read: then it is cut off there and refused. */
 static bool read_open(struct find *f, int fd, const struct stat *st, struct text *t)
@@ -146,7 +116,7 @@ static void read_text(struct find *f, const char *dir, const char *name, struct 
         int fd;
 
         *t = (struct text){ 0 };
-        if (!join(t->path, dir, name))
+        if (!place_join(t->path, dir, name))
                 return;
         memcpy(p.path, t->path, sizeof(p.path));
         fd = place_open(&p, O_RDONLY, ACCESS_READ);
@@ -170,7 +140,7 @@ static void put_text(struct buf *out, const struct text *t)
                 return;
         }
         buf_str(out, "{\"path\":");
-        put_json_uri(out, t->path);
+        tree_put_uri(out, t->path);
         buf_str(out, ",\"contents\":");
         buf_json(out, t->text, t->len);
         buf_str(out, "}");
@@ -199,7 +169,7 @@ static void read_manifest_above(struct find *f, const char *dir, struct text *t)
         memcpy(at, dir, strlen(dir) + 1);
         t->text = NULL;
         while (strcmp(at, "/") != 0 && !t->text) {
-                parent_of(at);
+                place_up(at);
                 read_manifest(f, at, t);
         }
 }
@@ -382,7 +352,7 @@ static bool folder_of(const struct value *uri, unsigned up, char path[URI_PATH_M
         if (uri_parse(path, uri->at, uri->len) != URI_OK)
                 return false;
         while (up--)
-                parent_of(path);
+                place_up(path);
         return true;
 }
 
@@ -419,8 +389,8 @@ static void put_namespaces(struct find *f, const struct found *plugins, const st
         if (nearest->text) {
                 put_text(out, nearest);
                 memcpy(last, nearest->path, sizeof(last));
-                parent_of(last);
-                parent_of(last);
+                place_up(last);
+                place_up(last);
         }
         for (size_t i = 0; i < plugins->count; i++) {
                 if (!folder_of(&plugins->uris[i], 2, dir) || !strcmp(dir, last))
@@ -541,7 +511,7 @@ static int discover(void *roots, struct buf *out)
                 buf_str(out, first ? "{\"id\":\"" : ",{\"id\":\"");
                 buf_put(out, id.at, id.len);
                 buf_str(out, "\",\"path\":");
-                put_json_uri(out, f.root.path);
+                tree_put_uri(out, f.root.path);
                 search(&f, out);
                 first = false;
         }
@@ -555,7 +525,7 @@ void discover_call(struct call *call)
         struct value roots = params_array(call->p, "roots"), item, id;
         struct value_iter i = value_items(&roots);
 
-        while (!call->p->bad && value_next(&i, NULL, &item)) {
+        for (unsigned n = 0; n < DISCOVER_ROOTS && !call->p->bad && value_next(&i, NULL, &item); n++) {
                 struct params p = params_of(&item);
 
                 decode_root(&p, &id, &place);

@@ -3,9 +3,9 @@
 
 #include "base/clock.h"
 #include "base/io.h"
+#include "base/msg.h"
 
 #include <errno.h>
-#include <netdb.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -126,38 +126,6 @@ static ssize_t read_way(struct way *w)
         return n < 0 ? -errno : n;
 }
 
-/* A connection that answers in time, to the first address of the name that gives one. */
-static int dial(struct way *w, const struct url *u)
-{
-        struct addrinfo hints = { .ai_socktype = SOCK_STREAM }, *all, *a;
-        int r = -EHOSTUNREACH;
-
-        if (getaddrinfo(u->host, u->port, &hints, &all) != 0)
-                return r;
-        for (a = all; a && r < 0; a = a->ai_next) {
-                int err = 0;
-                socklen_t len = sizeof(err);
-
-                w->fd = socket(a->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-                if (w->fd < 0) {
-                        r = -errno;
-                        continue;
-                }
-                r = connect(w->fd, a->ai_addr, a->ai_addrlen) < 0 ? -errno : 0;
-                if (r == -EINPROGRESS) {
-                        r = wait_for(w, POLLOUT);
-                        if (!r && !getsockopt(w->fd, SOL_SOCKET, SO_ERROR, &err, &len))
-                                r = -err;
-                }
-                if (r < 0) {
-                        close(w->fd);
-                        w->fd = -1;
-                }
-        }
-        freeaddrinfo(all);
-        return r;
-}
-
 /* --- heads -------------------------------------------------------------------------------------- */
 
 /* The next head of w->in, which it drops from there when it is no final one. False: said why. */
@@ -252,6 +220,20 @@ static bool ask_for_tls(struct way *w, const struct url *u)
         return h.code == 200 && said.at;
 }
 
+/* A pair of which the proxy gets one end. */
+static int join(struct way *w, int channel)
+{
+        struct msg client = { .type = MSG_CLIENT };
+        int ends[2], r;
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
+                return -errno;
+        r = msg_send(channel, &client, ends[1]);
+        close(ends[1]);
+        w->fd = ends[0];
+        return r;
+}
+
 /* To the server, by whatever way the environment names. False: said why. */
 static bool open_way(struct way *w, const struct fetch *f, const struct url *u)
 {
@@ -259,6 +241,12 @@ static bool open_way(struct way *w, const struct fetch *f, const struct url *u)
         struct url via;
         int r;
 
+        if (f->channel) {
+                r = join(w, f->channel);
+                if (r < 0)
+                        fail(w->why, "reach airlock-proxy", -r);
+                return !r && ask_for_tls(w, u);
+        }
         if (u->https && !proxy) {
                 fail(w->why, "https goes through airlock-proxy alone, and https_proxy names none", 0);
                 return false;
@@ -267,11 +255,12 @@ static bool open_way(struct way *w, const struct fetch *f, const struct url *u)
                 fail(w->why, "the proxy's URL is not http://HOST[:PORT]", 0);
                 return false;
         }
-        r = dial(w, proxy ? &via : u);
+        r = f->dial(proxy ? via.host : u->host, proxy ? via.port : u->port, w->deadline_ms);
         if (r < 0) {
                 fail(w->why, "connect", -r);
                 return false;
         }
+        w->fd = r;
         return !u->https || ask_for_tls(w, u);
 }
 
@@ -413,4 +402,17 @@ enum fetch_end fetch(struct fetch *f, const struct fetch_sink *sink, struct buf 
         }
         fail(why, "too many redirects", 0);
         return FETCH_FAILED;
+}
+
+int fetch_tunnel(int channel, const char *url, uint64_t timeout_ms, struct buf *why)
+{
+        const struct fetch f = { .channel = channel };
+        struct way w = { .fd = -1, .deadline_ms = now_ms() + timeout_ms, .why = why };
+        struct url u;
+        bool ok = split(&u, url) && open_way(&w, &f, &u);
+
+        buf_free(&w.in); /* the server waits for our request */
+        if (!ok && w.fd >= 0)
+                close(w.fd);
+        return ok ? w.fd : -1;
 }

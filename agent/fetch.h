@@ -23,6 +23,8 @@ struct fetch {
         uint64_t timeout_ms; /* for all of it; 0: none */
         bool follow;
         const char *http_proxy, *https_proxy; /* URLs; NULL: none */
+        int (*dial)(const char *host, const char *port, uint64_t deadline_ms); /* dial.h */
+        int channel; /* in its place: to airlock-proxy, of which we are a client (base/msg.h) */
 };
 
 /* Who gets the response. False: it can't take more. */
@@ -37,6 +39,12 @@ enum fetch_end {
         FETCH_FAILED, /* before the head */
         FETCH_BROKEN, /* after it */
 };
+
+/*
+ * A connection to the host of @url, an https one, by such a channel: what is said there is
+ * plain HTTP. -1: @why says what failed.
+ */
+MUST_USE int fetch_tunnel(int channel, const char *url, uint64_t timeout_ms, struct buf *why);
 
 /* @why says what failed. @f is used up: a redirect changes it. */
 MUST_USE enum fetch_end fetch(struct fetch *f, const struct fetch_sink *sink, struct buf *why);

@@ -282,8 +282,7 @@ static void get_metadata(struct call *call)
 static void canonicalize(struct call *call)
 {
         struct place place;
-        char path[URI_PATH_MAX], text[URI_ROOM(URI_PATH_MAX)];
-        struct wr w = wr_of(text, sizeof(text));
+        char path[URI_PATH_MAX];
         struct buf *b;
         int fd, r;
 
@@ -298,10 +297,9 @@ static void canonicalize(struct call *call)
                 fail(call, -r);
                 return;
         }
-        uri_put(&w, path, strlen(path));
         b = conn_answer(call->conn, call->id, call->id_len);
         buf_str(b, "{\"path\":");
-        buf_json(b, text, w.len);
+        tree_put_uri(b, path);
         buf_str(b, "}");
         conn_answered(call->conn);
 }

@@ -39,6 +39,11 @@ MUST_USE int place_create(const struct place *p);
  */
 MUST_USE int place_parent(const struct place *p, enum access need, char name[256]);
 
+/* @dir and @name as one path. False: it would be too long. */
+MUST_USE bool place_join(char out[URI_PATH_MAX], const char *dir, const char *name);
+/* The directory above; "/" stays. */
+void place_up(char *path);
+
 /* What the kernel calls an open descriptor. 0 or -errno. */
 MUST_USE int path_of_fd(int fd, char path[URI_PATH_MAX]);
 

@@ -2,6 +2,7 @@
  * agent/http.c - http/request: the call, and what its helper tells of the response.
  */
 #include "agent/env_policy.h"
+#include "agent/dial.h"
 #include "agent/fetch.h"
 #include "agent/helper.h"
 #include "base/base64.h"
@@ -219,6 +220,7 @@ void http_call(struct call *call)
         r.follow = !value_is(&policy, "stop");
         r.http_proxy = proxy_of(env, "http_proxy", "HTTP_PROXY");
         r.https_proxy = proxy_of(env, "https_proxy", "HTTPS_PROXY");
+        r.dial = dial;
         if (!p->bad && stream && helper_streams(call->conn, &id))
                 params_refuse(p, "http/request streamResponse requestId `%.*s` is already active",
                               (int)(id.len < 64 ? id.len : 64), id.at);

@@ -2,7 +2,7 @@
 #include "agent/dispatch.h"
 
 #include "agent/patch_path.h"
-#include "agent/uri.h"
+#include "agent/tree.h"
 
 #include <limits.h>
 #include <pwd.h>
@@ -32,15 +32,6 @@ static const char *shell_path(void)
         return shell;
 }
 
-static void put_path(struct buf *b, const char *path)
-{
-        char text[URI_ROOM(PATH_MAX)];
-        struct wr w = wr_of(text, sizeof(text));
-
-        uri_put(&w, path, strlen(path));
-        buf_json(b, text, w.len);
-}
-
 const char *info_home(void)
 {
         const char *home = getenv("HOME");
@@ -60,17 +51,17 @@ void info_put(struct conn *c, struct buf *b)
         buf_str(b, ",\"path\":");
         buf_json(b, shell, strlen(shell));
         buf_str(b, "},\"executorVersion\":\"airlock " AIRLOCK_VERSION "\",\"cwd\":");
-        put_path(b, getcwd(cwd, sizeof(cwd)) ? cwd : "/");
+        tree_put_uri(b, getcwd(cwd, sizeof(cwd)) ? cwd : "/");
         buf_str(b, ",\"userHomeDir\":");
-        put_path(b, info_home());
+        tree_put_uri(b, info_home());
         buf_str(b, ",\"platformOs\":\"linux\",\"prependPathDirs\":[");
         if (patch_path())
-                put_path(b, patch_path());
+                tree_put_uri(b, patch_path());
         buf_str(b, "],\"temporaryDirectories\":[");
         if (tmp && tmp[0] == '/' && strcmp(tmp, "/tmp") != 0)
-                put_path(b, tmp);
+                tree_put_uri(b, tmp);
         buf_str(b, "],\"tempDir\":");
-        put_path(b, tmp && tmp[0] == '/' ? tmp : "/tmp");
+        tree_put_uri(b, tmp && tmp[0] == '/' ? tmp : "/tmp");
         buf_str(b, ",\"capabilities\":{\"networkProxyLaunch\":false,"
                    "\"networkProxyReviewDomains\":false,\"credentialMasking\":false,"
                    "\"credentialMaskingCustomProviders\":false,"

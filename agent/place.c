@@ -33,6 +33,29 @@ static int keep_out_of_memory(int fd)
         return r < 0 ? r : fd;
 }
 
+bool place_join(char out[URI_PATH_MAX], const char *dir, const char *name)
+{
+        size_t n = strlen(dir);
+        struct wr w = wr_of(out, URI_PATH_MAX);
+
+        wr_fmt(&w, "%s%s%s", dir, n && dir[n - 1] == '/' ? "" : "/", name);
+        if (w.len == URI_PATH_MAX)
+                return false;
+        wr_cstr(&w);
+        return true;
+}
+
+void place_up(char *path)
+{
+        size_t n = strlen(path);
+
+        while (n > 1 && path[n - 1] == '/')
+                n--;
+        while (n > 1 && path[n - 1] != '/')
+                n--;
+        path[n > 1 ? n - 1 : 1] = '\0';
+}
+
 static int open_how(int dir, const char *path, int flags, unsigned mode, bool no_links)
 {
         struct open_how how = { .flags = (uint64_t)(unsigned)(flags | O_CLOEXEC),

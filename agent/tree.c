@@ -22,6 +22,18 @@ int files_error(struct buf *out, int err)
         return err == EACCES || err == EPERM || err == EINVAL ? RPC_INVALID : RPC_INTERNAL;
 }
 
+void tree_put_uri(struct buf *b, const char *path)
+{
+        size_t len = strlen(path), room = URI_ROOM(len);
+        struct wr w;
+
+        buf_str(b, "\"");
+        w = wr_of(buf_room(b, room), room);
+        uri_put(&w, path, len); /* nothing in it that JSON escapes */
+        buf_added(b, w.len);
+        buf_str(b, "\"");
+}
+
 static int refuse(struct buf *out, int code, const char *text)
 {
         buf_str(out, text);
@@ -94,21 +106,10 @@ struct walker {
         size_t seen_count, seen_cap;
 };
 
-static void put_uri(struct buf *b, const char *path)
-{
-        size_t len = strlen(path);
-        char *text = take_memory(URI_ROOM(len));
-        struct wr w = wr_of(text, URI_ROOM(len));
-
-        uri_put(&w, path, len);
-        buf_json(b, text, w.len);
-        free(text);
-}
-
 static void add_error(struct walker *k, const char *path, int err)
 {
         buf_str(&k->errors, k->errors.len ? ",{\"path\":" : "{\"path\":");
-        put_uri(&k->errors, path);
+        tree_put_uri(&k->errors, path);
         buf_fmt(&k->errors, ",\"message\":\"%s (os error %d)\"}", strerror(err), err);
 }
 
@@ -203,7 +204,7 @@ static void list_entry(struct walker *k, const char *path, bool directory)
         if (k->listed++)
                 buf_str(&k->entries, ",");
         buf_str(&k->entries, "{\"path\":");
-        put_uri(&k->entries, path);
+        tree_put_uri(&k->entries, path);
         buf_str(&k->entries, directory ? ",\"kind\":\"directory\"}" : ",\"kind\":\"file\"}");
 }
 

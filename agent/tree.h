@@ -35,6 +35,9 @@ int tree_walk(void *walk, struct buf *out);
 int tree_copy(void *copy, struct buf *out);
 int tree_remove(void *removal, struct buf *out);
 
+/* The file: URI of a path, as a JSON string. */
+void tree_put_uri(struct buf *b, const char *path);
+
 /* The code and text of a file call's errno. */
 int files_error(struct buf *out, int err);
 

@@ -261,7 +261,7 @@ static bool open_inotify(struct server *s)
 static bool begin(struct conn *c, uint64_t id, const struct value *missing, const char *present)
 {
         static char path[URI_PATH_MAX] LARGE_BUFFER;
-        struct params p = params_of(missing); /* its URIs were found right before */
+        struct params p = { .v = missing }; /* its URIs were found right before */
         struct value_iter i = value_items(missing);
         struct value item;
         struct watch *w;

@@ -23,7 +23,7 @@ enum status {
         STATUS_SETUP = 71,      /* the setup script failed */
         STATUS_LEAK = 72,       /* setup wrote a secret where the agent could read it */
         STATUS_LOCK = 73,       /* the policy asked for can't be enforced or proved here */
-        STATUS_OUTPUT = 74,     /* the results can't be written */
+        STATUS_OUTPUT = 74,     /* the results can't be written, or the push was refused */
         STATUS_AGAIN = 75,      /* network or quota: the same task may succeed later */
         STATUS_DEADLINE = 76,   /* the agent ran into its time limit */
         STATUS_KILLED = 77,     /* the engine or the operator stopped the task */

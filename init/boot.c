@@ -43,9 +43,9 @@ static int remove_name(int dir, const char *name)
 /* Results of an earlier task, or an agent's, would be taken for this one's. */
 int task_clear_output(struct task *t)
 {
-        static const char *const names[] = { "answer.md", "changes.diff", "result.json",
-                                             "events.ndjson", "since-last.diff",
-                                             "conversation.jsonl" };
+        static const char names[][19] = { "answer.md", "changes.diff", "result.json",
+                                          "events.ndjson", "since-last.diff",
+                                          "conversation.jsonl", "branch.bundle" };
         int r = 0;
 
         for (size_t i = 0; i < COUNT(names) && !r; i++)
@@ -86,7 +86,7 @@ static enum status open_output(struct task *t)
 
 int make_private_dir(char *path, size_t cap)
 {
-        static const char *const places[] = { "/run", "/tmp", "/var/tmp", "/dev/shm" };
+        static const char places[][9] = { "/run", "/tmp", "/var/tmp", "/dev/shm" };
 
         for (size_t i = 0; i < COUNT(places); i++) {
                 struct wr w = wr_of(path, cap - 1);

@@ -223,6 +223,25 @@ static void put_work(struct wr *w, const struct spec *s)
                 put_idle(w, s->agent.idle_s);
 }
 
+static void put_push(struct wr *w, const struct spec *s)
+{
+        const char *base = s->output.pull.base;
+
+        if (!s->output.push.count)
+                return;
+        put_head(w, "push       ");
+        put_all(w, s->output.pull.branch, " of ", s->output.pull.url,
+                ", if the agent ends with 0 and has changed something");
+        put_head(w, "           with ");
+        put_all(w, s->output.pull.token, ", which is given to airlock-proxy alone");
+        if (s->output.pull.forge == FORGE_NONE)
+                return;
+        put_head(w, "           opens or updates the pull request \"");
+        put_all(w, s->output.pull.title, "\" into ",
+                base ? base : s->repo.ref ? s->repo.ref : "the default branch", " by ",
+                s->output.pull.api);
+}
+
 static void put_turn(struct wr *w, const struct spec *s)
 {
         char text[64];
@@ -239,8 +258,6 @@ static void put_turn(struct wr *w, const struct spec *s)
 
 static void put_plan(struct wr *w, const struct spec *s, const char *given, const char *wrong)
 {
-        const char *missing = spec_unsupported_nth(s, 0);
-
         put_all(w, "provision  ", s->repo.url ? s->repo.url : "no repository",
                 s->repo.ref ? " at " : "", s->repo.ref ? s->repo.ref : "", " in ", s->repo.dir);
         put_turn(w, s);
@@ -250,17 +267,10 @@ static void put_plan(struct wr *w, const struct spec *s, const char *given, cons
         put_work(w, s);
         put_head(w, "report     ");
         put_all(w, s->output.dir);
+        put_push(w, s);
         if (wrong) {
                 put_head(w, "it can't be run: ");
                 put_all(w, wrong);
-        }
-        if (missing)
-                put_head(w, "this build can't run it: ");
-        for (size_t i = 1; missing; i++) {
-                const char *next = spec_unsupported_nth(s, i);
-
-                put_all(w, missing, next ? ", " : "");
-                missing = next;
         }
         put_head(w, "");
         flush(w);
@@ -296,6 +306,8 @@ int command_check(int argc, char **argv)
         r = resume ? resume_load(&spec, resume) : 0;
         if (r)
                 return r;
+        if (!wrong)
+                wrong = spec_pull(&spec);
         put_plan(&w, &spec, given, wrong);
         spec_close(&spec);
         return w.full ? STATUS_OUTPUT : STATUS_OK;

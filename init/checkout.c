@@ -2,6 +2,7 @@
 #include "init/checkout.h"
 
 #include "base/io.h"
+#include "base/push.h"
 #include "init/difference.h"
 #include "init/repo_spec.h"
 #include "init/words.h"
@@ -484,7 +485,8 @@ static int difference(struct task *t, const char *mode, int out, int since)
                 r = WEXITSTATUS(status);
         if (r == DIFFERENCE_NO_APPLY)
                 no_apply(t);
-        task_remove(t, t->diff_git, t->own_user);
+        if (!out || !t->spec.output.push.count) /* else checkout_push makes a commit of it */
+                task_remove(t, t->diff_git, t->own_user);
         return r;
 }
 
@@ -531,6 +533,52 @@ static enum status finish(struct task *t, int fd, const char *part, uint64_t *by
                 return task_fail(t, STATUS_OUTPUT, "OUT/%s: %s", name, strerror(errno));
         *bytes = (uint64_t)st.st_size;
         return STATUS_OK;
+}
+
+/* --- the push ---------------------------------------------------------------------------- */
+
+/* One of its two turns; how it ended. */
+static int push_turn(struct task *t, enum policy_text_for what, int answer, int bundle)
+{
+        AUTO_CLOSE int channel = -1;
+        char text[192];
+        struct wr l = wr_of(text, sizeof(text) - 1);
+        int status = STATUS_AGAIN << 8;
+        struct stop_count left = { 0 };
+        struct watch w = {
+                .what = "airlock-push", .argv = (char *const *)(uintptr_t)t->spec.output.push.items,
+                .program = t->programs[PROGRAM_PUSH], .cwd = t->dir, .in = answer, .out = t->pull,
+                .keep = { bundle }, .new_session = true, .lock = t->agent_lock,
+                .confine = &t->agent_confine, .env = &t->env,
+        };
+
+        if (egress_only(t, what, &channel) < 0)
+                return STATUS_AGAIN;
+        wr_fmt(&l, "%d:%d:%s:%s", w.socket = channel, bundle, t->start, t->diff_git);
+        env_set(&t->env, "AIRLOCK_PUSH", wr_cstr(&l));
+        if (watch(t, &w, &status) != WATCH_EXITED || !WIFEXITED(status))
+                status = STATUS_AGAIN << 8;
+        /* A git of the agent's, which must not see what the next turn may do. */
+        return stop_everyone(0, KILL_MS, &left) < 0 ? STATUS_AGAIN : WEXITSTATUS(status);
+}
+
+enum status checkout_push(struct task *t)
+{
+        AUTO_CLOSE int answer = openat(t->out, "answer.md", O_RDONLY | O_CLOEXEC);
+        AUTO_CLOSE int bundle = task_open_log(t->out, "branch.bundle");
+        int status;
+
+        t->pull = memfd_create("pull", MFD_CLOEXEC);
+        status = push_turn(t, POLICY_TEXT_PUSH, answer, bundle);
+        if (!status)
+                status = push_turn(t, POLICY_TEXT_FORGE, answer, bundle);
+        if (status == PUSH_NOTHING) {
+                unlinkat(t->out, "branch.bundle", 0);
+                return STATUS_OK;
+        }
+        return status ? task_fail(t, (enum status)status, "the pull request: \"pull_request\" in "
+                                  "result.json says why, and how to go on by hand")
+                      : STATUS_OK;
 }
 
 enum status checkout_diff(struct task *t)

@@ -40,4 +40,10 @@ enum status checkout_restore(struct task *t);
  */
 enum status checkout_diff(struct task *t);
 
+/*
+ * What checkout_diff took, as a commit: pushed, and asked for as a pull request, by
+ * airlock-push. OUT/branch.bundle holds it whatever comes of that.
+ */
+enum status checkout_push(struct task *t);
+
 #endif

@@ -47,11 +47,12 @@ static bool demanded(const struct spec *s, enum lock lock)
         return s->network.lock == LOCK_AUTO || s->network.lock == words[lock];
 }
 
-/* closed lets nothing through, so it is no way to let something through. */
+/* closed lets nothing through, so it is no way to let something through: a push is. */
 static bool suits(const struct task *t, enum lock lock)
 {
         return lock != LOCKED_CLOSED || (t->spec.network.agent == NET_OFF &&
-                                         t->spec.network.setup != NET_LIMITED);
+                                         t->spec.network.setup != NET_LIMITED &&
+                                         !t->spec.output.push.count);
 }
 
 static void journal_lock(struct task *t, const struct wr *tried)
@@ -217,7 +218,7 @@ static int give_policy(struct task *t, enum policy_text_for what, enum phase p)
         static LARGE_BUFFER char text[256 * 1024];
         struct wr w = wr_of(text, sizeof(text));
         struct msg m = { .type = MSG_POLICY,
-                         .kind = what == POLICY_TEXT_MODEL ? POLICY_MODEL : 0 };
+                         .kind = what >= POLICY_TEXT_MODEL ? POLICY_MODEL : 0 };
 
         policy_text_put(&w, &t->spec, what);
         if (w.full)
@@ -237,7 +238,7 @@ static bool looks_inside(const struct spec *s)
         for (size_t i = 0; i < s->network.rule_count; i++) {
                 const struct spec_rule *r = &s->network.rules[i];
 
-                if (r->model && s->agent.builtin)
+                if (r->way > WAY_MODEL || (r->way == WAY_MODEL && s->agent.builtin))
                         continue; /* its client needs no certificate */
                 if (r->methods.items || r->paths.items || r->git != GIT_UNSET || r->inject_header)
                         return true;
@@ -345,20 +346,19 @@ static int open_doors(struct task *t)
 }
 
 /* What setup's programs, and git before them, find the proxy by, where no lock leads there. */
+static const char proxy_names[][12] = { "http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY",
+                                        "no_proxy", "NO_PROXY" };
+
 static void name_proxy(struct task *t)
 {
-        static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY",
-                                             "HTTPS_PROXY" };
         static const char none[] = "localhost,127.0.0.1,::1";
         char url[48];
         struct wr w = wr_of(url, sizeof(url) - 1);
 
         wr_fmt(&w, "http://127.0.0.1:%u", t->egress.door);
         wr_cstr(&w);
-        for (size_t i = 0; i < COUNT(names); i++)
-                env_set(&t->env, names[i], url);
-        env_set(&t->env, "no_proxy", none);
-        env_set(&t->env, "NO_PROXY", none);
+        for (size_t i = 0; i < COUNT(proxy_names); i++)
+                env_set(&t->env, proxy_names[i], i < 4 ? url : none);
 }
 
 static enum status failed(struct task *t, const char *what, int r)
@@ -366,12 +366,17 @@ static enum status failed(struct task *t, const char *what, int r)
         return task_fail(t, STATUS_LOCK, "%s: %s", what, strerror(-r));
 }
 
+/* Does somebody of ours go by it, whatever the agent may? */
+static bool is_ours(const struct task *t)
+{
+        return t->spec.agent.builtin || t->spec.output.push.count;
+}
+
 enum status egress_start(struct task *t)
 {
         int r;
 
-        if (mode_of(t, PHASE_SETUP) == NET_OFF && mode_of(t, PHASE_WORK) == NET_OFF &&
-            !t->spec.agent.builtin)
+        if (mode_of(t, PHASE_SETUP) == NET_OFF && mode_of(t, PHASE_WORK) == NET_OFF && !is_ours(t))
                 return STATUS_OK;
         r = run_proxy(t);
         if (!r)
@@ -494,6 +499,13 @@ int egress_channel(struct task *t, unsigned kind, int *channel)
         return r;
 }
 
+int egress_only(struct task *t, enum policy_text_for what, int *channel)
+{
+        int r = give_policy(t, what, PHASE_REPORT);
+
+        return r < 0 ? r : egress_channel(t, CHANNEL_MODEL, channel);
+}
+
 static NORETURN void become_notifier(struct task *t, const struct confine *c, int listener,
                                      int proxy)
 {
@@ -583,13 +595,10 @@ enum status egress_seal(struct task *t)
         int r = 0;
 
         if (mode_of(t, PHASE_WORK) == NET_OFF) {
-                static const char *const names[] = { "http_proxy", "https_proxy", "HTTP_PROXY",
-                                                     "HTTPS_PROXY", "no_proxy", "NO_PROXY" };
-
-                for (size_t i = 0; i < COUNT(names) && t->egress.proxy; i++)
-                        env_unset(&t->env, names[i]);
+                for (size_t i = 0; i < COUNT(proxy_names) && t->egress.proxy; i++)
+                        env_unset(&t->env, proxy_names[i]);
                 t->egress.door = 0;
-                if (t->spec.agent.builtin) /* it stays for the loop's sake: nobody else gets to it */
+                if (is_ours(t)) /* it stays for our sake: nobody else gets to it */
                         r = give_policy(t, POLICY_TEXT_AGENT, PHASE_WORK);
                 else
                         egress_end(t);

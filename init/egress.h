@@ -12,6 +12,7 @@
 #include "base/base.h"
 #include "base/confine.h"
 #include "init/lock.h"
+#include "init/policy_text.h"
 #include "init/spec.h"
 
 #include <sys/types.h>
@@ -58,6 +59,12 @@ MUST_USE int egress_way(struct task *t, enum lock lock, const struct confine *c,
  * it. 0 or -errno.
  */
 MUST_USE int egress_channel(struct task *t, unsigned kind, int *channel);
+
+/*
+ * REPORT: a channel for one client, who may do what @what says and nothing else. The next call
+ * ends the first one's rights. 0 or -errno; *@channel is -1 where no proxy runs.
+ */
+MUST_USE int egress_only(struct task *t, enum policy_text_for what, int *channel);
 
 /* One of PID 1's children was reaped: was it one that the lock can't do without? */
 void egress_reaped(struct task *t, pid_t pid, int wait_status);

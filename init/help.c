@@ -32,7 +32,7 @@ static const char general[] =
         "  71     the setup script failed\n"
         "  72     setup wrote a secret where the agent could read it\n"
         "  73     the network policy can't be enforced or proved here\n"
-        "  74     the results can't be written\n"
+        "  74     the results can't be written, or the push was refused\n"
         "  75     network or quota: try the same task again\n"
         "  76     the agent ran into its time limit\n"
         "  77     the engine or the operator stopped the task\n"
@@ -59,7 +59,8 @@ static const char run[] =
         "  --help      this text\n"
         "\n"
         "Results: events.ndjson answer.md changes.diff result.json setup.log agent.log; of the\n"
-        "built-in loop agent.jsonl conversation.jsonl; of a follow-up since-last.diff.\n"
+        "built-in loop agent.jsonl conversation.jsonl; of a follow-up since-last.diff; with\n"
+        "output.pull_request branch.bundle.\n"
         "Exit status: the agent's own, or one of 70 to 78: see airlock --help.\n";
 
 static const char init[] =
@@ -93,8 +94,8 @@ static const char check[] =
         "              as for run: can SPEC follow the turn whose results are in OUT?\n"
         "  --help      this text\n"
         "\n"
-        "Exit status: 0 the spec is right, though the plan may say `this build can't run it`\n"
-        "or `lock none holds here`; 78 the spec is wrong, and a line SPEC:LINE:COLUMN says\n"
+        "Exit status: 0 the spec is right, though the plan may say `it can't be run` or\n"
+        "`lock none holds here`; 78 the spec is wrong, and a line SPEC:LINE:COLUMN says\n"
         "where.\n";
 
 static const char doctor[] =

@@ -144,23 +144,31 @@ static void put_repo(struct wr *w, const char *url, bool methods)
 static bool is_for(const struct spec *s, const struct spec_rule *r, enum policy_text_for phase,
                    bool alone)
 {
-        if (r->model)
+        switch (r->way) {
+        case WAY_TASK:
+                return !alone;
+        case WAY_MODEL:
                 return phase == (s->agent.builtin ? POLICY_TEXT_MODEL : POLICY_TEXT_AGENT);
-        return !alone;
+        case WAY_PUSH:
+                return phase == POLICY_TEXT_PUSH;
+        case WAY_FORGE:
+                return phase == POLICY_TEXT_FORGE;
+        }
+        return false;
 }
 
 void policy_text_put(struct wr *w, const struct spec *spec, enum policy_text_for phase)
 {
-        static const char *const presets[] = {
+        static const char presets[][20] = {
                 [PRESET_NONE] = "none",
                 [PRESET_COMMON] = "common-dependencies",
                 [PRESET_ALL] = "all",
         };
         enum spec_net net = phase == POLICY_TEXT_AGENT   ? spec->network.agent
-                            : phase == POLICY_TEXT_MODEL ? NET_LIMITED
+                            : phase >= POLICY_TEXT_MODEL ? NET_LIMITED
                                                          : spec->network.setup;
-        /* Nothing but the way to the model. */
-        bool alone = phase == POLICY_TEXT_MODEL ||
+        /* Nothing but one way. */
+        bool alone = phase >= POLICY_TEXT_MODEL ||
                      (phase == POLICY_TEXT_AGENT && spec->network.model_only);
         bool checkout_alone = phase == POLICY_TEXT_PROVISION && net == NET_OFF;
         bool methods = spec->network.methods.count && !checkout_alone && !alone &&

@@ -12,6 +12,8 @@
  *   setup       network.setup; limited lets the repository's host through too
  *   agent       network.agent, and nothing more
  *   model       of the built-in loop alone: the model's rule, and nothing more
+ *   push        of the git that pushes the result: its rules, and nothing more
+ *   forge       of airlock-push, which opens the pull request: the same
  *
  * `methods` binds the agent, and setup if that is limited; the repository can then be
  * fetched, but not pushed to. Deny, rules and the upstream proxy are the same for all.
@@ -26,7 +28,9 @@ enum policy_text_for {
         POLICY_TEXT_PROVISION,
         POLICY_TEXT_SETUP,
         POLICY_TEXT_AGENT,
-        POLICY_TEXT_MODEL,
+        POLICY_TEXT_MODEL, /* from here on: for clients that have a channel of their own */
+        POLICY_TEXT_PUSH,
+        POLICY_TEXT_FORGE,
 };
 
 /* Writes the whole text; w->full: it did not fit. */

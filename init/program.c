@@ -83,6 +83,7 @@ bool program_open_all(int fds[static PROGRAM_COUNT])
                 [PROGRAM_TRUST] = "airlock-trust",   [PROGRAM_UNSEAL] = "airlock-unseal",
                 [PROGRAM_CACHE] = "airlock-cache",   [PROGRAM_AUTO] = "airlock-auto",
                 [PROGRAM_AGENT] = "airlock-agent",   [PROGRAM_EXEC] = "airlock-exec",
+                [PROGRAM_PUSH] = "airlock-push",
         };
         bool all = true;
 

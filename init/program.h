@@ -28,6 +28,7 @@ enum program {
         PROGRAM_AUTO,
         PROGRAM_AGENT,
         PROGRAM_EXEC,
+        PROGRAM_PUSH,
         PROGRAM_COUNT,
 };
 

@@ -4,6 +4,7 @@
  * Runs after every task, however it went: a failure has a result too.
  */
 #include "base/io.h"
+#include "base/push.h"
 #include "init/checkout.h"
 #include "init/sig.h"
 #include "init/task.h"
@@ -78,6 +79,17 @@ static enum status write_answer(struct task *t)
         return r < 0 ? task_fail(t, STATUS_OUTPUT, "OUT/answer.md: %s", strerror(-r)) : STATUS_OK;
 }
 
+/* Only what an agent finished. */
+static enum status push(struct task *t)
+{
+        enum status status = STATUS_OK;
+
+        if (t->spec.output.push.count && !t->status && !t->agent_wait)
+                status = checkout_push(t);
+        egress_end(t);
+        return status;
+}
+
 /* What the loop kept, in memory: nobody else could write to it. */
 static enum status write_conversation(struct task *t)
 {
@@ -104,9 +116,10 @@ static void put_string(struct wr *w, const char *key, const char *value)
                 wr_str(w, "null");
 }
 
+/* One of an object's, behind a comma unless it is the first. */
 static void put_number(struct wr *w, const char *key, uint64_t n)
 {
-        wr_fmt(w, "\"%s\": ", key);
+        wr_fmt(w, w->buf[w->len - 1] == '{' ? "\"%s\": " : ", \"%s\": ", key);
         if (n == CGROUP_UNKNOWN)
                 wr_str(w, "null");
         else
@@ -117,7 +130,7 @@ static void put_times(struct wr *w, const struct task *t)
 {
         wr_str(w, ",\n  \"durations_ms\": {");
         for (unsigned p = 0; p < PHASE_REPORT; p++)
-                wr_fmt(w, "\"%s\": %lu, ", phase_name(p), (unsigned long)t->phase_ms[p]);
+                put_number(w, phase_name(p), t->phase_ms[p]);
         put_number(w, "total", now_ms() - t->journal.start_ms);
         wr_str(w, "}");
 }
@@ -140,19 +153,13 @@ static void put_resources(struct wr *w, const struct task *t)
                                                ? 0 : t->cgroup_start.oom_kills);
         wr_str(w, ",\n  \"resources\": {");
         put_number(w, "user_ms", ms_of(&u.ru_utime));
-        wr_str(w, ", ");
         put_number(w, "system_ms", ms_of(&u.ru_stime));
-        wr_str(w, ", ");
         put_number(w, "largest_process_bytes", (uint64_t)u.ru_maxrss * 1024);
         wr_str(w, "},\n  \"cgroup\": {");
         put_number(w, "version", c.version);
-        wr_str(w, ", ");
         put_number(w, "memory_max_bytes", c.memory_max);
-        wr_str(w, ", ");
         put_number(w, "memory_peak_bytes", c.memory_peak);
-        wr_str(w, ", ");
         put_number(w, "pids_max", c.pids_max);
-        wr_str(w, ", ");
         put_number(w, "oom_kill", kills);
         wr_str(w, "}");
 }
@@ -162,9 +169,7 @@ static void put_agent(struct wr *w, const struct task *t)
         bool exited = t->agent_ran && WIFEXITED(t->agent_wait);
         bool killed = t->agent_ran && WIFSIGNALED(t->agent_wait);
 
-        wr_str(w, ",\n  \"agent\": {\"ran\": ");
-        wr_str(w, t->agent_ran ? "true" : "false");
-        wr_str(w, ", ");
+        wr_fmt(w, ",\n  \"agent\": {\"ran\": %s", t->agent_ran ? "true" : "false");
         put_number(w, "exit", exited ? (uint64_t)WEXITSTATUS(t->agent_wait) : CGROUP_UNKNOWN);
         wr_fmt(w, ", \"signal\": %s%s%s, \"timed_out\": %s}", killed ? "\"" : "",
                killed ? sig_name(WTERMSIG(t->agent_wait)) : "null", killed ? "\"" : "",
@@ -176,6 +181,20 @@ static const char *status_word(const struct task *t)
         if (t->status)
                 return t->agent_timed_out ? "deadline" : t->stop_signal ? "stopped" : "failed";
         return "done"; /* the agent ran; its own exit says how it went */
+}
+
+/* As airlock-push wrote it, in its own words alone; base/push.h. */
+static void put_pull(struct wr *w, const struct task *t)
+{
+        ssize_t n;
+
+        wr_str(w, ",\n  \"pull_request\": ");
+        must_hold(w->cap - w->len > PUSH_RESULT);
+        n = pread(t->pull, w->buf + w->len, PUSH_RESULT, 0);
+        if (n > 0)
+                w->len += (size_t)n;
+        else
+                wr_str(w, "null");
 }
 
 static enum status write_result(struct task *t)
@@ -204,11 +223,13 @@ static enum status write_result(struct task *t)
         wr_fmt(&w, ", \"whole\": %s}", t->answer_whole ? "true" : "false");
         wr_str(&w, ",\n  \"diff\": {");
         put_number(&w, "bytes", t->diff_bytes[0]);
-        wr_fmt(&w, ", \"whole\": %s, ", t->diff_whole ? "true" : "false");
+        wr_fmt(&w, ", \"whole\": %s", t->diff_whole ? "true" : "false");
         put_number(&w, "since_last_bytes", t->spec.resume.diff ? t->diff_bytes[1] : CGROUP_UNKNOWN);
-        wr_str(&w, "},\n  \"conversation\": {");
+        wr_str(&w, "}");
+        put_pull(&w, t);
+        wr_str(&w, ",\n  \"conversation\": {");
         put_number(&w, "bytes", t->conversation ? t->conversation_bytes : CGROUP_UNKNOWN);
-        wr_str(&w, "},\n  ");
+        wr_str(&w, "}");
         put_number(&w, "turn", t->spec.resume.turn);
         put_string(&w, "resumed_from", t->spec.resume.from);
         wr_fmt(&w, ",\n  \"leftovers\": {\"setup\": %u, \"agent\": %u}", t->setup_left.reaped,
@@ -252,6 +273,8 @@ void task_remove(struct task *t, const char *path, bool agents)
 
 static enum status tidy_up(struct task *t)
 {
+        if (t->spec.output.push.count)
+                task_remove(t, t->diff_git, t->own_user);
         task_remove(t, t->state, false);
         return STATUS_OK;
 }
@@ -262,6 +285,7 @@ static const struct step report[] = {
         { "take the difference", take_diff },
         { "write the answer", write_answer },
         { "write the conversation", write_conversation },
+        { "push the branch", push },
         { "remove the private directory", tidy_up },
         { "write the result", write_result },
 };
@@ -284,7 +308,8 @@ enum status report_run(struct task *t)
 {
         enum status status = STATUS_OK;
 
-        egress_end(t);
+        if (t->out < 0 || !t->spec.output.push.count)
+                egress_end(t);
         if (t->out < 0)
                 return t->status; /* nowhere to write, and said so */
         t->report_end_ms = now_ms() + REPORT_MS;

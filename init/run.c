@@ -31,7 +31,7 @@ static LARGE_BUFFER char answer_bytes[256 * 1024];
 
 const char *phase_name(enum phase p)
 {
-        static const char *const names[] = {
+        static const char names[][10] = {
                 [PHASE_PROVISION] = "provision", [PHASE_SETUP] = "setup", [PHASE_SEAL] = "seal",
                 [PHASE_WORK] = "work",           [PHASE_REPORT] = "report",
         };
@@ -200,7 +200,7 @@ int main(int argc, char **argv)
         sig_inherited = o.inherited_mask;
         t->quiet = o.quiet;
         t->egress.control = -1;
-        t->out = t->log = t->agent_log = t->journal.fd = t->journal.file = t->state_fd = -1;
+        t->out = t->log = t->agent_log = t->journal.fd = t->journal.file = t->state_fd = t->pull = -1;
         t->tail = (struct tail){ .buf = tail_bytes, .cap = sizeof(tail_bytes) };
         t->answer = (struct tail){ .buf = answer_bytes, .cap = sizeof(answer_bytes) };
         t->journal.start_ms = now_ms();

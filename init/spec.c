@@ -31,12 +31,12 @@ void *spec_arena_take(struct spec_arena *a, size_t size, size_t align)
 }
 
 /*
- * Enough for every string of @j unescaped, a table entry for every token, and what
- * defaults and a merge of @more entries add. Untouched pages cost nothing.
+ * Enough for every string of @j unescaped, a table entry for every token, the rules that are
+ * made of them, and what defaults and a merge of @more entries add. Untouched pages cost nothing.
  */
 static struct spec_arena *arena_open(const struct json *j, size_t len, size_t more)
 {
-        size_t size = 16384 + 3 * len + (j->count + more) * (sizeof(struct spec_rule) + 16);
+        size_t size = 16384 + 3 * len + (j->count + more) * (8 * sizeof(struct spec_rule) + 16);
         struct spec_arena *a = mmap(NULL, size, PROT_READ | PROT_WRITE,
                                     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
@@ -573,13 +573,27 @@ static bool check_rule(struct reader *r, const struct seen *seen, const struct s
                     "%s: \"branch\" goes with \"git\": \"push\"", r->path);
 }
 
-/* "${NAME}" and nothing else: what policy_text.c relies on. */
+/* "${NAME}" and nothing else: what policy_text.c and spec_pull.c rely on. */
+static bool is_one_secret(const char *s)
+{
+        return !strncmp(s, "${", 2) && !strpbrk(s + 2, "${:") &&
+               strchr(s, '}') == s + strlen(s) - 1;
+}
+
+static bool check_pull(struct reader *r, const struct seen *seen)
+{
+        const char *token = r->spec->output.pull.token;
+
+        return !token || is_one_secret(token) ||
+               fail(r, json_value(seen_key(seen, O_PULL, "token")),
+                    "output.pull_request.token: \"${NAME}\", a secret that holds the token alone");
+}
+
 static bool check_network(struct reader *r, const struct seen *seen)
 {
         const char *auth = r->spec->network.upstream_auth;
 
-        return !auth || (!strncmp(auth, "${", 2) && !strpbrk(auth + 2, "${:") &&
-                         strchr(auth, '}') == auth + strlen(auth) - 1) ||
+        return !auth || is_one_secret(auth) ||
                fail(r, json_value(seen_key(seen, O_NETWORK, "upstream_auth")),
                     "network.upstream_auth: \"${NAME}\", a secret that holds user:password");
 }
@@ -601,6 +615,8 @@ static bool check_object(struct reader *r, uint32_t v, enum object o, const void
                 return check_place(r, v, seen, base);
         if (o == O_NETWORK)
                 return check_network(r, seen);
+        if (o == O_PULL)
+                return check_pull(r, seen);
         return o != O_RULE || check_rule(r, seen, base);
 }
 
@@ -699,7 +715,7 @@ int spec_open(struct spec *spec, const char *json, size_t len, struct spec_error
                 .network = { .setup = NET_FULL, .agent = NET_OFF },
                 .agent = { .timeout_s = 3600, .idle_s = 600, .environments.local = true },
                 .model.assess = true,
-                .output.dir = "/airlock/out",
+                .output = { .dir = "/airlock/out", .pull.timeout_s = 120 },
                 .resume.turn = 1,
         };
         r = spec_read(spec, O_TOP, NULL, json, len, error);

@@ -40,6 +40,15 @@ enum spec_lock { LOCK_AUTO, LOCK_NETNS, LOCK_NETFILTER, LOCK_NOTIFY, LOCK_CLOSED
 enum spec_preset { PRESET_NONE, PRESET_COMMON, PRESET_ALL };
 enum spec_wire { WIRE_AUTO, WIRE_RESPONSES, WIRE_CHAT };
 enum spec_git { GIT_UNSET, GIT_READ, GIT_PUSH };
+enum spec_forge { FORGE_UNSET, FORGE_GITHUB, FORGE_GITEA, FORGE_NONE };
+
+/* Who goes by a rule: made by spec_model.c and spec_pull.c, all but the first. */
+enum spec_way {
+        WAY_TASK,  /* the task */
+        WAY_MODEL, /* the built-in loop alone, on its way to the model; without it the agent */
+        WAY_PUSH,  /* git, when airlock pushes */
+        WAY_FORGE, /* airlock-push, when it speaks to the forge */
+};
 
 struct spec_list {
         const char **items;
@@ -64,7 +73,7 @@ struct spec_rule {
         const char *git_branch;                   /* pattern, for GIT_PUSH; or NULL */
         const char *inject_header, *inject_value; /* NULL: nothing is injected */
         const char *name; /* for the journal; NULL: none */
-        bool model; /* made by spec_model.c: a way of the loop's, or to the model */
+        enum spec_way way;
         bool raw;                                 /* any protocol, passed through unseen */
 };
 
@@ -152,7 +161,14 @@ struct spec {
         const char *prompt;
         struct {
                 const char *dir; /* default /airlock/out */
-                const char *branch, *title; /* of pull_request, or NULL */
+                struct {
+                        const char *branch; /* NULL: no pull request is asked for */
+                        const char *title, *url, *base, *api, *token, *author, *link;
+                        enum spec_forge forge;
+                        bool draft;
+                        unsigned timeout_s; /* default 120: for git, and again for the forge */
+                } pull;
+                struct spec_list push; /* argv of airlock-push, made by spec_pull.c; count 0: none */
         } output;
         struct { /* no key of the file: init/resume.h fills it in */
                 unsigned turn;     /* 1: no follow-up, and nothing below */
@@ -210,11 +226,9 @@ static inline bool spec_auto(const struct spec *spec)
 MUST_USE const char *spec_model(struct spec *spec);
 
 /*
- * What @spec asks for that this build can't do yet, as a key path ("network.rules");
- * NULL when all of it can be done. `run` refuses with "KEY: not in this build".
+ * spec_pull.c: makes of "output.pull_request" the rules that only the push goes by, and the
+ * command line of airlock-push. Once for a spec, after spec_model. NULL, or what is wrong.
  */
-const char *spec_unsupported(const struct spec *spec);
-/* The same for all of them: from @n = 0 until NULL. */
-const char *spec_unsupported_nth(const struct spec *spec, size_t n);
+MUST_USE const char *spec_pull(struct spec *spec);
 
 #endif

@@ -90,13 +90,11 @@ static void fix_spec(struct image *m, struct spec *s)
                 &s->setup.script, &s->maintenance.script, &s->cache.dir,
                 &s->network.upstream_proxy, &s->network.upstream_auth, &s->network.ca_file,
                 &s->agent.user, &s->agent.exec_server, &s->agent.token_sha256,
-                &s->model.base_url, &s->model.name,
-                &s->model.key, &s->model.effort, &s->prompt, &s->output.dir,
-                &s->output.branch, &s->output.title, &s->resume.from, &s->resume.start,
+                &s->model.base_url, &s->prompt, &s->output.dir, &s->resume.from, &s->resume.start,
         };
         struct spec_list *const lists[] = {
                 &s->secrets.names, &s->secrets.allow_leak, &s->network.allow, &s->network.deny,
-                &s->network.methods, &s->agent.command,
+                &s->network.methods, &s->agent.command, &s->output.push,
         };
 
         for (size_t i = 0; i < COUNT(strings); i++)
@@ -132,6 +130,9 @@ int spec_image_make(const struct spec *spec)
                 h = (struct head *)(void *)m.at;
                 *h = (struct head){ AIRLOCK_VERSION, m.size, *spec };
                 h->spec.arena = NULL;
+                /* Command lines and rules were made of these: nobody reads them again. */
+                h->spec.model.name = h->spec.model.key = h->spec.model.effort = NULL;
+                memset(&h->spec.output.pull, 0, sizeof(h->spec.output.pull));
                 memset(&h->spec.agent.environments, 0, sizeof(h->spec.agent.environments));
                 memcpy(m.at + m.arena_at, arena, arena->used);
                 fix_spec(&m, &h->spec);

@@ -12,6 +12,7 @@ static const char the_words[][40] = {
         [W_LOCK] = "auto|netns|netfilter|notify|closed",
         [W_WIRE] = "auto|responses|chat",
         [W_GIT] = "|read|push",
+        [W_FORGE] = "|github|gitea|none",
 };
 
 #define AT(field) .at = offsetof(struct spec, field)
@@ -137,8 +138,17 @@ static const struct key output[] = {
         OBJECT("pull_request", O_PULL),
 };
 static const struct key pull[] = {
-        STRING("branch", OF_REF, AT(output.branch)),
-        STRING("title", OF_LINE, AT(output.title)),
+        STRING("branch", OF_REF, AT(output.pull.branch)),
+        STRING("title", OF_LINE, AT(output.pull.title)),
+        STRING("url", OF_HTTP, AT(output.pull.url)),
+        STRING("base", OF_REF, AT(output.pull.base)),
+        WORD("forge", W_FORGE, AT(output.pull.forge)),
+        STRING("api", OF_HTTP, AT(output.pull.api)),
+        STRING("token", OF_REFERENCES, AT(output.pull.token)),
+        STRING("author", OF_LINE, AT(output.pull.author)),
+        STRING("link", OF_HTTP, AT(output.pull.link)),
+        BOOL("draft", AT(output.pull.draft)),
+        U32("timeout_s", 1, 240, AT(output.pull.timeout_s)),
 };
 static const struct key rule[] = {
         STRING("host", OF_HOST, IN_RULE(host)),
@@ -189,6 +199,16 @@ static const struct need needs[] = {
         { O_RULE, "", "host" },        { O_RULE, "branch", "git" },
         { O_NETWORK, "upstream_auth", "upstream_proxy" }, { O_INJECT, "", "header" },
         { O_INJECT, "", "value" },     { O_PULL, "title", "branch" },
+        { O_PULL, "url", "branch" },
+        { O_PULL, "base", "branch" },
+        { O_PULL, "forge", "branch" },
+        { O_PULL, "api", "branch" },
+        { O_PULL, "author", "branch" },
+        { O_PULL, "link", "branch" },
+        { O_PULL, "draft", "branch" },
+        { O_PULL, "timeout_s", "branch" },
+        { O_PULL, "token", "branch" },
+        { O_PULL, "branch", "token" },
         { O_PLACE, "", "id" },
 };
 

@@ -49,19 +49,16 @@ static int run(const struct run_options *o)
         const char *argv[16] = { "airlock", "--inherited-mask", mask, "--spec-fd", number };
         size_t argc = 5;
         struct spec spec;
-        const char *missing;
+        const char *wrong;
         int fd, status = spec_load(o->spec, &spec);
 
         if (status)
                 return status;
-        missing = spec_model(&spec);
-        if (missing) {
-                log_line(LOG_ERROR, "%s: %s", o->spec, missing);
-                return STATUS_SPEC;
-        }
-        missing = spec_unsupported(&spec);
-        if (missing) {
-                log_line(LOG_ERROR, "%s: %s: not in this build", o->spec, missing);
+        wrong = spec_model(&spec);
+        if (!wrong)
+                wrong = spec_pull(&spec);
+        if (wrong) {
+                log_line(LOG_ERROR, "%s: %s", o->spec, wrong);
                 return STATUS_SPEC;
         }
         status = o->resume ? resume_load(&spec, o->resume) : 0;
@@ -144,18 +141,6 @@ static void put_error(struct wr *w, const struct spec_error *e)
         put_record(w, "", "error", wr_cstr(&t));
 }
 
-static bool asks_too_much(const struct spec *s, struct spec_error *error)
-{
-        const char *missing = spec_unsupported(s);
-        struct wr e = wr_of(error->text, sizeof(error->text) - 1);
-
-        if (!missing)
-                return false;
-        wr_fmt(&e, "%s: not in this build", missing);
-        wr_cstr(&e);
-        return true;
-}
-
 /* One of the variables after the operator's @from that is not a repository's to set? */
 static bool names_reserved(const struct spec *s, size_t from, struct spec_error *error)
 {
@@ -188,7 +173,7 @@ static int narrow(int image)
         variables = spec.env.count;
         denied = spec.network.deny.count;
         if (spec_narrow(&spec, json, (size_t)n, &error) < 0 ||
-            names_reserved(&spec, variables, &error) || asks_too_much(&spec, &error))
+            names_reserved(&spec, variables, &error))
                 put_error(&w, &error);
         else
                 put_spec(&w, &spec, variables, denied);

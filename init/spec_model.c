@@ -19,7 +19,7 @@
 #define TEXT 1024
 #define PLACES_TEXT (64 * 1024)
 
-static const char *copy(struct spec *s, const char *text, size_t len)
+const char *spec_copy(struct spec *s, const char *text, size_t len)
 {
         char *at = spec_arena_take(s->arena, len + 1, 1);
 
@@ -30,8 +30,7 @@ static const char *copy(struct spec *s, const char *text, size_t len)
         return at;
 }
 
-/* Room for @n more rules behind those that there are. */
-static struct spec_rule *add_rules(struct spec *s, size_t n)
+struct spec_rule *spec_add_rules(struct spec *s, enum spec_way way, size_t n)
 {
         size_t count = s->network.rule_count;
         struct spec_rule *all = spec_arena_take(s->arena, (count + n) * sizeof(*all), 8);
@@ -41,7 +40,7 @@ static struct spec_rule *add_rules(struct spec *s, size_t n)
         if (count)
                 memcpy(all, s->network.rules, count * sizeof(*all));
         for (size_t i = 0; i < n; i++)
-                all[count + i] = (struct spec_rule){ .model = true };
+                all[count + i] = (struct spec_rule){ .way = way };
         s->network.rules = all;
         s->network.rule_count = count + n;
         return &all[count];
@@ -54,14 +53,14 @@ static const char *authorization(struct spec *s, const char *key)
         struct wr w = wr_of(text, sizeof(text));
 
         wr_fmt(&w, "Bearer %s", key);
-        return w.full ? NULL : copy(s, text, w.len);
+        return w.full ? NULL : spec_copy(s, text, w.len);
 }
 
 static const char *make_rule(struct spec *s)
 {
         static const char *const methods[] = { "GET", "POST" };
         const char *url = s->model.base_url, *host, *path;
-        struct spec_rule *r = add_rules(s, 1);
+        struct spec_rule *r = spec_add_rules(s, WAY_MODEL, 1);
         const char **lists = spec_arena_take(s->arena, 3 * sizeof(*lists), 8);
         uint16_t *port = spec_arena_take(s->arena, sizeof(*port), 8);
         char glob[TEXT];
@@ -80,8 +79,8 @@ static const char *make_rule(struct spec *s)
                 n--;
         wr_fmt(&g, "%.*s/*", (int)n, path ? path : "");
         memcpy(lists, methods, sizeof(methods));
-        lists[2] = g.full ? NULL : copy(s, glob, g.len);
-        r->host = copy(s, host, len);
+        lists[2] = g.full ? NULL : spec_copy(s, glob, g.len);
+        r->host = spec_copy(s, host, len);
         r->ports = port;
         r->port_count = 1;
         r->methods = (struct spec_list){ lists, 2 };
@@ -108,12 +107,12 @@ static bool make_remote(struct spec *s, struct spec_rule *r, const struct spec_e
         const char *url = remote_trim(p->url, &len);
         struct remote at;
 
-        url = copy(s, url, len);
+        url = spec_copy(s, url, len);
         if (!list || !port || !url || remote_parse(&at, url) != REMOTE_OK)
                 return false;
         *port = at.port;
         memcpy(list, methods, sizeof(methods));
-        r->host = copy(s, at.host, strlen(at.host));
+        r->host = spec_copy(s, at.host, strlen(at.host));
         r->ports = port;
         r->port_count = 1;
         r->name = p->id;
@@ -180,7 +179,7 @@ static const char *places_text(struct spec *s)
                 put_place(&w, &s->agent.environments.items[i]);
         }
         wr_str(&w, "]}");
-        return w.full ? NULL : copy(s, text, w.len);
+        return w.full ? NULL : spec_copy(s, text, w.len);
 }
 
 /* CODEX_EXEC_SERVER_URL in "env" means what it means to Codex. NULL, or what is wrong. */
@@ -228,13 +227,13 @@ static bool open_near(struct spec *s)
         if (!ports)
                 return false;
         for (size_t i = 0; i < before; i++)
-                if (s->network.rules[i].model && remote_is_name(s->network.rules[i].host))
+                if (s->network.rules[i].way == WAY_MODEL && remote_is_name(s->network.rules[i].host))
                         ports[count++] = s->network.rules[i].ports[0];
         while (remote_near[ranges])
                 ranges++;
         if (!count)
                 return true;
-        r = add_rules(s, ranges);
+        r = spec_add_rules(s, WAY_MODEL, ranges);
         for (size_t i = 0; r && i < ranges; i++) {
                 r[i].host = remote_near[i];
                 r[i].ports = ports;
@@ -254,7 +253,7 @@ static const char *make_places(struct spec *s, const char **text)
                 return wrong;
         for (size_t i = 0; i < s->agent.environments.count; i++)
                 remotes += s->agent.environments.items[i].url != NULL;
-        r = add_rules(s, remotes);
+        r = spec_add_rules(s, WAY_MODEL, remotes);
         for (size_t i = 0; r && i < s->agent.environments.count; i++)
                 if (s->agent.environments.items[i].url &&
                     !make_remote(s, r++, &s->agent.environments.items[i]))
@@ -265,13 +264,7 @@ static const char *make_places(struct spec *s, const char **text)
 
 /* --- the command line -------------------------------------------------------------------- */
 
-struct command_line {
-        struct spec *spec;
-        const char **at;
-        size_t n;
-};
-
-static void option(struct command_line *w, const char *name, const char *value)
+void spec_option(struct spec_line *w, const char *name, const char *value)
 {
         if (!value)
                 return;
@@ -279,19 +272,19 @@ static void option(struct command_line *w, const char *name, const char *value)
         w->at[w->n++] = value;
 }
 
-static void number(struct command_line *w, const char *name, unsigned value)
+void spec_number(struct spec_line *w, const char *name, unsigned value)
 {
         char text[16];
         struct wr t = wr_of(text, sizeof(text));
 
         wr_u64(&t, value);
-        option(w, name, value ? copy(w->spec, text, t.len) : NULL);
+        spec_option(w, name, value ? spec_copy(w->spec, text, t.len) : NULL);
 }
 
 static const char *make_command(struct spec *s)
 {
         static const char *const wires[] = { "auto", "responses", "chat" };
-        struct command_line w = { s, spec_arena_take(s->arena, WORDS * sizeof(*w.at), 8), 0 };
+        struct spec_line w = { s, spec_arena_take(s->arena, WORDS * sizeof(*w.at), 8), 0 };
         const char *places, *wrong = make_places(s, &places);
 
         if (!wrong && !open_near(s))
@@ -303,14 +296,14 @@ static const char *make_command(struct spec *s)
         if (!s->prompt)
                 return "prompt: missing; the built-in loop needs it";
         w.at[w.n++] = "airlock-agent";
-        option(&w, "--base-url", s->model.base_url);
-        option(&w, "--model", s->model.name);
-        option(&w, "--wire", wires[s->model.wire]);
-        option(&w, "--effort", s->model.effort);
-        number(&w, "--context-window", s->model.context_window);
-        number(&w, "--max-requests", s->model.max_requests);
-        number(&w, "--max-tokens", s->model.max_tokens);
-        option(&w, "--environments", places);
+        spec_option(&w, "--base-url", s->model.base_url);
+        spec_option(&w, "--model", s->model.name);
+        spec_option(&w, "--wire", wires[s->model.wire]);
+        spec_option(&w, "--effort", s->model.effort);
+        spec_number(&w, "--context-window", s->model.context_window);
+        spec_number(&w, "--max-requests", s->model.max_requests);
+        spec_number(&w, "--max-tokens", s->model.max_tokens);
+        spec_option(&w, "--environments", places);
         if (!s->model.assess)
                 w.at[w.n++] = "--no-assess";
         w.at[w.n] = NULL;

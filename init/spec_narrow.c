@@ -78,25 +78,3 @@ int spec_narrow(struct spec *spec, const char *json, size_t len, struct spec_err
                 spec_close(&from);
         return r;
 }
-
-const char *spec_unsupported_nth(const struct spec *s, size_t n)
-{
-        static const char keys[][40] = {
-                "output.pull_request",
-        };
-        /* Only what asks for something: "allow": [] or a limit without its subject is no wish. */
-        const bool asked[COUNT(keys)] = {
-                s->output.branch,
-        };
-
-        for (size_t i = 0; i < COUNT(keys); i++) {
-                if (asked[i] && !n--)
-                        return keys[i];
-        }
-        return NULL;
-}
-
-const char *spec_unsupported(const struct spec *s)
-{
-        return spec_unsupported_nth(s, 0);
-}

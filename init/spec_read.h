@@ -19,7 +19,7 @@ enum object {
         O_COUNT,
 };
 
-enum words { W_FAILURE, W_LEAK, W_NET, W_PRESET, W_LOCK, W_WIRE, W_GIT };
+enum words { W_FAILURE, W_LEAK, W_NET, W_PRESET, W_LOCK, W_WIRE, W_GIT, W_FORGE };
 
 /* Names are arrays and not pointers: a static-pie pays 24 bytes for each pointer. */
 struct key {
@@ -56,6 +56,19 @@ struct spec_arena {
 
 /* NULL: it is full. */
 void *spec_arena_take(struct spec_arena *a, size_t size, size_t align);
+
+/* What spec_model.c and spec_pull.c make: in the arena, NULL where there is no room. */
+const char *spec_copy(struct spec *s, const char *text, size_t len);
+/* So many more rules behind those that there are: the first of them. */
+struct spec_rule *spec_add_rules(struct spec *s, enum spec_way way, size_t n);
+
+struct spec_line {
+        struct spec *spec;
+        const char **at; /* room for all of it, and a NULL */
+        size_t n;
+};
+void spec_option(struct spec_line *w, const char *name, const char *value); /* not for NULL */
+void spec_number(struct spec_line *w, const char *name, unsigned value);    /* not for 0 */
 
 /*
  * Reads @json as object @o into @spec, which holds the defaults; @operator is the

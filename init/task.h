@@ -97,6 +97,7 @@ struct task {
         struct cgroup cgroup_start;
         uint64_t diff_bytes[DIFFS], answer_bytes, conversation_bytes;
         bool answer_whole;      /* false: answer.md holds a part of it */
+        int pull;               /* memfd: what airlock-push says of the pull request; -1 */
         uint64_t report_end_ms; /* REPORT's own deadline; 0 before */
 };
 

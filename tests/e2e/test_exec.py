@@ -405,6 +405,68 @@ def a_flood_of_slow_reads_is_answered_and_leaves_room_for_others():
         assert c.answer(last)["isDirectory"]
 
 
+def watched_by(pid):
+    """What the kernel watches for it."""
+    count = 0
+    for fd in os.listdir("/proc/%d/fdinfo" % pid):
+        with open("/proc/%d/fdinfo/%s" % (pid, fd)) as f:
+            count += f.read().count("inotify wd:")
+    return count
+
+
+@case
+def a_flood_of_watches_is_bounded_and_given_back():
+    server, c = served()
+    with tempfile.TemporaryDirectory() as d:
+        asked = [c.send("fs/watchMissing", watchId=n, missing=[uri("%s/%d-%d" % (d, n, m))
+                                                              for m in range(64)])
+                 for n in range(1000)]
+        watching = [c.answer(n)["watching"] for n in asked]
+        n = sum(watching)
+        assert 10 < n <= 64 and watching == n * [True] + (1000 - n) * [False], n
+        other = server.client()
+        assert other.call("fs/watchMissing", watchId=1, missing=[uri(d + "/x")])["watching"]
+        assert 1 < watched_by(server.pid) < 10
+        c.close()
+        open(d + "/x", "w").close()
+        assert other.event("fs/missingChanged") == {"watchId": 1}
+        until(lambda: watched_by(server.pid) == 0, "nothing is watched any more")
+
+
+@case
+def a_flood_of_events_holds_nobody_up():
+    server, c = served()
+    other = server.client()
+    with tempfile.TemporaryDirectory() as d:
+        for n in range(64):
+            assert c.call("fs/watchMissing", watchId=n, missing=[uri("%s/no-%d" % (d, n))])["watching"]
+        busy = other.start("p", ["sh", "-c", "while :; do for n in 1 2 3 4 5 6 7 8 9; do "
+                                             ": >%s/yes-$n; done; rm %s/yes-*; done" % (d, d)])
+        other.answer(busy)
+        start = time.monotonic()
+        for n in range(200):
+            other.call("environment/status")
+        assert time.monotonic() - start < 5
+        other.call("process/terminate", processId="p")
+        other.finish("p")
+        alive = c.call("environment/status")
+        assert alive and not [e for e in c.events if e[0].startswith("fs/")], c.events
+        open(d + "/no-63", "w").close()
+        assert c.event("fs/missingChanged") == {"watchId": 63}
+
+
+@case
+def a_root_too_many_costs_nothing():
+    _, c = served()
+    box = {"permissions": {"type": "managed", "network": "restricted", "file_system": {
+        "type": "restricted", "entries": 100 * [{"path": {"type": "path", "path": uri("/usr/bin")},
+                                                 "access": "read"}]}}, "cwd": uri("/")}
+    start = time.monotonic()
+    c.fails(-32600, "capabilityRoots/discoverV1",
+            roots=1500 * [{"id": "a", "path": uri("/usr"), "sandbox": box}])
+    assert time.monotonic() - start < 2
+
+
 @case
 def what_is_too_long_to_tell_is_an_error():
     _, c = served()

@@ -14,8 +14,9 @@ from task import Task, git, put
 
 PYTHON = "/usr/bin/python3"
 KEYS = {"version", "airlock", "status", "airlock_status", "phase", "step", "reason", "agent",
-        "repo", "ref", "start_commit", "network", "answer", "diff", "leftovers", "ignored_signals",
-        "durations_ms", "resources", "cgroup", "log_whole", "turn", "resumed_from", "conversation"}
+        "repo", "ref", "start_commit", "network", "answer", "diff", "pull_request", "leftovers",
+        "ignored_signals", "durations_ms", "resources", "cgroup", "log_whole", "turn", "resumed_from",
+        "conversation"}
 
 
 def task():

@@ -782,6 +782,118 @@ TEST(the_repository_can_be_fetched_in_provision_and_setup_alone)
         }
 }
 
+/* --- init/spec_pull.c ------------------------------------------------------------------------ */
+
+#define PULL_SPEC(url, more, pull)                                                             \
+        "{\"version\": 1, \"repo\": {\"url\": \"" url "\"" more "}, \"secrets\": {\"sealed\": \"/s\"}," \
+        " \"agent\": {\"command\": [\"true\"]}, \"output\": {\"pull_request\": {\"branch\": \"a/1\"," \
+        " \"token\": \"${T}\"" pull "}}}"
+
+/* What is wrong, or NULL with the text for @phase in @w. */
+static const char *pull_text(struct wr *w, const char *json, enum policy_text_for phase)
+{
+        struct spec s;
+        struct spec_error e;
+        const char *wrong;
+
+        if (spec_open(&s, json, strlen(json), &e)) {
+                unit_failed(__FILE__, __LINE__, e.text);
+                return "";
+        }
+        wrong = spec_pull(&s);
+        policy_text_put(w, &s, phase);
+        CHECK(wrong || s.output.push.count > 12);
+        spec_close(&s);
+        wr_cstr(w);
+        return wrong;
+}
+
+TEST(a_push_may_write_one_branch_of_one_repository_and_its_token_is_in_no_other_policy)
+{
+        static const char json[] = PULL_SPEC("https://github.com/acme/app.git", ", \"ref\": \"main\"", "");
+        char buf[8192];
+        struct wr w = wr_of(buf, sizeof(buf));
+
+        CHECK(!pull_text(&w, json, POLICY_TEXT_PUSH) && loads(buf));
+        CHECK(p.rule_count == 1 && !strcmp(p.rules[0].branch, "refs/heads/a/1"));
+        CHECK(!strcmp(p.rules[0].value, "Basic ${base64:x-access-token:T}"));
+        CHECK(!request("github.com", 443, "POST", "/acme/app.git/git-receive-pack"));
+        CHECK(request("github.com", 443, "POST", "/acme/other.git/git-receive-pack"));
+        CHECK(ask("api.github.com", 443).reason || request("api.github.com", 443, "GET",
+                                                           "/repos/acme/app/pulls"));
+        w = wr_of(buf, sizeof(buf));
+        CHECK(!pull_text(&w, json, POLICY_TEXT_FORGE) && loads(buf));
+        CHECK(p.rule_count == 1 && !strcmp(p.rules[0].value, "Bearer ${T}"));
+        CHECK(!request("api.github.com", 443, "PATCH", "/repos/acme/app/pulls/7"));
+        CHECK(!request("api.github.com", 443, "POST", "/repos/acme/app/pulls"));
+        CHECK(request("api.github.com", 443, "DELETE", "/repos/acme/app/pulls/7"));
+        CHECK(request("api.github.com", 443, "GET", "/repos/acme/app"));
+        CHECK(request("api.github.com", 443, "POST", "/repos/acme/app/pullsx"));
+        CHECK(ask("github.com", 443).reason);
+        for (enum policy_text_for phase = POLICY_TEXT_PROVISION; phase < POLICY_TEXT_PUSH; phase++) {
+                w = wr_of(buf, sizeof(buf));
+                CHECK(!pull_text(&w, json, phase) && !strstr(buf, "inject"));
+        }
+}
+
+TEST(what_the_operator_opened_is_open_to_the_push_at_its_port_alone)
+{
+        static const char json[] =
+                "{\"version\": 1, \"repo\": {\"url\": \"https://f.org:8443/a/b.git\"},"
+                " \"secrets\": {\"sealed\": \"/s\"}, \"agent\": {\"command\": [\"true\"]},"
+                " \"network\": {\"allow\": [\"n.org\", \"fd00::/8\", \"10.0.0.0/8\"], \"rules\": ["
+                "  {\"host\": \"172.16.0.0/12\", \"ports\": [8443]}, {\"host\": \"192.168.1.1\"}]},"
+                " \"output\": {\"pull_request\": {\"branch\": \"a/1\", \"token\": \"${T}\","
+                " \"forge\": \"gitea\"}}}";
+        static const enum policy_text_for both[] = { POLICY_TEXT_PUSH, POLICY_TEXT_FORGE };
+        char buf[8192];
+
+        for (size_t i = 0; i < COUNT(both); i++) {
+                struct wr w = wr_of(buf, sizeof(buf));
+
+                CHECK(!pull_text(&w, json, both[i]) && loads(buf));
+                CHECK(p.rule_count == 4 && ask("n.org", 443).reason && ask("10.1.1.1", 443).reason);
+                CHECK(!ask("10.1.1.1", 8443).reason && !ask("172.16.0.1", 8443).reason);
+                CHECK(ask("192.168.1.1", 8443).reason && !ask("f.org", 8443).reason);
+        }
+}
+
+TEST(a_pull_request_that_cant_be_made_is_refused_with_the_way_out)
+{
+        static const struct {
+                const char *json, *says;
+        } rows[] = {
+                { PULL_SPEC("https://codeberg.org/a/b", "", ""), NULL },
+                { PULL_SPEC("https://h.org:8443/x/a/.b.git", "", ",\"forge\":\"gitea\""), NULL },
+                { PULL_SPEC("https://h.org/b.git", "", ",\"forge\":\"none\""), NULL },
+                { PULL_SPEC("git@h.org:a/b.git", "", ",\"url\":\"https://github.com/a/b.git\""), NULL },
+                { PULL_SPEC("git@github.com:a/b.git", "", ""), "https" },
+                { PULL_SPEC("http://github.com/a/b.git", "", ""), "https" },
+                { PULL_SPEC("https://u:p@github.com/a/b.git", "", ""), "https" },
+                { PULL_SPEC("https://github.com/a/../b.git", "", ""), "https" },
+                { PULL_SPEC("https://github.com/a/./b.git", "", ""), "https" },
+                { PULL_SPEC("https://github.com/a/b$(x).git", "", ""), "https" },
+                { PULL_SPEC("https://github.com/", "", ""), "https" },
+                { PULL_SPEC("https://github.com/b.git", "", ""), "OWNER/NAME" },
+                { PULL_SPEC("https://h.org/a/b.git", "", ""), "forge" },
+                { PULL_SPEC("https://github.com/a/b", ",\"lfs\":true", ""), "lfs" },
+                { PULL_SPEC("https://github.com/a/b", ",\"ref\":\"a/1\"", ""), "branch" },
+                { PULL_SPEC("https://github.com/a/b", "", ",\"base\":\"a/1\""), "branch" },
+                { PULL_SPEC("https://github.com/a/b", "", ",\"base\":\"$(x)\""), "base" },
+                { PULL_SPEC("https://github.com/a/b", "", ",\"author\":\"me\""), "author" },
+                { PULL_SPEC("https://github.com/a/b", "", ",\"author\":\"me <a@b> <c@d>\""), "author" },
+                { PULL_SPEC("https://github.com/a/b", "", ",\"api\":\"http://x\""), "api" },
+        };
+        char buf[8192];
+
+        for (size_t i = 0; i < COUNT(rows); i++) {
+                struct wr w = wr_of(buf, sizeof(buf));
+                const char *wrong = pull_text(&w, rows[i].json, POLICY_TEXT_PUSH);
+
+                CHECK_ROW(rows[i].says ? wrong && strstr(wrong, rows[i].says) : !wrong, rows[i].json);
+        }
+}
+
 /* How long one takes: POLICY_BENCH=1. The load of the machine decides no test. */
 TEST(a_decision_is_the_same_each_time)
 {

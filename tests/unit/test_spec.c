@@ -23,7 +23,6 @@ TEST(a_spec_fills_what_it_says_and_defaults_the_rest)
         CHECK(!strcmp(s.setup.script, "make\ntrue") && s.setup.timeout_s == 60);
         CHECK(s.agent.command.count == 3 && !s.agent.command.items[3] && s.agent.timeout_s == 3600);
         CHECK(s.network.agent == NET_FULL && s.network.rules[0].ports[0] == 22);
-        CHECK(!spec_unsupported(&s));
         spec_close(&s);
 }
 
@@ -113,36 +112,4 @@ TEST(a_repository_takes_away_and_never_grants)
         CHECK(s.network.agent == NET_OFF && s.network.deny.count == 1);
         CHECK(s.env.count == 2 && !strcmp(s.env.items[0].value, "op"));
         spec_close(&s);
-}
-
-TEST(only_what_asks_for_something_is_unsupported)
-{
-        static const struct {
-                const char *why, *json, *key;
-        } rows[] = {
-                { "no agent: spec_model tells that", "{\"version\":1}", NULL },
-                { "empty objects mean nothing",
-                  "{\"version\":1,\"secrets\":{\"names\":[],\"on_leak\":\"fail\"},"
-                  "\"model\":{\"wire\":\"chat\"},"
-                  "\"network\":{\"deny\":[],\"allow\":[],\"rules\":[],\"preset\":\"none\"},"
-                  "\"output\":{\"pull_request\":{}},\"agent\":{\"command\":[\"x\"]}}", NULL },
-                { "a remote agent is no built-in loop",
-                  "{\"version\":1,\"agent\":{\"exec_server\":\"stdio\"}}", NULL },
-                { "the whole network",
-                  "{\"version\":1,\"network\":{\"deny\":[\"h\"],\"methods\":[],\"lock\":\"notify\","
-                  "\"agent\":\"limited\"},\"agent\":{\"command\":[\"x\"]}}", NULL },
-        };
-
-        for (size_t i = 0; i < COUNT(rows); i++) {
-                struct spec s;
-                struct spec_error e;
-                const char *key;
-
-                CHECK_ROW(!spec_open(&s, rows[i].json, strlen(rows[i].json), &e), rows[i].why);
-                key = spec_unsupported(&s);
-                CHECK_ROW(key ? rows[i].key && !strcmp(key, rows[i].key) : !rows[i].key,
-                          rows[i].why);
-                CHECK_ROW(!key || !spec_unsupported_nth(&s, 1), rows[i].why);
-                spec_close(&s);
-        }
 }
