@@ -5,10 +5,12 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import lib  # noqa: E402
+import unsealed  # noqa: E402
 from lib import case, main, skip  # noqa: E402
 from cachelab import *  # noqa: E402,F403
 
@@ -1027,6 +1029,62 @@ def an_image_made_of_the_container_itself_is_a_hit():
 
 def docker(*argv, **options):
     return subprocess.run(["docker", *argv], capture_output=True, text=True, timeout=60, **options)
+
+
+class Proxy:
+    """The other end of --proxy: what it is told, and its answer."""
+
+    def __init__(self, error=0):
+        ours, self.theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.told = []
+
+        def answer():
+            got = unsealed.receive(ours)
+            if got:
+                self.told.append((got[0], os.pread(got[3][0], 1 << 16, 0)))
+                os.close(got[3][0])
+                ours.send(unsealed.message(unsealed.DONE, error=error))
+            ours.close()
+        self.thread = threading.Thread(target=answer, daemon=True)
+        self.thread.start()
+
+    def restore(self, box, *more):
+        argv = box.argv("restore", "--proxy", str(self.theirs.fileno()), *more)
+        done = subprocess.run(argv, pass_fds=[box.index, box.parts, box.lock, self.theirs.fileno()],
+                              stderr=subprocess.PIPE)
+        self.theirs.close()
+        self.thread.join(10)
+        box.err = done.stderr.decode()
+        return done.returncode
+
+
+@case
+def the_proxy_is_told_what_setup_had_in_the_place_of_secrets():
+    text, told = b"TOKEN=ghp_0123456789\nOTHER=x y\n", b"TOKEN=ghp_0123456789\0OTHER=x y\0"
+    with Place() as p:
+        box, twin = p.box(p.root("a")), p.root("b")
+        assert box.restore() == MISS
+        small(box.root)
+        placeholders = os.memfd_create("placeholders")
+        os.write(placeholders, text)
+        argv = box.argv("save", "--stamp", "--placeholders", str(placeholders))
+        subprocess.run(argv, check=True, pass_fds=[box.index, box.lock, placeholders])
+        os.close(placeholders)
+        # As a layer, and as the image that the container itself became.
+        for root, outcome, more in ((twin, "restored", ()), (box.root, "stamped", ("--stamp",))):
+            proxy, other = Proxy(), p.box(root)
+            assert proxy.restore(other, *more) == 0 and other.report().outcome == outcome, other.err
+            assert proxy.told == [(unsealed.PLACEHOLDERS, told)], proxy.told
+            assert "placeholder" not in other.err, other.err
+        # A hit is a hit all the same.
+        entry = entry_dir(box)
+        for error, change in ((27, None), (0, "zz"), (0, None)):
+            if change:
+                edit_meta(placeholders=change)(entry)
+            proxy, other = Proxy(error), p.box(tempfile.mkdtemp(dir=p.top))
+            assert proxy.restore(other) == 0, other.err
+            assert "placeholders of secrets" in other.err, (error, change, other.err)
+            assert bool(proxy.told) == bool(error), proxy.told
 
 
 @case

@@ -105,6 +105,18 @@ def the_second_container_finds_the_first_ones_state(engine):
 
 
 @each
+def another_users_directory_is_said_and_costs_only_itself(engine):
+    p = Place(engine)
+    p.commit({"new": "two\n"})
+    p.bundle()
+    assert p.run()[0] == ["miss", "saved"]
+    options = ["--env", "HOME=/home/user", "--rm"]
+    outcomes, answer, err = p.run(user="1000", options=options)
+    assert outcomes == [] and answer.startswith("ran\ntwo\n"), (outcomes, answer)
+    assert "cache.dir /airlock/cache: it is another user's: going on without it" in err, err[-1500:]
+
+
+@each
 def of_many_containers_at_once_one_builds(engine):
     p = Place(engine)
     p.commit({"new": "two\n"})

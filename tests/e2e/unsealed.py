@@ -23,7 +23,7 @@ from lib import AIRLOCK, ROOT, start
 
 UNSEAL = os.path.abspath(os.environ.get("AIRLOCK_UNSEAL", ROOT + "/build/release/airlock-unseal"))
 MESSAGE = struct.Struct("=IIiI HH16s H3H 200s")  # base/msg.h
-SECRETS, DONE, ENDED, SCAN, OPENED, LEND, RUN = 3, 6, 7, 8, 9, 10, 11
+SECRETS, DONE, ENDED, SCAN, OPENED, LEND, RUN, PLACEHOLDERS = 3, 6, 7, 8, 9, 10, 11, 14
 LEND_FIRST = 64
 
 _directories = []
