@@ -252,8 +252,10 @@ static int check_entry(const struct reader *r, struct remote_entry *e, const str
         for (size_t i = 0; i < COUNT(strings); i++) {
                 const struct value *v = &said[strings[i].key];
 
-                *strings[i].at = is_said(v) ? keep_string(r->e, v) : NULL;
-                if (is_said(v) && !*strings[i].at)
+                if (!is_said(v))
+                        continue;
+                *strings[i].at = keep_string(r->e, v);
+                if (!*strings[i].at)
                         return wrong(r, "`%s` holds a NUL", keys[strings[i].key].name);
         }
         e->args = is_said(&said[ARGS]);
@@ -274,7 +276,7 @@ static int read_environment(const struct reader *r, const struct value *object)
         struct environment *v = &r->e->all[r->e->count];
         struct value said[KEYS] = { { VALUE_ABSENT, NULL, 0 } };
         uint32_t connect_ms = 0, initialize_ms = 0;
-        struct remote_entry entry = { .id = NULL };
+        struct remote_entry entry = { .id = "" };
         int bad = read_keys(r, object, said);
 
         if (!bad)

@@ -257,8 +257,12 @@ static bool take_user(struct upstream *up, const char *text, size_t len)
 
                 if ((text[i] == '%' && low < 0) || !(high | low) || n + 1 == sizeof(up->user))
                         return false;
-                up->user[n++] = low >= 0 ? (char)(high << 4 | low) : text[i];
-                i += low >= 0 ? 2 : 0;
+                up->user[n] = text[i];
+                if (low >= 0) {
+                        up->user[n] = (char)(high << 4 | low);
+                        i += 2;
+                }
+                n++;
         }
         up->user[n] = '\0';
         return true;

@@ -11,6 +11,8 @@ enum {
         SUM = 148, TYPE = 156, LINK = 157, MAGIC = 257, PREFIX = 345, PREFIX_LEN = 155,
 };
 
+static const char magic[8] = "ustar\0" "00";
+
 #define ID_MAX 07777777U       /* seven octal digits */
 #define SIZE_MAX_OCTAL 077777777777U /* eleven */
 
@@ -196,7 +198,7 @@ static void put_block(struct wr *w, const char *path, const struct tar_entry *e,
                                          ? (uint64_t)e->mtime : 0);
         b[TYPE] = type;
         copy_field(b + LINK, NAME_LEN, e->link);
-        memcpy(b + MAGIC, "ustar\00000", 8);
+        memcpy(b + MAGIC, magic, sizeof(magic));
         put_octal(b + SUM, 6, block_sum(b));
         b[SUM + 7] = ' ';
         wr_bytes(w, b, sizeof(b));
@@ -500,7 +502,7 @@ static enum tar_status parse_block(const uint8_t *b, struct tar_entry *e, struct
         static const char flags[] = "01256";
         const char *flag = memchr(flags, b[TYPE], sizeof(flags) - 1);
 
-        if (!sum_is_right(b) || memcmp(b + MAGIC, "ustar\00000", 8) != 0 ||
+        if (!sum_is_right(b) || memcmp(b + MAGIC, magic, sizeof(magic)) != 0 ||
             !get_octal(b + MODE, 7, &mode) || mode > 07777 || !get_octal(b + UID, 7, &uid) ||
             !get_octal(b + GID, 7, &gid) || !get_octal(b + SIZE, 11, &size) ||
             !get_octal(b + MTIME, 11, &time))

@@ -42,7 +42,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
         static char text[8192];
         char error[ENVIRONMENTS_ERROR];
-        struct environments e;
+        struct environments e = { .count = 0 };
         int r;
 
         if (len >= sizeof(text))
