@@ -220,20 +220,6 @@ static bool ask_for_tls(struct way *w, const struct url *u)
         return h.code == 200 && said.at;
 }
 
-/* A pair of which the proxy gets one end. */
-static int join(struct way *w, int channel)
-{
-        struct msg client = { .type = MSG_CLIENT };
-        int ends[2], r;
-
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
-                return -errno;
-        r = msg_send(channel, &client, ends[1]);
-        close(ends[1]);
-        w->fd = ends[0];
-        return r;
-}
-
 /* To the server, by whatever way the environment names. False: said why. */
 static bool open_way(struct way *w, const struct fetch *f, const struct url *u)
 {
@@ -242,10 +228,10 @@ static bool open_way(struct way *w, const struct fetch *f, const struct url *u)
         int r;
 
         if (f->channel) {
-                r = join(w, f->channel);
-                if (r < 0)
-                        fail(w->why, "reach airlock-proxy", -r);
-                return !r && ask_for_tls(w, u);
+                w->fd = msg_client(f->channel);
+                if (w->fd < 0)
+                        fail(w->why, "reach airlock-proxy", -w->fd);
+                return w->fd >= 0 && ask_for_tls(w, u);
         }
         must_hold(f->dial != NULL);
         if (u->https && !proxy) {
