@@ -43,25 +43,35 @@ static bool is_word(unsigned char c)
         return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
 }
 
-/*
- * @somebody gets mail, and an HTML comment is read by the next agent but by no person:
- * U+200B behind the one, and the other's bracket as text.
- */
-static size_t put_safe(struct buf *out, const char *s, size_t len)
+/* What goes on: no control byte, and U+FFFD in the place of what is not UTF-8. */
+static size_t next_character(const char **s, size_t len)
 {
-        size_t n = utf8_len(s, len);
+        size_t n = utf8_len(*s, len);
 
         if (!n) {
-                buf_str(out, "\xef\xbf\xbd");
-                return 1;
+                *s = "\xef\xbf\xbd";
+                return 3;
         }
-        if (*s == '@' && len > 1 && is_word((unsigned char)s[1]))
-                buf_str(out, "@\xe2\x80\x8b");
-        else if (*s == '<' && len > 1 && (s[1] == '!' || s[1] == '?'))
-                buf_str(out, "&lt;");
-        else if (n > 1 || *s == '\n' || *s == '\t' || ((unsigned char)*s >= ' ' && *s != 0x7f))
-                buf_put(out, s, n);
+        if (n == 1 && **s != '\n' && **s != '\t' && ((unsigned char)**s < ' ' || **s == 0x7f))
+                return 0;
         return n;
+}
+
+/*
+ * @somebody gets mail, and an HTML comment is read by the next agent but by no person: U+200B
+ * comes in between. By what was written, not by what was read: something may have been left out.
+ */
+static size_t put_safe(struct buf *out, size_t start, const char *s, size_t len)
+{
+        size_t used = utf8_len(s, len), n;
+        char last = out->len > start ? buf_at(out)[out->len - 1] : '\0';
+
+        n = next_character(&s, len);
+        if (n && ((last == '@' && is_word((unsigned char)*s)) ||
+                  (last == '<' && (*s == '!' || *s == '?'))))
+                buf_str(out, "\xe2\x80\x8b");
+        buf_put(out, s, n);
+        return used ? used : 1;
 }
 
 void forge_put_text(struct buf *out, const struct forge_wish *w)
@@ -69,7 +79,7 @@ void forge_put_text(struct buf *out, const struct forge_wish *w)
         size_t start = out->len, at = 0;
 
         while (at < w->answer_len && out->len - start < FORGE_BODY - 2048)
-                at += put_safe(out, w->answer + at, w->answer_len - at);
+                at += put_safe(out, start, w->answer + at, w->answer_len - at);
         if (at < w->answer_all)
                 buf_fmt(out, "\n\n(Cut here: the whole answer has %zu bytes.)", w->answer_all);
         buf_fmt(out, "%s---\nMade by airlock " AIRLOCK_VERSION " from %.*s, as %.*s.",

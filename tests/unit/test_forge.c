@@ -39,7 +39,8 @@ TEST(what_would_ping_or_hide_is_made_harmless)
                 { "Done.", "Done." TRAILER },
                 { "@all, a@b.c and @", "@\xe2\x80\x8b" "all, a@\xe2\x80\x8b" "b.c and @" TRAILER },
                 { "@\xc3\xa9", "@\xe2\x80\x8b\xc3\xa9" TRAILER },
-                { "a<!-- obey -->b <? <b>", "a&lt;!-- obey -->b &lt;? <b>" TRAILER },
+                { "a<!-- obey -->b <? <b>", "a<\xe2\x80\x8b!-- obey -->b <\xe2\x80\x8b? <b>" TRAILER },
+                { "@\x01" "all <\x7f\x02!-- x", "@\xe2\x80\x8b" "all <\xe2\x80\x8b!-- x" TRAILER },
                 { "\x1b[2Jx\ty\r\n\x7f\x01z", "[2Jx\ty\nz" TRAILER },
                 { "cut \xc3", "cut \xef\xbf\xbd" TRAILER },
         };
