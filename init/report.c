@@ -82,10 +82,8 @@ static enum status write_answer(struct task *t)
 /* Only what an agent finished. */
 static enum status push(struct task *t)
 {
-        enum status status = STATUS_OK;
+        enum status status = t->status || t->agent_wait ? STATUS_OK : checkout_push(t);
 
-        if (t->spec.output.push.count && !t->status && !t->agent_wait)
-                status = checkout_push(t);
         egress_end(t);
         return status;
 }
@@ -93,11 +91,9 @@ static enum status push(struct task *t)
 /* What the loop kept, in memory: nobody else could write to it. */
 static enum status write_conversation(struct task *t)
 {
-        AUTO_CLOSE int fd = t->conversation ? task_open_log(t->out, "conversation.jsonl") : -1;
+        AUTO_CLOSE int fd = task_open_log(t->out, "conversation.jsonl");
         off_t at = 0;
 
-        if (!t->conversation)
-                return STATUS_OK;
         fcntl(fd, F_SETFL, 0); /* sendfile does not append */
         while (fd >= 0 && sendfile(fd, t->conversation, &at, 1 << 30) > 0)
                 ;
@@ -290,6 +286,14 @@ static const struct step report[] = {
         { "write the result", write_result },
 };
 
+/* A step that is for some tasks only is neither said nor journalled in the others. */
+static bool is_due(const struct task *t, const struct step *s)
+{
+        if (s->run == push)
+                return t->spec.output.push.count;
+        return s->run != write_conversation || t->conversation;
+}
+
 static void say_end(const struct task *t)
 {
         char how[128];
@@ -315,7 +319,8 @@ enum status report_run(struct task *t)
         t->report_end_ms = now_ms() + REPORT_MS;
         /* Each step for itself: a diff that fails must not cost the result. */
         for (size_t i = 0; i < COUNT(report); i++) {
-                enum status s = run_steps(t, PHASE_REPORT, &report[i], 1);
+                enum status s = is_due(t, &report[i]) ? run_steps(t, PHASE_REPORT, &report[i], 1)
+                                                      : STATUS_OK;
 
                 if (s && !t->status)
                         t->status = s;

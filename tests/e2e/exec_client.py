@@ -67,6 +67,7 @@ class Client:
         self.pings = 0
         self.fragments = bytearray()
         self.session = None
+        self.ordered = True  # finish() takes a process's events as they come, else by their seq
         self.log = []  # ("answer", id) and ("event", method, params) in the order they came
 
     @classmethod
@@ -239,12 +240,13 @@ class Client:
             self.receive(max(0.001, deadline - time.monotonic()))
 
     def finish(self, name, timeout=TIMEOUT_S):
-        """Until closed: (exit code, {stream: bytes}). Checks that seq has no gap."""
+        """Until closed: (exit code, {stream: bytes}). Checks that seq has no gap, and its order."""
         seq, code, out = 0, None, {}
         deadline = time.monotonic() + timeout
         while True:
             for i, (m, p) in enumerate(self.events):
-                if m.startswith("process/") and p["processId"] == name:
+                if m.startswith("process/") and p["processId"] == name and (
+                        self.ordered or p["seq"] == seq + 1):
                     break
             else:
                 self.receive(max(0.001, deadline - time.monotonic()))

@@ -56,6 +56,7 @@ class Target:
 
     def client(self, hello=True, headers=(), address=None):
         c = Client.websocket(address or self.address, headers)
+        c.ordered = self is OURS  # 17.4: a check of its own asks for that
         if hello:
             c.hello()
         return c
@@ -68,6 +69,7 @@ class Target:
     def stdio(self):
         p = start(self.argv("--listen", "stdio"))
         c = Client.stdio(p)
+        c.ordered = self is OURS
         c.hello()
         return p, c
 

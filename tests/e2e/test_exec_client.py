@@ -612,7 +612,7 @@ def wrong_usage_is_said():
             (["ws://127.0.0.1:1"], "the command is missing"),
             (["--", "true"], "URL: missing"),
             (["http://x", "--", "true"], "`http://x` must use ws://"),
-            (["wss://x", "--", "true"], "not in this build"),
+            (["wss://", "--", "true"], "no valid host"),
             (["ws://", "--", "true"], "no valid host"),
             (["ws://h:0", "--", "true"], "no valid host"),
             (["ws://h:99999", "--", "true"], "no valid host"),

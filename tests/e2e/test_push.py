@@ -4,22 +4,18 @@ dead: to git http-backend over TLS, by a forge's API in both shapes. The token i
 import netlab
 netlab.enter()
 
-import atexit  # noqa: E402
 import base64  # noqa: E402
-import http.server  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 import shutil  # noqa: E402
-import ssl  # noqa: E402
 import subprocess  # noqa: E402
 import tempfile  # noqa: E402
-import threading  # noqa: E402
 import time  # noqa: E402
 import urllib.parse  # noqa: E402
 
-from engines import make_rootfs  # noqa: E402
-from lib import AIRLOCK, ROOT, case, main  # noqa: E402
-from netlab import ALLOWED, PRIVATE, certificate  # noqa: E402
+from git_server import GitHost, authority, make_root, serve  # noqa: E402
+from lib import AIRLOCK, case, main  # noqa: E402
+from netlab import ALLOWED, PRIVATE  # noqa: E402
 from task import Result, Task, git  # noqa: E402
 from unsealed import keys, seal  # noqa: E402
 
@@ -30,34 +26,12 @@ BRANCH = "airlock/task-1"
 CHANGE = "echo two >> a.txt; echo new > n.txt; echo The answer. > $AIRLOCK_ANSWER"
 
 
-class Forge(http.server.BaseHTTPRequestHandler):
+class Forge(GitHost):
     """git's smart protocol and a forge's API, for who has the token."""
-    protocol_version = "HTTP/1.1"
-    folder, seen, pulls, odd = None, [], [], None
+    seen, pulls, odd = [], [], None
 
-    def log_message(self, *_):
-        pass
-
-    def reply(self, code, body, *headers):
-        if not isinstance(body, bytes):
-            body = json.dumps(body).encode()
-        self.send_response(code)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def body(self):
-        if "chunked" not in self.headers.get("transfer-encoding", ""):
-            return self.rfile.read(int(self.headers.get("content-length", 0)))
-        out = b""
-        while True:
-            n = int(self.rfile.readline().split(b";")[0], 16)
-            out += self.rfile.read(n)
-            self.rfile.readline()
-            if not n:
-                return out
+    def json(self, code, body):
+        self.reply(code, json.dumps(body).encode())
 
     def do_GET(self):
         got = self.body()
@@ -70,42 +44,32 @@ class Forge(http.server.BaseHTTPRequestHandler):
             return self.reply(401, b"who are you?\n", ("WWW-Authenticate", "Basic realm=x"))
         if Forge.odd and Forge.odd(self, path, query):
             return None
-        done = subprocess.run(["git", "http-backend"], input=got, stdout=subprocess.PIPE, env={
-            **os.environ, "GIT_PROJECT_ROOT": self.folder, "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command,
-            "CONTENT_TYPE": self.headers.get("content-type", ""), "REMOTE_USER": "me",
-            "REMOTE_ADDR": "127.0.0.1", "CONTENT_LENGTH": str(len(got)),
-            "HTTP_CONTENT_ENCODING": self.headers.get("content-encoding", ""),
-            "GIT_PROTOCOL": self.headers.get("git-protocol", "")})
-        head, _, out = done.stdout.partition(b"\r\n\r\n")
-        headers = [line.split(": ", 1) for line in head.decode().split("\r\n")]
-        code = [int(v.split()[0]) for k, v in headers if k.lower() == "status"] or [200]
-        return self.reply(code[0], out, *[h for h in headers if h[0].lower() != "status"])
+        return self.git(got)
 
     do_POST = do_PATCH = do_GET
 
     def api(self, path, query, auth, got):
         github = path.startswith("/api/v3/")
         if auth != ("Bearer " if github else "token ") + TOKEN:
-            return self.reply(401, {"message": "Bad credentials"})
+            return self.json(401, {"message": "Bad credentials"})
         if Forge.odd and Forge.odd(self, path, query):
             return None
         rest = path.split("/repos/acme/app/pulls", 1)
         if len(rest) != 2:
-            return self.reply(404, {"message": "Not Found"})
+            return self.json(404, {"message": "Not Found"})
         if self.command == "GET":
-            return self.reply(200, self.listed(github, query))
+            return self.json(200, self.listed(github, query))
         want = json.loads(got)
         if self.command == "POST":
             if [p for p in Forge.pulls if p["head"]["ref"] == want["head"] and p["state"] == "open"]:
-                return self.reply(422 if github else 409, {"message": "already exists"})
+                return self.json(422 if github else 409, {"message": "already exists"})
             Forge.pulls.append(pull(len(Forge.pulls) + 1, want["head"], want["base"]))
             Forge.pulls[-1].update(title=want["title"], body=want["body"],
                                    draft=want.get("draft", False))
-            return self.reply(201, Forge.pulls[-1])
+            return self.json(201, Forge.pulls[-1])
         one = [p for p in Forge.pulls if p["number"] == int(rest[1].lstrip("/"))][0]
         one.update({k: want[k] for k in ("title", "body") if k in want})
-        return self.reply(200 if github else 201, one)
+        return self.json(200 if github else 201, one)
 
     @staticmethod
     def listed(github, query):
@@ -126,38 +90,6 @@ def pull(number, head, base="main", repo="acme/app"):
             "base": {"ref": base, "repo": {"full_name": "acme/app"}}}
 
 
-class Server(http.server.ThreadingHTTPServer):
-    def handle_error(self, *_):
-        pass  # who is cut off says so
-
-
-def serve(folder):
-    Forge.folder = folder
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate())
-    for address in (ALLOWED, PRIVATE):
-        server = Server((address, 443), Forge)
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-
-
-def make_root():
-    """The small Debian, where git.example is known; its authority is in a file of its own."""
-    root = tempfile.mkdtemp(prefix="rootfs-push-", dir=ROOT + "/build")
-    atexit.register(shutil.rmtree, root, True)
-    subprocess.run(["cp", "-al", make_rootfs() + "/.", root], check=True)
-    with open(certificate()[0]) as f:
-        authority = f.read()
-    for path, text in (("/etc/hosts", "127.0.0.1 localhost\n%s git.example\n%s to-private.example\n"
-                        % (ALLOWED, PRIVATE)),
-                       ("/own-ca.pem", authority)):
-        if os.path.lexists(root + path):
-            os.unlink(root + path)
-        with open(root + path, "w") as f:
-            f.write(text)
-    return root
-
-
 if os.geteuid():
     print("skip - needs root for a box over another root\n0 passed, 0 failed, 1 skipped")
     raise SystemExit
@@ -165,8 +97,9 @@ HOME = Task()
 SEED = HOME.repo({"a.txt": "one\n", "d/b.txt": "b\n"})
 HOME.commit({"a.txt": "one\nmore\n"})
 BARE = HOME.dir + "/srv/acme/app.git"
-serve(HOME.dir + "/srv")
-BOX = make_root()
+serve(Forge, HOME.dir + "/srv", (ALLOWED, PRIVATE))
+BOX = make_root({"/etc/hosts": "127.0.0.1 localhost\n%s git.example\n%s to-private.example\n"
+                               % (ALLOWED, PRIVATE), "/own-ca.pem": authority()})
 
 
 def fresh():
@@ -396,10 +329,10 @@ def a_forge_that_fails_leaves_the_pushed_branch_and_an_address():
         f.wfile.write(b"[")
         f.close_connection = True
 
-    rows = ((at_post(lambda f: f.reply(500, {"message": "down"})), 75, "500: down"),
-            (at_post(lambda f: f.reply(403, {"message": "no\x1b[2J"})), 74, "403: no\\x1b"),
+    rows = ((at_post(lambda f: f.json(500, {"message": "down"})), 75, "500: down"),
+            (at_post(lambda f: f.json(403, {"message": "no\x1b[2J"})), 74, "403: no\\x1b"),
             (at_post(lambda f: f.reply(429, b"", ("Retry-After", "9"))), 75, "429"),
-            (at_post(lambda f: f.reply(422, {"message": "no commits"})), 74, "422: no commits"),
+            (at_post(lambda f: f.json(422, {"message": "no commits"})), 74, "422: no commits"),
             (everywhere(lambda f: f.reply(302, b"", ("Location", "https://evil.example/"))), 74, "redirect"),
             (everywhere(lambda f: f.reply(200, b"<html>")), 75, "no list"),
             (at_post(lambda f: f.reply(201, b"{\"number\": \"1\"}")), 75, "no pull request"),

@@ -168,7 +168,7 @@ def a_leak_may_be_removed_or_allowed_or_only_named():
 @case
 def a_process_that_keeps_them_is_ended_before_the_scan():
     r = run("(setsid sleep 300 &) ; (trap '' TERM; exec setsid sleep 301) & "
-            "until [ $(ps ax | grep -c '[s]leep 30') -ge 2 ]; do :; done",
+            "until [ $(ps -C sleep -o args= | grep -c 'sleep 30') = 2 ]; do :; done",
             "ps ax | grep -c '[s]leep 30'; true").expect(0)
     assert r.answer == "0\n" and r.result["leftovers"]["setup"] >= 2, (r.answer, r.result)
 

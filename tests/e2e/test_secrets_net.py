@@ -4,20 +4,15 @@ the proxy has, the agent uses it as well, and nobody can read it anywhere."""
 import netlab
 netlab.enter()
 
-import atexit  # noqa: E402
 import base64  # noqa: E402
-import http.server  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
-import shutil  # noqa: E402
-import ssl  # noqa: E402
 import subprocess  # noqa: E402
 import tempfile  # noqa: E402
-import threading  # noqa: E402
 
-from engines import make_rootfs  # noqa: E402
-from lib import ROOT, case, main, skip  # noqa: E402
-from netlab import ALLOWED, certificate  # noqa: E402
+from git_server import GitHost, authority, make_root, serve  # noqa: E402
+from lib import case, main, skip  # noqa: E402
+from netlab import ALLOWED  # noqa: E402
 from task import Result, Task  # noqa: E402
 from unsealed import keys, seal  # noqa: E402
 
@@ -35,32 +30,9 @@ RULE = {"host": "git.example", "methods": ["GET", "POST"],
         "inject": {"header": "Authorization", "value": "Basic ${base64:x-access-token:GIT_TOKEN}"}}
 
 
-class Private(http.server.BaseHTTPRequestHandler):
+class Private(GitHost):
     """git's smart protocol for who has the token; /echo tells everybody what he sent."""
-    protocol_version = "HTTP/1.1"
-    folder, seen, login = None, [], BASIC
-
-    def log_message(self, *_):
-        pass
-
-    def reply(self, code, body, *headers):
-        self.send_response(code)
-        for name, value in headers:
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def body(self):
-        if "chunked" not in self.headers.get("transfer-encoding", ""):
-            return self.rfile.read(int(self.headers.get("content-length", 0)))
-        out = b""
-        while True:
-            n = int(self.rfile.readline().split(b";")[0], 16)
-            out += self.rfile.read(n)
-            self.rfile.readline()
-            if not n:
-                return out
+    seen, login = [], BASIC
 
     def do_GET(self):
         got = self.body()
@@ -69,46 +41,16 @@ class Private(http.server.BaseHTTPRequestHandler):
             return self.reply(200, ("you sent %s\n" % self.headers["authorization"]).encode())
         if self.headers.get("authorization") != self.login:
             return self.reply(401, b"who are you?\n", ("WWW-Authenticate", "Basic realm=x"))
-        path, _, query = self.path.partition("?")
-        done = subprocess.run(["git", "http-backend"], input=got, stdout=subprocess.PIPE, env={
-            **os.environ, "GIT_PROJECT_ROOT": self.folder, "GIT_HTTP_EXPORT_ALL": "1",
-            "PATH_INFO": path, "QUERY_STRING": query, "REQUEST_METHOD": self.command,
-            "CONTENT_TYPE": self.headers.get("content-type", ""), "REMOTE_USER": "me",
-            "REMOTE_ADDR": "127.0.0.1", "CONTENT_LENGTH": str(len(got)),
-            "HTTP_CONTENT_ENCODING": self.headers.get("content-encoding", ""),
-            "GIT_PROTOCOL": self.headers.get("git-protocol", "")})
-        head, _, out = done.stdout.partition(b"\r\n\r\n")
-        headers = [line.split(": ", 1) for line in head.decode().split("\r\n")]
-        self.reply(200, out, *[h for h in headers if h[0].lower() != "status"])
+        return self.git(got)
 
     do_POST = do_GET
 
 
-def serve(folder):
-    Private.folder = folder
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(*certificate())
-    server = http.server.ThreadingHTTPServer((ALLOWED, 443), Private)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-
-
-def make_root(believed=True):
-    """The small Debian again, where git.example is known, and believed; or not by the image."""
-    root = tempfile.mkdtemp(prefix="rootfs-net-", dir=ROOT + "/build")
-    atexit.register(shutil.rmtree, root, True)
-    subprocess.run(["cp", "-al", make_rootfs() + "/.", root], check=True)
-    os.makedirs(root + "/etc/ssl/certs", exist_ok=True)
-    with open(certificate()[0]) as f:
-        authority = f.read()
-    for path, text in (("/etc/hosts", "127.0.0.1 localhost\n%s git.example\n" % ALLOWED),
-                       ("/etc/ssl/certs/ca-certificates.crt", authority if believed else ""),
-                       ("/own-ca.pem", authority)):
-        if os.path.lexists(root + path):
-            os.unlink(root + path)
-        with open(root + path, "w") as f:
-            f.write(text)
-    return root
+def known(believed=True):
+    """A root where git.example is known, and believed; or not by the image."""
+    return make_root({"/etc/hosts": "127.0.0.1 localhost\n%s git.example\n" % ALLOWED,
+                      "/etc/ssl/certs/ca-certificates.crt": authority() if believed else "",
+                      "/own-ca.pem": authority()})
 
 
 if os.geteuid():
@@ -116,8 +58,8 @@ if os.geteuid():
     raise SystemExit
 HOME = Task()
 HOME.repo({"a.txt": "private\n"})
-serve(HOME.dir)
-BOX = make_root()
+serve(Private, HOME.dir, [ALLOWED])
+BOX = known()
 
 
 def run(agent="true", setup=None, network=None, box=None, token=TOKEN, **more):
@@ -201,7 +143,7 @@ def what_setup_wrote_into_a_file_is_as_good_after_a_hit():
 
 @case
 def a_host_of_ones_own_authority_is_believed_by_ca_file():
-    box = make_root(believed=False)
+    box = known(believed=False)
     r = run("cat a.txt", box=box).expect(70)
     assert "tls-upstream" in r.file("events.ndjson"), r.reason()
     assert not [a for _, a in Private.seen if a], "the token went to whoever answered"
