@@ -148,7 +148,7 @@ static bool take_pull(struct forge_pull *p, const struct json *j, uint32_t v)
         uint32_t number = json_find(j, v, "number");
 
         *p = (struct forge_pull){ .number = 0 };
-        if (!number || j->tokens[number].type != JSON_NUMBER || !json_u32(j, number, UINT32_MAX, &p->number) || !p->number)
+        if (!number || !json_u32(j, number, UINT32_MAX, &p->number) || !p->number)
                 return false;
         if (!take_text(j, json_find(j, v, "state"), p->state, sizeof(p->state)) ||
             (strcmp(p->state, "open") != 0 && strcmp(p->state, "closed") != 0))

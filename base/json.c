@@ -574,6 +574,8 @@ bool json_u32(const struct json *j, uint32_t v, uint32_t max, uint32_t *n)
 {
         uint64_t sum = 0;
 
+        if (j->tokens[v].type != JSON_NUMBER)
+                return false;
         for (size_t i = j->tokens[v].start; i < j->tokens[v].end; i++) {
                 if (j->text[i] < '0' || j->text[i] > '9')
                         return false;

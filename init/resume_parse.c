@@ -47,7 +47,7 @@ static uint32_t take_number(struct reading *r, uint32_t object, const char *key,
 {
         uint32_t v = find(r, object, key), n = missing;
 
-        if (v && (r->j.tokens[v].type != JSON_NUMBER || !json_u32(&r->j, v, max, &n)))
+        if (v && !json_u32(&r->j, v, max, &n))
                 wrong(r, v, "%s: expected a number, at most %u", key, max);
         return n;
 }

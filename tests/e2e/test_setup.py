@@ -1,5 +1,6 @@
 """Setup is a bash session of its own: what it prints is seen, what it writes to
 $AIRLOCK_ENV or to files goes on, and every process of it is dead before the agent."""
+# alone: beside other work its fork storm is faster than PID 1 ends it, and fills the table of pids
 import os
 import re
 import sys

@@ -62,3 +62,25 @@ TEST(strings_mean_what_their_escapes_say)
                 json_close(&j);
         }
 }
+
+TEST(a_number_is_digits_and_no_string_of_them)
+{
+        static const struct {
+                const char *text;
+                bool is;
+        } rows[] = {
+                { "0", true },    { "4294967295", true }, { "4294967296", false },
+                { "-1", false },  { "1.0", false },       { "1e2", false },
+                { "\"7\"", false }, { "\"\"", false },    { "null", false },
+        };
+
+        for (size_t i = 0; i < COUNT(rows); i++) {
+                struct json j;
+                struct json_error e;
+                uint32_t n = 0;
+
+                CHECK_ROW(!json_open(&j, rows[i].text, strlen(rows[i].text), &e), rows[i].text);
+                CHECK_ROW(json_u32(&j, 0, UINT32_MAX, &n) == rows[i].is, rows[i].text);
+                json_close(&j);
+        }
+}
