@@ -14,6 +14,8 @@
 #include <sys/wait.h>
 
 #define PID_LIMIT (4 * 1024 * 1024) /* PID_MAX_LIMIT of 64-bit kernels */
+#define REAP_MAX 4096               /* dead in a round */
+#define PASSES_MAX 64               /* over /proc */
 #define STRANGER_POLL_MS 5          /* whoever is not our child ends without a SIGCHLD */
 
 /*
@@ -235,10 +237,14 @@ static bool numbers_are_ours(int proc)
         return parse_pid(self, '\0') == getpid();
 }
 
-/* Again until a pass finds nobody new: children are often listed before parents. */
+/*
+ * Again until a pass finds nobody new: children are often listed before parents. Of those who
+ * fork meanwhile there is always one more, whom the next call finds.
+ */
 static int signal_family(int signal)
 {
         AUTO_CLOSE int proc = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        unsigned passes = 0;
         int r;
 
         if (proc < 0)
@@ -249,7 +255,7 @@ static int signal_family(int signal)
         do {
                 family.grew = false;
                 r = visit_all(proc, signal);
-        } while (!r && family.grew);
+        } while (!r && family.grew && ++passes < PASSES_MAX);
         if (r < 0)
                 return r;
         /* What hides our own program, which is nobody else's either, hides others (hidepid). */
@@ -293,28 +299,33 @@ int stop_signal(int signal)
 /*
  * --- The wait ------------------------------------------------------------------------
  */
-/* Reaps what is dead. Says whether we have living children. */
-static bool reap(struct stop_count *count)
+/*
+ * Reaps what is dead, but not for ever: a storm of forks may be faster, until it is killed.
+ * 1: there may be more; 0: we have living children; -1: none.
+ */
+static int reap(struct stop_count *count)
 {
-        pid_t pid;
+        pid_t pid = 1;
 
-        while ((pid = waitpid(-1, NULL, WNOHANG)) > 0) {
-                count->reaped += !stop_is_spared(pid);
-                stop_spare_no_more(pid);
+        for (unsigned n = 0; n < REAP_MAX && pid > 0; n++) {
+                pid = waitpid(-1, NULL, WNOHANG);
+                if (pid > 0) {
+                        count->reaped += !stop_is_spared(pid);
+                        stop_spare_no_more(pid);
+                }
         }
-        return !pid;
+        return pid > 0 ? 1 : pid;
 }
 
 /*
  * Elsewhere than PID 1 all that is ours hangs below our children, so /proc is not asked;
- * unless some of them are spared. Then whoever forks fast enough is in no listing: that
- * there is nobody counts only while the world stands still.
+ * unless some of them are spared. Then whoever forks fast enough is in no listing, and the
+ * listing of a storm comes to no end: it is made while the world stands still.
  */
 static bool nobody_left(bool children)
 {
         if (any_spared())
-                return signal_family(0) == -ESRCH &&
-                       (getpid() != 1 || signal_others(0) == -ESRCH);
+                return (getpid() == 1 ? signal_others(0) : signal_family(0)) == -ESRCH;
         return !children && (getpid() != 1 || (kill(-1, 0) < 0 && errno == ESRCH));
 }
 
@@ -328,7 +339,8 @@ static int wait_gone(unsigned ms, int signal, struct stop_count *count)
         siginfo_t info;
 
         for (;;) {
-                bool children = reap(count);
+                int more = reap(count);
+                bool children = more >= 0;
                 int64_t left = deadline - (int64_t)now_ms();
 
                 if (nobody_left(children))
@@ -339,7 +351,7 @@ static int wait_gone(unsigned ms, int signal, struct stop_count *count)
                         left = STRANGER_POLL_MS;
                 if (left > INT_MAX)
                         left = INT_MAX;
-                sig_wait(SIG_BIT(SIGCHLD), &info, (int)left);
+                sig_wait(SIG_BIT(SIGCHLD), &info, more > 0 ? 0 : (int)left);
                 if (signal)
                         stop_signal(signal);
         }
@@ -359,7 +371,7 @@ static int survivors(struct stop_count *count)
 int stop_everyone(unsigned grace_ms, unsigned kill_ms, struct stop_count *count)
 {
         *count = (struct stop_count){ 0 };
-        if (nobody_left(reap(count)))
+        if (nobody_left(reap(count) >= 0))
                 return 0;
         if (grace_ms) {
                 stop_signal(SIGTERM);

@@ -18,6 +18,7 @@
 #define DRAIN_MS 2000                    /* for a slow reader of what the child said last */
 #define SCAN_MS (660 * UINT64_C(1000))   /* airlock-unseal has a limit of its own, below this */
 #define LOG_MAX (8U << 20)               /* bytes of OUT/setup.log */
+#define REAP_MAX 512                     /* dead in a round, before deadlines are looked at */
 #define CHUNK 2048                       /* of output, and of a line, at a time */
 #define SHOW 4096                        /* PIPE_BUF: what a pipe with room takes at once */
 
@@ -40,6 +41,7 @@ struct watching {
         uint64_t warn_ms, deadline_ms, kill_ms; /* 0: none */
         enum watch_end end;
         bool exited;
+        bool crowd; /* more are dead than one round reaps */
         int status;
 };
 
@@ -231,12 +233,18 @@ static bool from_outside(const struct signalfd_siginfo *s)
                                    s->ssi_code == SI_TKILL);
 }
 
+/* Not until nobody is dead: where they fork faster than we reap, that is never. */
 static void reap(struct watching *g)
 {
         int status;
         pid_t pid;
 
-        while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        g->crowd = true;
+        for (unsigned n = 0; n < REAP_MAX && !g->exited; n++) {
+                pid = waitpid(-1, &status, WNOHANG);
+                g->crowd = pid > 0;
+                if (pid <= 0)
+                        return;
                 egress_reaped(g->t, pid, status);
                 unseal_reaped(g->t, pid, status);
                 if (pid == g->pid) {
@@ -411,7 +419,7 @@ static void watch_loop(struct watching *g)
                         p[3].fd = STDERR_FILENO;
                 }
                 more = (shown_raw && waits(&g->out)) || (shown && waits(&g->err));
-                if (poll(p, COUNT(p), more ? 0 : keep_deadlines(g)) < 0 && errno != EINTR)
+                if (poll(p, COUNT(p), more || g->crowd ? 0 : keep_deadlines(g)) < 0 && errno != EINTR)
                         break;
                 if (shown_raw && (p[1].revents || waits(&g->out)))
                         pump(g, &g->out);
