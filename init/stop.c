@@ -343,8 +343,10 @@ static int wait_gone(unsigned ms, int signal, struct stop_count *count)
                 bool children = more >= 0;
                 int64_t left = deadline - (int64_t)now_ms();
 
-                if (nobody_left(children))
+                if (nobody_left(children)) {
+                        reap(count); /* who died since is no process, but one to count */
                         return 0;
+                }
                 if (left <= 0)
                         return -ETIMEDOUT;
                 if ((!children || any_spared()) && left > STRANGER_POLL_MS)
