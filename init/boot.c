@@ -249,6 +249,14 @@ static enum status trust_again(struct task *t)
         return t->cache.hit ? egress_trust(t) : STATUS_OK;
 }
 
+/* In a follow-up, where the last turn left the work tree too. */
+static enum status note_start(struct task *t)
+{
+        enum status s = checkout_start(t);
+
+        return s || !t->spec.resume.diff ? s : checkout_recognise(t);
+}
+
 static const struct step boot[] = {
         { "open the output directory", open_output },
         { "make a private directory", make_state },
@@ -259,8 +267,7 @@ static const struct step boot[] = {
         { "make its certificate known", egress_trust },
         { "open the secrets", unseal_start },
         { "check out the repository", check_out },
-        { "note the start commit", checkout_start },
-        { "recognise what the last turn left", checkout_recognise },
+        { "note the start commit", note_start },
         { "read the repository's own spec", checkout_repo_spec },
         { "choose the lock again, for the narrower policy", egress_choose },
         { "find what automatic setup does", setup_find },

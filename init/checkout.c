@@ -492,8 +492,7 @@ static int difference(struct task *t, const char *mode, int out, int since)
 
 enum status checkout_recognise(struct task *t)
 {
-        int r = t->spec.resume.diff ? difference(t, t->stands ? "check" : "try", 0, 0)
-                                    : DIFFERENCE_DONE;
+        int r = difference(t, t->stands ? "check" : "try", 0, 0);
 
         if (r == DIFFERENCE_NO_APPLY)
                 return STATUS_PROVISION; /* and said so */
