@@ -53,6 +53,28 @@ static void fresh_signals(void)
         sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/*
+ * Forks, with a stream between the two. Returns the descriptor of the caller's end, *@pid being 0
+ * in the child; or -errno. The parent's end does not block.
+ */
+static int fork_beside(pid_t *pid)
+{
+        int ends[2];
+
+        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+                return -errno;
+        *pid = fork();
+        close(ends[*pid != 0]);
+        if (!*pid)
+                return ends[1];
+        if (*pid < 0) {
+                close(ends[0]);
+                return -EAGAIN;
+        }
+        fcntl(ends[0], F_SETFL, O_NONBLOCK);
+        return ends[0];
+}
+
 /* --- the exec-server --------------------------------------------------------------------------------- */
 
 /* No signal and no ptrace goes out of it. A kernel without Landlock has the undumpable loop. */
@@ -70,30 +92,22 @@ int way_exec(const struct loop_options *o)
         static const char *const argv[] = { "airlock-exec", "--listen", "stdio", NULL };
         AUTO_CLOSE int program = o->exec_fd >= 0 ? fcntl(o->exec_fd, F_DUPFD_CLOEXEC, 0)
                                                  : sibling("airlock-exec");
-        int ends[2];
         pid_t pid;
+        int fd;
 
         if (program < 0)
                 return o->exec_fd >= 0 ? -errno : program;
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-                return -errno;
-        pid = fork();
-        if (!pid) {
+        fd = fork_beside(&pid);
+        if (fd >= 0 && !pid) {
                 setsid();
                 enter_domain();
                 fresh_signals();
-                dup2(ends[1], STDIN_FILENO);
-                dup2(ends[1], STDOUT_FILENO);
+                dup2(fd, STDIN_FILENO);
+                dup2(fd, STDOUT_FILENO);
                 syscall(SYS_execveat, program, "", argv, environ, AT_EMPTY_PATH);
                 _exit(STATUS_NOT_FOUND);
         }
-        close(ends[1]);
-        if (pid < 0) {
-                close(ends[0]);
-                return -EAGAIN;
-        }
-        fcntl(ends[0], F_SETFL, O_NONBLOCK);
-        return ends[0];
+        return fd;
 }
 
 /* --- programs that lead to another one ----------------------------------------------------------------- */
@@ -152,28 +166,19 @@ static void forget_loop(int fd)
 
 int way_program(const struct client_target *t)
 {
-        int ends[2];
         pid_t pid;
+        int fd = fork_beside(&pid);
 
-        if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
-                return -errno;
-        pid = fork();
-        if (!pid) {
+        if (fd >= 0 && !pid) {
                 char byte;
 
-                forget_loop(ends[1]);
+                forget_loop(fd);
                 wait_for(3, POLLIN, -1);
                 if (recv(3, &byte, 1, MSG_PEEK) != 1)
                         _exit(STATUS_OK); /* nobody wanted it */
                 keep(t, 3);
         }
-        close(ends[1]);
-        if (pid < 0) {
-                close(ends[0]);
-                return -EAGAIN;
-        }
-        fcntl(ends[0], F_SETFL, O_NONBLOCK);
-        return ends[0];
+        return fd;
 }
 
 /* --- the proxy ------------------------------------------------------------------------------------------ */

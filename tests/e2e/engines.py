@@ -28,7 +28,7 @@ import subprocess
 import tempfile
 import time
 
-from lib import AIRLOCK, PROGRAMS, ROOT
+from lib import AIRLOCK, PROGRAMS, ROOT, case
 
 PACKAGES = ["base-files", "base-passwd", "bash", "coreutils", "curl", "dash", "debianutils",
             "diffutils", "findutils", "git", "grep", "gzip", "hostname", "iproute2", "login",
@@ -543,6 +543,18 @@ class Box(Engine):
 
     def signal(self, serial, process, number):
         os.kill(process.pid, number)
+
+
+def each_of(*engines):
+    """A decorator: the function as one case for each engine, which it is called with."""
+    def cases(function):
+        for engine in engines:
+            def run(engine=engine):
+                function(engine)
+            run.__name__ = "%s_%s" % (engine.name, function.__name__)
+            case(run)
+        return function
+    return cases
 
 
 ENGINES = [Box(), Docker(), Podman(), Containerd(), Runc(), Crun(), Bubblewrap()]

@@ -36,6 +36,16 @@ def certificate(folder, names, days=3, name="server"):
     return folder + "/ca.pem", "%s/%s.pem" % (folder, name), "%s/%s.key" % (folder, name)
 
 
+def pump(a, b):
+    """Until @a ends: a thread's work."""
+    try:
+        while data := a.recv(65536):
+            b.sendall(data)
+        b.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
 class Front:
     def __init__(self, target, tls=None, host="127.0.0.1", cut_s=None):
         self.heads = []
@@ -75,14 +85,5 @@ class Front:
         except OSError:
             client.close()
             return
-        threading.Thread(target=self.pump, args=(client, server), daemon=True).start()
-        self.pump(server, client)
-
-    @staticmethod
-    def pump(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-            b.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+        threading.Thread(target=pump, args=(client, server), daemon=True).start()
+        pump(server, client)

@@ -44,6 +44,17 @@ def put(path, content):
         f.write(content if isinstance(content, bytes) else content.encode())
 
 
+def small_repo(folder, files):
+    """The path of a new repository in @folder, with one commit of @files on main."""
+    path = tempfile.mkdtemp(prefix="app-", dir=folder)
+    git(path, "init", "-q", "-b", "main", ".")
+    for name, text in files.items():
+        put(path + "/" + name, text)
+    git(path, "add", "-f", ".")
+    git(path, "commit", "-q", "-m", "first")
+    return path
+
+
 def sealed(t, values, recipient=None):
     """(path of the sealed file, identity)."""
     key = subprocess.run([AIRLOCK, "secret", "keygen"], capture_output=True, check=True)

@@ -19,7 +19,7 @@ import time
 import model_server as ms
 from lib import AIRLOCK, case, main, start, until
 from model_server import Model, call, error, function, items, message, patch, say, status, stream
-from task import git, put
+from task import git, put, small_repo
 
 _home = tempfile.mkdtemp(prefix="airlock-agent-")
 ENV = {"PATH": "/usr/bin:/bin", "HOME": _home, "LANG": "C.UTF-8"}
@@ -55,13 +55,7 @@ class Run:
 
 
 def repo(files=None):
-    path = tempfile.mkdtemp(prefix="app-", dir=_home)
-    git(path, "init", "-q", "-b", "main", ".")
-    for name, text in (files or {"a.txt": "one\n"}).items():
-        put(path + "/" + name, text)
-    git(path, "add", "-f", ".")
-    git(path, "commit", "-q", "-m", "first")
-    return path
+    return small_repo(_home, files or {"a.txt": "one\n"})
 
 
 def argv(model, *options, json_lines=True):

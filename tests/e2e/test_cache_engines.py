@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 
-from engines import IMAGE, Docker, Podman, layer, quiet, stop_engines
+from engines import IMAGE, Docker, Podman, each_of, layer, quiet, stop_engines
 from lib import ROOT, case, main, skip
 from task import Task, git
 
@@ -76,16 +76,8 @@ class Place(Task):
         return self.end(self.start(**more))
 
 
-def each(function):
-    for engine in (docker, podman):
-        def run(engine=engine):
-            function(engine)
-        run.__name__ = "%s_%s" % (engine.name, function.__name__)
-        case(run)
-    return function
-
-
 docker, podman = Docker(), Podman()
+each = each_of(docker, podman)
 
 
 @each

@@ -9,6 +9,7 @@ import threading
 import time
 
 from codex import Model, begin, codex, finish, image, patch, program, run, say, stdin
+from front import pump
 from lib import AIRLOCK, case, main, start, until
 from sealed import Sealed, free_port
 
@@ -196,16 +197,7 @@ class Wire:
             self.count += 1
             self.open += [client, server]
             for a, b in ((client, server), (server, client)):
-                threading.Thread(target=self.carry, args=(a, b), daemon=True).start()
-
-    @staticmethod
-    def carry(a, b):
-        try:
-            while data := a.recv(65536):
-                b.sendall(data)
-            b.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
+                threading.Thread(target=pump, args=(a, b), daemon=True).start()
 
     def cut(self):
         for s in self.open:

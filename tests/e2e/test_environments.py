@@ -17,7 +17,7 @@ from front import Front, certificate
 from lib import AIRLOCK, case, main, skip, start, until
 from model_box import KEY, Trusted, beyond, elsewhere
 from model_server import Model, call, function, items, patch, say
-from task import Result, Task, git, put
+from task import Result, Task, git, put, small_repo
 
 TOKEN = "tok-remote-Jk2Lm9Xw5Rt7"
 BROKEN = {"sum.py": "def add(a, b):\n    return a - b\n",
@@ -29,13 +29,7 @@ ENV = {"PATH": "/usr/bin:/bin", "HOME": _home, "LANG": "C.UTF-8"}
 
 
 def repo(files=None):
-    path = tempfile.mkdtemp(prefix="app-", dir=_home)
-    git(path, "init", "-q", "-b", "main", ".")
-    for name, text in (files or {"a.txt": "one\n"}).items():
-        put(path + "/" + name, text)
-    git(path, "add", "-f", ".")
-    git(path, "commit", "-q", "-m", "first")
-    return path
+    return small_repo(_home, files or {"a.txt": "one\n"})
 
 
 def agent(model, *options, env=None, where=None, code=0):

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 
-from engines import IMAGE, Docker, Podman, quiet, stop_engines
+from engines import IMAGE, Docker, Podman, each_of, quiet, stop_engines
 import lib
 from lib import case, main, skip
 from task import Result, Task, git
@@ -38,16 +38,8 @@ class Place(Task):
         return Result(self.out, done.returncode, done.stdout, done.stderr)
 
 
-def each(function):
-    for engine in (docker, podman):
-        def run(engine=engine):
-            function(engine)
-        run.__name__ = "%s_%s" % (engine.name, function.__name__)
-        case(run)
-    return function
-
-
 docker, podman = Docker(), Podman()
+each = each_of(docker, podman)
 AGAIN = ("--resume", "/airlock/out")
 
 
