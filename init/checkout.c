@@ -157,11 +157,12 @@ static enum status failed(struct task *t, const char *what)
                          t->spec.repo.ref ? t->spec.repo.ref : "its default branch");
 }
 
+/* A follow-up has to see where the first turn began. */
 static void put_depth(struct args *a, const struct task *t, char *buf, size_t cap)
 {
         struct wr w = wr_of(buf, cap - 1);
 
-        wr_fmt(&w, "--depth=%u", t->spec.repo.depth);
+        wr_fmt(&w, "--depth=%u", t->spec.resume.start ? INT32_MAX : t->spec.repo.depth);
         if (t->spec.repo.depth)
                 arg(a, wr_cstr(&w));
 }
@@ -313,21 +314,24 @@ static int checkout_lfs(struct task *t)
 
 /*
  * A follow-up begins where the first turn began, and the branch that HEAD is on points there,
- * wherever the remote's points by now.
+ * wherever the remote's points by now. Where that was, OUT says, and maybe an agent wrote it: a
+ * commit that is not in the history of @tip, one that it had pushed elsewhere, is none that setup
+ * runs with its secrets.
  */
-static enum status go_back(struct task *t, bool detached)
+static enum status go_back(struct task *t, const char *tip, bool detached)
 {
         const char *start = t->spec.resume.start;
+        struct args past = git_args("merge-base");
         struct args a = git_args("update-ref");
 
+        arg(&past, "--is-ancestor");
+        arg(&past, start);
+        arg(&past, tip);
         arg(&a, "HEAD");
         arg(&a, start);
-        if ((!has_commit(t, start) || !fetch(t, "origin", start)) &&
-            (detached || !git(t, t->dir, &a, -1)))
+        if (!git(t, t->dir, &past, -1) && (detached || !git(t, t->dir, &a, -1)))
                 return STATUS_OK;
-        if (t->reason[0] || t->egress.lost)
-                return failed(t, "can't fetch from");
-        return task_fail(t, STATUS_PROVISION, "%s is not in %s any more (%s/result.json: "
+        return task_fail(t, STATUS_PROVISION, "%s is not in the history of %s (%s/result.json: "
                          "start_commit)", start, t->spec.repo.url, t->spec.resume.from);
 }
 
@@ -351,18 +355,22 @@ static enum status checkout_all(struct task *t, const char *target)
 
 enum status checkout_again(struct task *t)
 {
-        const char *ref = t->spec.resume.start ? t->spec.resume.start
-                          : t->spec.repo.ref ? t->spec.repo.ref : "HEAD";
+        const char *ref = t->spec.repo.ref ? t->spec.repo.ref : "HEAD", *tip = "FETCH_HEAD";
+        enum status s;
 
         if (prepare_env(t) < 0)
                 return task_fail(t, STATUS_PROVISION, "prepare git");
         /* By its address: what the image calls origin is not the operator's word. */
-        if (!fetch(t, t->spec.repo.url, ref))
-                return checkout_all(t, "FETCH_HEAD");
-        /* Not every server gives a commit by its id. */
-        if (fetch(t, t->spec.repo.url, "+refs/heads/*:refs/remotes/origin/*"))
-                return failed(t, "can't fetch");
-        return checkout_all(t, ref);
+        if (fetch(t, t->spec.repo.url, ref)) {
+                /* Not every server gives a commit by its id. */
+                if (fetch(t, t->spec.repo.url, "+refs/heads/*:refs/remotes/origin/*"))
+                        return failed(t, "can't fetch");
+                tip = ref;
+        }
+        if (!t->spec.resume.start)
+                return checkout_all(t, tip);
+        s = go_back(t, tip, true);
+        return s ? s : checkout_all(t, t->spec.resume.start);
 }
 
 enum status checkout_clone(struct task *t)
@@ -379,7 +387,7 @@ enum status checkout_clone(struct task *t)
         if (r)
                 return failed(t, "can't clone");
         if (t->spec.resume.start) {
-                enum status s = go_back(t, by_id);
+                enum status s = go_back(t, by_id ? ref : "HEAD", by_id);
 
                 if (s)
                         return s;
@@ -575,8 +583,8 @@ enum status checkout_push(struct task *t)
                 unlinkat(t->out, "branch.bundle", 0);
                 return STATUS_OK;
         }
-        return status ? task_fail(t, (enum status)status, "the pull request: \"pull_request\" in "
-                                  "result.json says why, and how to go on by hand")
+        return status ? task_fail(t, (enum status)status, "pull_request in result.json says why, and "
+                                  "how to go on by hand")
                       : STATUS_OK;
 }
 
