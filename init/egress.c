@@ -302,8 +302,8 @@ static int run_proxy(struct task *t)
 /* --- the netfilter lock's rules -------------------------------------------------------------- */
 
 /*
- * @off: nothing leaves, but for what the proxy sends for the built-in loop; nobody is led to
- * the proxy then.
+ * @off: nothing leaves, but for what the proxy sends for the built-in loop and, in the report,
+ * for the push; nobody is led to the proxy then.
  */
 static enum status apply_rules(struct task *t, bool off)
 {
@@ -325,7 +325,7 @@ static enum status apply_rules(struct task *t, bool off)
         const char **more = argv + COUNT(argv) - 3;
         const char *server = t->spec.agent.exec_server;
 
-        if (off && !t->spec.agent.builtin)
+        if (off && !t->spec.agent.builtin && !t->spec.output.push.count)
                 *more++ = "--off";
         if (server && *server == 'w') /* its clients get their answers */
                 *more = "--inbound";

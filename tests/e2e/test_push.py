@@ -4,131 +4,33 @@ dead: to git http-backend over TLS, by a forge's API in both shapes. The token i
 import netlab
 netlab.enter()
 
-import base64  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
-import shutil  # noqa: E402
 import subprocess  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
-import urllib.parse  # noqa: E402
 
-from git_server import GitHost, authority, make_root, serve  # noqa: E402
+from forge import (BARE, BASIC, BRANCH, CHANGE, HOME, SEED, TOKEN, URL, Forge, fresh, pull,  # noqa: E402
+                   remote, spec, told_nothing)
+from git_server import authority, make_root  # noqa: E402
 from lib import AIRLOCK, case, main  # noqa: E402
 from netlab import ALLOWED, PRIVATE  # noqa: E402
 from task import Result, Task, git  # noqa: E402
-from unsealed import keys, seal  # noqa: E402
-
-TOKEN = "ghp_Zz91aXc77QpLmN0oRsTuVwXyZ23456789AbC"
-BASIC = "Basic " + base64.b64encode(("x-access-token:" + TOKEN).encode()).decode()
-URL = "https://git.example/acme/app.git"
-BRANCH = "airlock/task-1"
-CHANGE = "echo two >> a.txt; echo new > n.txt; echo The answer. > $AIRLOCK_ANSWER"
-
-
-class Forge(GitHost):
-    """git's smart protocol and a forge's API, for who has the token."""
-    seen, pulls, odd = [], [], None
-
-    def json(self, code, body):
-        self.reply(code, json.dumps(body).encode())
-
-    def do_GET(self):
-        got = self.body()
-        path, _, query = self.path.partition("?")
-        auth = self.headers.get("authorization")
-        Forge.seen.append((self.command, self.path, auth, got, self.headers.get("host")))
-        if path.startswith("/api/"):
-            return self.api(path, urllib.parse.parse_qs(query), auth, got)
-        if auth != BASIC:
-            return self.reply(401, b"who are you?\n", ("WWW-Authenticate", "Basic realm=x"))
-        if Forge.odd and Forge.odd(self, path, query):
-            return None
-        return self.git(got)
-
-    do_POST = do_PATCH = do_GET
-
-    def api(self, path, query, auth, got):
-        github = path.startswith("/api/v3/")
-        if auth != ("Bearer " if github else "token ") + TOKEN:
-            return self.json(401, {"message": "Bad credentials"})
-        if Forge.odd and Forge.odd(self, path, query):
-            return None
-        rest = path.split("/repos/acme/app/pulls", 1)
-        if len(rest) != 2:
-            return self.json(404, {"message": "Not Found"})
-        if self.command == "GET":
-            return self.json(200, self.listed(github, query))
-        want = json.loads(got)
-        if self.command == "POST":
-            if [p for p in Forge.pulls if p["head"]["ref"] == want["head"] and p["state"] == "open"]:
-                return self.json(422 if github else 409, {"message": "already exists"})
-            Forge.pulls.append(pull(len(Forge.pulls) + 1, want["head"], want["base"]))
-            Forge.pulls[-1].update(title=want["title"], body=want["body"],
-                                   draft=want.get("draft", False))
-            return self.json(201, Forge.pulls[-1])
-        one = [p for p in Forge.pulls if p["number"] == int(rest[1].lstrip("/"))][0]
-        one.update({k: want[k] for k in ("title", "body") if k in want})
-        return self.json(200 if github else 201, one)
-
-    @staticmethod
-    def listed(github, query):
-        """GitHub's list is what the query names; Gitea's is every open one, page by page."""
-        found = [p for p in Forge.pulls if p["state"] == "open"]
-        if github:
-            assert query["head"] == ["acme:" + BRANCH], query
-            return [p for p in found if "acme:" + p["head"]["ref"] == query["head"][0] and
-                    p["head"]["repo"]["full_name"] == "acme/app"]
-        page, limit = int(query["page"][0]), int(query["limit"][0])
-        return found[(page - 1) * limit:page * limit]
-
-
-def pull(number, head, base="main", repo="acme/app"):
-    return {"number": number, "state": "open", "title": "", "body": "", "draft": False,
-            "html_url": "https://git.example/acme/app/pull/%d" % number,
-            "head": {"ref": head, "label": head, "repo": {"full_name": repo}},
-            "base": {"ref": base, "repo": {"full_name": "acme/app"}}}
-
 
 if os.geteuid():
     print("skip - needs root for a box over another root\n0 passed, 0 failed, 1 skipped")
     raise SystemExit
-HOME = Task()
-SEED = HOME.repo({"a.txt": "one\n", "d/b.txt": "b\n"})
-HOME.commit({"a.txt": "one\nmore\n"})
-BARE = HOME.dir + "/srv/acme/app.git"
-serve(Forge, HOME.dir + "/srv", (ALLOWED, PRIVATE))
 BOX = make_root({"/etc/hosts": "127.0.0.1 localhost\n%s git.example\n%s to-private.example\n"
                                % (ALLOWED, PRIVATE), "/own-ca.pem": authority()})
-
-
-def fresh():
-    """The repository as it was at first, and a forge that has heard of nothing."""
-    shutil.rmtree(HOME.dir + "/srv", ignore_errors=True)
-    os.makedirs(HOME.dir + "/srv/acme")
-    git(HOME.dir, "clone", "-q", "--bare", SEED, BARE)
-    del Forge.seen[:], Forge.pulls[:]
-    Forge.odd = None
 
 
 def run(agent=CHANGE, setup=None, pr=None, box=None, keep=None, seconds=60, options=(),
         user=None, **more):
     t = keep or Task()
-    identity, recipient = keys()
-    with open(t.out + "/secrets.age", "wb") as f:
-        f.write(seal(json.dumps({"GIT_TOKEN": TOKEN}).encode(), recipient))
-    wish = {"branch": BRANCH, "title": "Two", "token": "${GIT_TOKEN}", "forge": "github"}
-    wish.update(pr or {})
-    network = dict({"agent": "off", "ca_file": "/own-ca.pem", "rules": [
-        {"host": "git.example", "git": "read", "paths": ["/acme/app.git/*"], "inject": {
-            "header": "Authorization", "value": "Basic ${base64:x-access-token:GIT_TOKEN}"}}]},
-        **more.pop("network", {}))
-    spec = t.spec(agent, setup, repo=dict({"url": URL}, **more.pop("repo", {})), network=network,
-                  secrets={"sealed": t.out + "/secrets.age", "names": ["GIT_TOKEN"]},
-                  output={"pull_request": {k: v for k, v in wish.items() if v is not None}}, **more)
+    told, identity = spec(t, agent, setup, pr, **more)
     if user:
-        spec["agent"]["user"] = user
-    t.spec = lambda *a, **k: spec
+        told["agent"]["user"] = user
+    t.spec = lambda *a, **k: told
     p = t.start(options=["--box", box or BOX, *options], popen={"stdin": subprocess.PIPE})
     out, err = p.communicate(identity, timeout=seconds)
     del t.spec
@@ -139,15 +41,6 @@ def run(agent=CHANGE, setup=None, pr=None, box=None, keep=None, seconds=60, opti
                 told_nothing(f.read(), name)
     told_nothing(out + err, "output")
     return r
-
-
-def told_nothing(text, where):
-    for bad in (TOKEN, BASIC[6:], BASIC[20:-6]):
-        assert bad.encode() not in text, "%s holds %s: %s" % (where, bad, text[-600:])
-
-
-def remote(*words):
-    return git(BARE, *words)
 
 
 def by_hand(r, clone):
