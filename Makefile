@@ -104,10 +104,10 @@ SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
         init/serve.c init/resume.c init/resume_parse.c init/program.c init/sig.c init/env.c \
-        init/policy_text.c init/spec_model.c init/spec_pull.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+        init/policy_text.c init/spec_model.c init/spec_pull.c init/check.c init/doctor.c init/help.c init/child.c init/lock.c init/cgroup.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
-        init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c \
+        init/run.c init/run_options.c init/watch.c init/child.c init/lock.c init/egress.c \
         init/policy_text.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/cache_use.c init/cache_parts.c init/words.c \
@@ -176,7 +176,7 @@ SRC_bench_exec := $(BASE) base/http1.c $(CLIENT) tests/bench/exec_load.c
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
         $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) $(CLIENT) base/ev.c base/ruleset.c \
-        agent/forge.c init/spec_image.c init/resume_parse.c init/serve.c init/env.c init/policy_text.c \
+        agent/forge.c init/child.c init/spec_image.c init/resume_parse.c init/serve.c init/env.c init/policy_text.c \
         init/spec_model.c init/spec_pull.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \

@@ -6,6 +6,7 @@ netlab.enter()
 
 import json  # noqa: E402
 import os  # noqa: E402
+import socket  # noqa: E402
 import subprocess  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
@@ -147,6 +148,25 @@ def what_others_put_on_the_branch_stays_and_the_way_by_hand_works():
     by_hand(r, work)
     assert remote("rev-parse", BRANCH + "-2") == got["commit"]
     assert remote("show", BRANCH + "-2:n.txt") == "new" and remote("rev-parse", BRANCH) == theirs
+
+
+@case
+def a_commit_of_airlocks_that_a_person_made_anew_is_the_persons():
+    """Amended, from the same start or another one: the trailers are still there."""
+    for moved in (":", "git commit -q --allow-empty -m meanwhile; git push -q origin main"):
+        fresh()
+        run().expect(0)
+        clone = tempfile.mkdtemp(dir=HOME.dir)
+        git(clone, "clone", "-q", BARE, "c")
+        env = {"GIT_COMMITTER_NAME": "p", "GIT_COMMITTER_EMAIL": "p@x.org", "GIT_AUTHOR_NAME": "p",
+               "GIT_AUTHOR_EMAIL": "p@x.org", "PATH": os.environ["PATH"], "B": BRANCH}
+        subprocess.run(["sh", "-ec", moved + "; git checkout -q $B; echo p > person; git add .;"
+                        "git commit -q --amend --no-edit; git push -q -f origin $B"],
+                       cwd=clone + "/c", env=env, check=True, capture_output=True)
+        theirs = remote("rev-parse", BRANCH)
+        r = run(CHANGE + "; echo more >> n.txt").expect(74)
+        assert remote("rev-parse", BRANCH) == theirs, r.result["pull_request"]
+        assert theirs in r.result["pull_request"]["reason"], r.result["pull_request"]
 
 
 @case
@@ -342,9 +362,7 @@ os.execv("/usr/bin/git.real", ["git"] + sys.argv[1:])
 def a_git_that_the_agent_replaced_can_push_that_branch_and_nothing_else():
     fresh()
     t = Task()
-    agent = CHANGE + "\nmv /usr/bin/git /usr/bin/git.real; cat > /usr/bin/git <<'EOF'\n" \
-        "#!/usr/bin/python3\n" + EVIL_GIT.replace("%s\")", t.canary + "\")") + \
-        "EOF\nchmod 755 /usr/bin/git"
+    agent = replaced("#!/usr/bin/python3\n" + EVIL_GIT.replace("%s\")", t.canary + "\")"))
     r = run(agent, keep=t, pr={"forge": "gitea"}).expect(0)
     t.safe()
     assert r.result["pull_request"]["number"] == 1, r.result["pull_request"]
@@ -359,6 +377,32 @@ def a_git_that_the_agent_replaced_can_push_that_branch_and_nothing_else():
     assert "AIRLOCK_PUSH" not in r.err
     denied = [e for e in r.events if e.get("event") == "net" and e.get("reason") in ("git", "path", "sni")]
     assert len(denied) >= 6, [e.get("reason") for e in r.events if e.get("event") == "net"]
+
+
+def replaced(script):
+    """What puts @script before the image's git, which is git.real then."""
+    return CHANGE + "\nmv /usr/bin/git /usr/bin/git.real; cat > /usr/bin/git <<'EOF'\n" + script + \
+        "\nEOF\nchmod 755 /usr/bin/git"
+
+
+@case
+def neither_a_git_nor_a_host_that_says_nothing_is_waited_for_longer_than_agreed():
+    # The end of the first, which was killed, is not the second's, who is heard to the end.
+    fresh()
+    r = run(replaced("#!/bin/sh\ncase \"$*\" in *ls-remote*) exec sleep 100;;"
+                     "*commit-tree*) head -c 200000 /dev/zero | tr '\\0' x >&2;; esac\n"
+                     "exec /usr/bin/git.real \"$@\""), pr={"timeout_s": 2}, seconds=30).expect(75)
+    got = r.result["pull_request"]
+    assert "too long" in got["reason"] and got["commit"], got
+    # Nobody takes the connection.
+    with socket.socket() as full, socket.socket() as first:
+        full.bind((ALLOWED, 8443))
+        full.listen(0)
+        first.connect((ALLOWED, 8443))
+        fresh()
+        begun = time.monotonic()
+        r = run(pr={"timeout_s": 2, "url": URL.replace("git.example", "git.example:8443")}).expect(75)
+        assert time.monotonic() - begun < 8, (time.monotonic() - begun, r.err[-600:])
 
 
 @case
