@@ -180,7 +180,8 @@ void wr_plain(struct wr *w, const char *bytes, size_t len)
         for (size_t i = 0; i < len; i++) {
                 unsigned char c = (unsigned char)bytes[i];
 
-                if (c < 0x20 || c == 0x7f) {
+                /* U+0080 to U+009F are controls too: U+009B begins what ESC [ begins. */
+                if (c < 0x20 || c == 0x7f || (c < 0xa0 && i && bytes[i - 1] == '\xc2')) {
                         wr_str(w, "\\x");
                         put_hex2(w, c);
                 } else {

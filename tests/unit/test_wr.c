@@ -25,6 +25,8 @@ TEST(text_is_quoted_for_who_reads_it)
                 { "quotes", "\"\\", "\"\\\"\\\\\"", "\"\\" },
                 { "control bytes", "\n\x1b\x7f", "\"\\n\\u001b\\u007f\"", "\\x0a\\x1b\\x7f" },
                 { "UTF-8", "\xc3\xa9", "\"\xc3\xa9\"", "\xc3\xa9" },
+                { "a control byte in UTF-8", "\xc2\x9b" "2J\xc2\xa0", "\"\xc2\x9b" "2J\xc2\xa0\"",
+                  "\xc2\\x9b" "2J\xc2\xa0" },
                 { "not UTF-8", "\xff", "\"\xef\xbf\xbd\"", "\xff" },
         };
 
