@@ -528,8 +528,8 @@ $(BEARSSL_HOST): | build/bearssl/src
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.
 DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-dev \
         musl-tools readelf:binutils
-DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap cargo \
-        chromium:chromium curl:curl dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs go:golang-go \
+DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bundle:bundler bwrap:bubblewrap cargo \
+        chromium:chromium composer:composer curl:curl dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs go:golang-go \
         ip:iproute2 iptables:iptables javac:default-jdk-headless mandoc:mandoc \
         nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl \
         pip3:python3-pip pipenv:pipenv poetry:python3-poetry procps python3-venv \

@@ -310,6 +310,8 @@ static bool choose_maven(const struct site *s)
                      FILE_POM);
 }
 
+#define GRADLE_FETCH " --no-daemon -q -I \"$AIRLOCK_STATE/fetch.gradle\" help"
+
 static bool choose_gradle(const struct site *s)
 {
         static const enum auto_file files[] = { FILE_SETTINGS_GRADLE, FILE_SETTINGS_GRADLE_KTS,
@@ -319,8 +321,8 @@ static bool choose_gradle(const struct site *s)
                 if (AUTO_HAS(s->d, files[i]))
                         return fetch(s, GRADLE, false, "gradle.lockfile",
                                      AUTO_HAS(s->d, FILE_GRADLEW)
-                                     ? "sh ./gradlew --no-daemon -q dependencies"
-                                     : "gradle --no-daemon -q dependencies", files[i]);
+                                     ? "sh ./gradlew" GRADLE_FETCH
+                                     : "gradle" GRADLE_FETCH, files[i]);
         return false;
 }
 
