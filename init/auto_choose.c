@@ -310,8 +310,6 @@ static bool choose_maven(const struct site *s)
                      FILE_POM);
 }
 
-#define GRADLE_FETCH " --no-daemon -q -I \"$AIRLOCK_STATE/fetch.gradle\" help"
-
 static bool choose_gradle(const struct site *s)
 {
         static const enum auto_file files[] = { FILE_SETTINGS_GRADLE, FILE_SETTINGS_GRADLE_KTS,
@@ -321,8 +319,8 @@ static bool choose_gradle(const struct site *s)
                 if (AUTO_HAS(s->d, files[i]))
                         return fetch(s, GRADLE, false, "gradle.lockfile",
                                      AUTO_HAS(s->d, FILE_GRADLEW)
-                                     ? "sh ./gradlew" GRADLE_FETCH
-                                     : "gradle" GRADLE_FETCH, files[i]);
+                                     ? "gradle-fetch sh ./gradlew"
+                                     : "gradle-fetch gradle", files[i]);
         return false;
 }
 
