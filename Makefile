@@ -534,8 +534,9 @@ $(BEARSSL_HOST): | build/bearssl/src
 DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-dev \
         musl-tools readelf:binutils
 DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bundle:bundler bwrap:bubblewrap cargo \
-        chromium:chromium composer:composer curl:curl dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs go:golang-go \
-        ip:iproute2 iptables:iptables javac:default-jdk-headless mandoc:mandoc \
+        chromium:chromium composer:composer curl:curl dig:bind9-dnsutils gdb:gdb \
+        git-lfs:git-lfs go:golang-go gradle:gradle ip:iproute2 iptables:iptables \
+        javac:default-jdk-headless junit4 libmaven-dependency-plugin-java mandoc:mandoc mvn:maven \
         nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl \
         pip3:python3-pip pipenv:pipenv poetry:python3-poetry procps python3-venv \
         python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \

@@ -492,7 +492,7 @@ def maven_has_its_jars_when_the_network_is_gone():
     need("mvn")
     plugin = JARS + "/org/apache/maven/plugins/maven-dependency-plugin"
     if not os.path.exists(plugin) or not os.path.exists(JARS + "/junit/junit/4.x"):
-        skip("no libmaven-dependency-plugin-java and junit4 here, and they want a Java of their own")
+        skip("no libmaven-dependency-plugin-java and junit4 here: make deps-test")
     t = Task()
     in_repository(t, "air", "dep", "1.0.0")
     others = ("clean", "install", "deploy", "site")  # wanted, and not run
@@ -523,7 +523,7 @@ def maven_has_its_jars_when_the_network_is_gone():
 
 @case
 def gradle_has_its_jars_when_the_network_is_gone():
-    need("gradle")  # not one of deps-test: it is 80 packages
+    need("gradle")
     t = Task()
     in_repository(t, "air", "dep", "1.0.0")
     folder = functools.partial(http.server.SimpleHTTPRequestHandler, directory=t.dir + "/jars")
