@@ -84,7 +84,7 @@ AUTO := init/auto_files.c init/auto_choose.c init/auto_script.c
 # The exec-server: its decoders are pure, and fuzzed.
 EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
         agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c \
-        agent/toml.c
+        agent/toml.c agent/yaml.c agent/skill.c agent/semver.c
 
 # Its other end: what the agent loop and airlock exec-client speak to any exec-server with.
 CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client_calls.c \
