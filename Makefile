@@ -135,7 +135,7 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
-        agent/files.c agent/watch.c agent/discover.c agent/config.c agent/place.c agent/tree.c \
+        agent/files.c agent/watch.c agent/discover.c agent/inventory.c agent/config.c agent/place.c agent/tree.c \
         agent/helper.c agent/dial.c agent/fetch.c agent/http.c agent/buf.c \
         agent/journal.c agent/patch_path.c
 SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/difference.c \
