@@ -9,6 +9,9 @@
 #   make install    DESTDIR=… PREFIX=/usr: programs, man page, completion, schema
 #   make clean
 #
+#   make ARCH=aarch64   the same programs for 64-bit ARM: build/aarch64/release; install too
+#   make check-aarch64  those, their unit tests and fuzz corpora under qemu-user
+#
 #   make lint           layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
 #   make fuzz           T=json S=60: one fuzz target for S seconds; without T: their names
 #   make cov            line coverage of the unit tests
@@ -100,10 +103,10 @@ SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
         init/serve.c init/resume.c init/resume_parse.c init/program.c init/sig.c init/env.c \
-        init/policy_text.c init/spec_model.c init/spec_pull.c init/check.c init/doctor.c init/help.c init/lock.c init/cgroup.c
+        init/policy_text.c init/spec_model.c init/spec_pull.c init/check.c init/doctor.c init/help.c init/child.c init/lock.c init/cgroup.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
-        init/run.c init/run_options.c init/watch.c init/lock.c init/egress.c \
+        init/run.c init/run_options.c init/watch.c init/child.c init/lock.c init/egress.c \
         init/policy_text.c init/journal.c init/cgroup.c \
         init/env.c init/user.c init/checkout.c init/repo_spec.c \
         init/cache_use.c init/cache_parts.c init/words.c \
@@ -172,7 +175,7 @@ SRC_bench_exec := $(BASE) base/http1.c $(CLIENT) tests/bench/exec_load.c
 UNIT     := $(sort $(wildcard tests/unit/*.c))
 FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CACHE) $(AUTO) \
         $(EXEC_DECODERS) $(TOOLS) $(LOOP_DECODERS) $(CLIENT) base/ev.c base/ruleset.c \
-        agent/forge.c init/spec_image.c init/resume_parse.c init/serve.c init/env.c init/policy_text.c \
+        agent/forge.c init/child.c init/spec_image.c init/resume_parse.c init/serve.c init/env.c init/policy_text.c \
         init/spec_model.c init/spec_pull.c init/trust.c init/page.c \
         netfilter/names.c netfilter/lock.c netfilter/idmap.c netfilter/mounts.c \
         netfilter/landlock.c netfilter/sandbox_options.c netfilter/notes.c \
@@ -180,30 +183,59 @@ FUZZ_SRC := $(sort $(BASE) $(SPEC) $(DECODERS) $(TLS) $(AGE) $(SECRET_PURE) $(CA
 UNIT_SRC := $(FUZZ_SRC) $(UNIT)
 FUZZ     := $(patsubst tests/fuzz/%.c,%,$(filter-out %/replay.c,$(wildcard tests/fuzz/*.c)))
 
+# --- for which machine ---------------------------------------------------------------
+# Another than this one has a tree of its own below build/, a cross compiler from Debian,
+# and its musl unpacked there: nothing of this machine is changed for it.
+MACHINE  := $(shell uname -m)
+ARCH     := $(MACHINE)
+NATIVE   := $(filter $(MACHINE),$(ARCH))
+OUT      := $(if $(NATIVE),build,build/$(ARCH))
+ifeq ($(NATIVE),)
+ifneq ($(ARCH),aarch64)
+$(error ARCH=$(ARCH): a cross build is for aarch64 alone)
+endif
+ifneq ($(filter-out all install bearssl tests-built $(OUT)/%,$(MAKECMDGOALS)),)
+$(error ARCH=$(ARCH) goes with all and install; its test is: make check-aarch64)
+endif
+endif
+
 # BearSSL goes to those that hold one of these.
-BEARSSL     ?= build/bearssl/libbearssl.a
+BEARSSL     ?= $(OUT)/bearssl/libbearssl.a
 BEARSSL_INC ?= build/bearssl/src/inc
 BEARSSL_HOST := build/bearssl/host/libbearssl.a
 USES_BEARSSL := base/tls.c secrets/age.c init/trust.c agent/upgrade.c agent/guide.c \
         tests/probe/bearssl.c
 bearssl = $(if $(filter $(USES_BEARSSL),$(SRC_$(1))),$(BEARSSL))
 
+# The C library of another machine, and gcc told to use it: Debian's musl-gcc for this one
+# says the same with the paths of this one.
+TOOLCHAIN := $(if $(NATIVE),,$(OUT)/musl/musl-gcc)
+build/aarch64/musl/musl-gcc: tests/aarch64/fetch | $(if $(NATIVE),,deps-aarch64)
+	rm -rf $(@D) build/aarch64/debs && mkdir -p $(@D)
+	tests/aarch64/fetch build/aarch64/debs musl-dev
+	dpkg-deb -x build/aarch64/debs/musl-dev_*.deb $(@D)
+	sed -i 's,/usr/\(include\|lib\)/,$(CURDIR)/$(@D)&,g' $(@D)/usr/lib/aarch64-linux-musl/musl-gcc.specs
+	printf '#!/bin/sh\nexec aarch64-linux-gnu-gcc "$$@" -specs "%s"\n' \
+	        '$(CURDIR)/$(@D)/usr/lib/aarch64-linux-musl/musl-gcc.specs' > $@.part
+	chmod +x $@.part && mv $@.part $@
+
 # Headers that a build makes or fetches before it compiles anything.
-GENERATED   := build/generated/jsmn.h build/generated/filter.h build/generated/preset.inc \
+GENERATED   := build/generated/jsmn.h $(OUT)/generated/filter.h build/generated/preset.inc \
         $(if $(filter build/bearssl/src/inc,$(BEARSSL_INC)),build/bearssl/src)
 
 # --- release: Debian's musl, by an explicit link line --------------------------------
 # musl-gcc -static-pie links a dynamic PIE and says nothing; -print-file-name=rcrt1.o
 # answers with glibc's. Hence the named files and the INTERP check.
-ARCH     := $(shell uname -m)
-MUSL     ?= /usr/lib/$(ARCH)-linux-musl
-MUSL_GCC ?= musl-gcc
-crtfile   = $(shell gcc -print-file-name=$(1))
+CROSS    := $(if $(NATIVE),,$(ARCH)-linux-gnu-)
+MUSL_GCC ?= $(if $(NATIVE),musl-gcc,$(OUT)/musl/musl-gcc)
+MUSL     ?= $(if $(NATIVE),,$(OUT)/musl)/usr/lib/$(ARCH)-linux-musl
+crtfile   = $(shell $(CROSS)gcc -print-file-name=$(1))
 
 LANG_FLAGS := -std=c11 -D_GNU_SOURCE -I. -isystem $(BEARSSL_INC) -DAIRLOCK_VERSION='"$(VERSION)"'
 SMALL  := -Os -flto=auto -flto-partition=one -ffunction-sections -fdata-sections \
           -fno-asynchronous-unwind-tables -fno-unwind-tables -fno-plt
-HARDEN := -fPIE -fstack-protector-strong -fstack-clash-protection \
+# Of aarch64's two ways to be atomic the old one is inline, and runs everywhere.
+HARDEN := $(if $(filter aarch64,$(ARCH)),-mno-outline-atomics) -fPIE -fstack-protector-strong -fstack-clash-protection \
           -ftrivial-auto-var-init=zero -fno-delete-null-pointer-checks \
           -fno-strict-overflow -fno-strict-aliasing
 REPRO   = -ffile-prefix-map=$(CURDIR)=. -frandom-seed=$@ -Wdate-time
@@ -211,8 +243,9 @@ WARN   := -Wall -Wextra -Werror -Wshadow -Wconversion -Wstrict-prototypes \
           -Wmissing-prototypes -Wvla -Wcast-qual -Wpointer-arith -Wwrite-strings -Wundef \
           -Wswitch-enum -Wformat=2 -Wnull-dereference -Wimplicit-fallthrough \
           -Wlogical-op -Wduplicated-cond -Wduplicated-branches -Wtrampolines
-UAPI   := -isystem build/uapi
-RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) -isystem build/generated
+UAPI   := -isystem $(OUT)/uapi
+RELEASE = $(LANG_FLAGS) $(SMALL) $(HARDEN) $(REPRO) $(WARN) $(UAPI) \
+        -isystem $(OUT)/generated -isystem build/generated
 
 LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
         -Wl,-pie,--no-dynamic-linker,-z,text $(MUSL)/rcrt1.o $(MUSL)/crti.o \
@@ -221,10 +254,10 @@ LINK = $(MUSL_GCC) $(SMALL) $(HARDEN) -nostartfiles -static \
         -Wl,-T,base/link.ld,--gc-sections,--sort-section=name,--build-id=none,-e,$(2)
 
 .PHONY: all
-all: $(PROGRAMS:%=build/release/%) build/release/path/apply_patch
+all: $(PROGRAMS:%=$(OUT)/release/%) $(OUT)/release/path/apply_patch
 
 # airlock-agent under another name; agent/patch_main.h says why.
-build/release/path/apply_patch:
+$(OUT)/release/path/apply_patch:
 	@mkdir -p $(@D)
 	ln -sfn ../airlock-agent $@
 
@@ -234,18 +267,19 @@ AGAIN = $(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(she
 
 # musl-gcc does not see the kernel's headers, and -idirafter /usr/include would let
 # glibc's in: three symlinks do it.
-build/uapi:
-	mkdir -p build/uapi.part
-	ln -sfn /usr/include/linux build/uapi.part/linux
-	ln -sfn /usr/include/asm-generic build/uapi.part/asm-generic
-	ln -sfn /usr/include/$(ARCH)-linux-gnu/asm build/uapi.part/asm
-	mv build/uapi.part $@
+UAPI_FROM := $(if $(NATIVE),/usr/include,/usr/$(ARCH)-linux-gnu/include)
+$(OUT)/uapi:
+	mkdir -p $@.part
+	ln -sfn $(UAPI_FROM)/linux $@.part/linux
+	ln -sfn $(UAPI_FROM)/asm-generic $@.part/asm-generic
+	ln -sfn $(UAPI_FROM)$(if $(NATIVE),/$(ARCH)-linux-gnu)/asm $@.part/asm
+	mv $@.part $@
 
 # PID 1 and its neighbours wait; what they wait for takes its time. So size is all.
-build/release/init/%.o: SMALL += -Oz
+$(OUT)/release/init/%.o: SMALL += -Oz
 
 # -MD and not -MMD: what is in build/generated counts as a system header.
-build/release/%.o: %.c Makefile | build/uapi $(GENERATED)
+$(OUT)/release/%.o: %.c Makefile | $(OUT)/uapi $(GENERATED) $(TOOLCHAIN)
 	@mkdir -p $(@D)
 	$(MUSL_GCC) $(RELEASE) -MD -MP -c $< -o $@
 
@@ -261,7 +295,8 @@ build/generated/jsmn.h: $(JSMN)
 build/generated/filter_gen: netfilter/filter_gen.c Makefile
 	@mkdir -p $(@D)
 	gcc $(LANG_FLAGS) -g -O1 $(WARN) $< -lseccomp -o $@
-build/generated/filter.h: build/generated/filter_gen
+$(OUT)/generated/filter.h: build/generated/filter_gen
+	@mkdir -p $(@D)
 	$< $(ARCH) > $@
 
 # The preset: each host of the two lists as a line of one C string.
@@ -270,12 +305,13 @@ build/generated/preset.inc: $(wildcard rootfs/presets/*.txt) Makefile
 	{ echo 'const char preset_common[] ='; \
 	  sed -E '/^(#|$$)/d; s/.*/"&\\n"/' $(filter %.txt,$^); echo ';'; } > $@
 
-objects = $(SRC_$(1):%.c=build/$(2)/%.o)
+objects = $(SRC_$(1):%.c=$(2)/%.o)
 entry = $(if $(filter init/sig.c,$(SRC_$(1))),sig_start,_start)
 BUILT := $(PROGRAMS) $(PROBES:%=probe_%) bench_exec
-$(foreach p,$(BUILT),$(eval build/release/$(p): $(call objects,$(p),release) $(call bearssl,$(p))))
+$(foreach p,$(BUILT),$(eval $(OUT)/release/$(p): $(call objects,$(p),$(OUT)/release) \
+        $(call bearssl,$(p))))
 # Whole or not at all: a test runner may kill a make.
-$(BUILT:%=build/release/%): base/link.ld
+$(BUILT:%=$(OUT)/release/%): base/link.ld
 	$(call LINK,$^,$(call entry,$(@F))) -s -o $@.part
 	@! readelf -lW $@.part | grep -q INTERP || { echo '$@: has an interpreter'; exit 1; }
 	@mv $@.part $@
@@ -292,9 +328,9 @@ build/asan/%.o: %.c Makefile | $(GENERATED)
 .PRECIOUS: build/asan/%.o
 build/asan/unit: $(UNIT_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
-build/release/unit: $(UNIT_SRC:%.c=build/release/%.o) $(BEARSSL) base/link.ld
+$(OUT)/release/unit: $(UNIT_SRC:%.c=$(OUT)/release/%.o) $(BEARSSL) base/link.ld
 	$(call LINK,$^,_start) -o $@
-build/asan/probe_inspect: $(call objects,probe_inspect,asan) $(BEARSSL_HOST)
+build/asan/probe_inspect: $(call objects,probe_inspect,build/asan) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
 
 # --- fuzzing: one entry point for libFuzzer, for gcc's replay of the corpus, for AFL++ --
@@ -317,10 +353,20 @@ build/asan/fuzz_%: build/asan/tests/fuzz/%.o build/asan/tests/fuzz/replay.o \
                    $(FUZZ_SRC:%.c=build/asan/%.o) $(BEARSSL_HOST)
 	gcc $(ASAN) $^ -o $@
 
+# The same with the release flags, for a machine that the sanitizers are not here for: all
+# modules as one object, which each target's link takes its own from.
+$(OUT)/release/fuzzed.o: $(FUZZ_SRC:%.c=$(OUT)/release/%.o) $(BEARSSL)
+	$(MUSL_GCC) $(SMALL) $(HARDEN) -r -nostdlib -flinker-output=nolto-rel $^ -o $@
+.PRECIOUS: $(OUT)/release/%.o
+$(OUT)/release/fuzz_%: $(OUT)/release/tests/fuzz/%.o $(OUT)/release/tests/fuzz/replay.o \
+                       $(OUT)/release/fuzzed.o base/link.ld
+	$(call LINK,$^,_start) -o $@
+
 # --- tests -----------------------------------------------------------------------------
-TESTED := all build/asan/unit build/release/unit $(PROBES:%=build/release/probe_%) \
-        $(FUZZ:%=build/asan/fuzz_%)
-.PHONY: test tests-built check run run-agent matrix bench bench-locks bench-proxy bench-leak \
+TESTED := all $(if $(NATIVE),build/asan/unit) $(OUT)/release/unit \
+        $(PROBES:%=$(OUT)/release/probe_%) \
+        $(FUZZ:%=$(if $(NATIVE),build/asan,$(OUT)/release)/fuzz_%)
+.PHONY: test tests-built check check-aarch64 run run-agent matrix bench bench-locks bench-proxy bench-leak \
         bench-cache bench-exec bench-agent
 tests-built: $(TESTED)
 test: deps deps-test
@@ -336,6 +382,10 @@ run: deps deps-run
 run-agent: deps deps-run
 	+$(AGAIN) all
 	tests/demo/main-job.sh loop
+# The other architecture; on a machine that has it, make test is its test.
+check-aarch64: deps deps-aarch64
+	+$(AGAIN) ARCH=aarch64 tests-built
+	tests/aarch64/check
 matrix: deps deps-test deps-engines all
 	python3 tests/e2e/test_matrix.py --table
 
@@ -464,9 +514,10 @@ build/bearssl/src: build/bearssl/$(BEARSSL_TAR)
 	rm -rf $@ && mv $@.part $@
 BEARSSL_FLAGS = -std=gnu99 -W -Wall $(SMALL) $(HARDEN) -ffile-prefix-map=$(CURDIR)=. \
         -frandom-seed=bearssl
-build/bearssl/libbearssl.a: | build/bearssl/src
-	$(MAKE) -s -C build/bearssl/src lib CC=$(MUSL_GCC) CFLAGS='$(BEARSSL_FLAGS)' AR=gcc-ar
-	cp build/bearssl/src/build/libbearssl.a $@
+$(OUT)/bearssl/libbearssl.a: | build/bearssl/src $(TOOLCHAIN)
+	@mkdir -p $(@D)
+	$(MAKE) -s -C build/bearssl/src lib CC=$(if $(NATIVE),,$(CURDIR)/)$(MUSL_GCC) \
+	        CFLAGS='$(BEARSSL_FLAGS)' AR=$(CROSS)gcc-ar BUILD=$(CURDIR)/$(@D)
 # The same for the sanitizers' and the fuzzers' builds: this machine's libc, no LTO.
 $(BEARSSL_HOST): | build/bearssl/src
 	@mkdir -p $(@D)
@@ -493,7 +544,10 @@ DEPS_BENCH_PROXY := libssl-dev nginx:nginx-light openssl:openssl privoxy:privoxy
         python3:python3 squid-openssl tinyproxy:tinyproxy wrk:wrk
 DEPS_ENGINES := crun:crun ctr:containerd docker:docker.io iptables:iptables \
         podman:podman runc:runc uidmap
-SETS := deps deps-test deps-lint deps-run deps-bench deps-bench-proxy deps-engines
+DEPS_AARCH64 := aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross \
+        qemu-aarch64-static:qemu-user-static
+SETS := deps deps-test deps-lint deps-run deps-bench deps-bench-proxy deps-engines \
+        deps-aarch64
 .PHONY: $(SETS)
 $(SETS): %: build/deps/%
 packages = $($(subst -,_,$(shell echo $(1) | tr a-z A-Z)))
@@ -509,8 +563,8 @@ HELPERS := $(filter-out airlock,$(PROGRAMS))
 install: all
 	install -d $(TO)/bin $(TO)/share/man/man1 $(TO)/share/airlock \
 	        $(TO)/share/bash-completion/completions $(if $(HELPERS),$(TO)/libexec/airlock/path)
-	install -m 755 build/release/airlock $(TO)/bin/airlock
-	$(if $(HELPERS),install -m 755 $(HELPERS:%=build/release/%) $(TO)/libexec/airlock/)
+	install -m 755 $(OUT)/release/airlock $(TO)/bin/airlock
+	$(if $(HELPERS),install -m 755 $(HELPERS:%=$(OUT)/release/%) $(TO)/libexec/airlock/)
 	$(if $(HELPERS),ln -sfn ../airlock-agent $(TO)/libexec/airlock/path/apply_patch)
 	$(if $(HELPERS),ln -sfn ../libexec/airlock/airlock-agent $(TO)/bin/apply_patch)
 	install -m 644 rootfs/airlock.1 $(TO)/share/man/man1/airlock.1
@@ -518,7 +572,7 @@ install: all
 	install -m 644 rootfs/task.schema.json $(TO)/share/airlock/task.schema.json
 	install -m 755 rootfs/commit-state $(TO)/share/airlock/commit-state
 
--include $(shell find build/release build/asan build/cov build/fuzz build/lint -name '*.d' 2>/dev/null)
+-include $(shell find $(OUT)/release build/asan build/cov build/fuzz build/lint -name '*.d' 2>/dev/null)
 
 .PHONY: clean
 clean:

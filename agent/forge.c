@@ -64,8 +64,10 @@ static size_t next_character(const char **s, size_t len)
 static size_t put_safe(struct buf *out, size_t start, const char *s, size_t len)
 {
         size_t used = utf8_len(s, len), n;
-        char last = out->len > start ? buf_at(out)[out->len - 1] : '\0';
+        char last = '\0';
 
+        if (out->len > start)
+                last = buf_at(out)[out->len - 1];
         n = next_character(&s, len);
         if (n && ((last == '@' && is_word((unsigned char)*s)) ||
                   (last == '<' && (*s == '!' || *s == '?'))))

@@ -431,6 +431,20 @@ static void deliver(struct call *call, struct job *j, uint64_t write_id, const c
         }
 }
 
+/* What is answered at once; NULL: it has to be delivered. */
+static const char *at_once(const struct job *j, uint64_t write_id)
+{
+        if (!j)
+                return "unknownProcess";
+        if (j->state == JOB_STARTING)
+                return "starting";
+        if (is_repeated(j, write_id))
+                return "accepted";
+        if ((!j->tty && !j->pipe_stdin) || (j->in_ends && j->state == JOB_ALIVE))
+                return "stdinClosed";
+        return j->in < 0 ? "accepted" : NULL; /* by nobody: it has exited, or let go of its input */
+}
+
 /* The text is decoded where it stands: the message is ours. */
 static void write_input(struct call *call)
 {
@@ -441,6 +455,7 @@ static void write_input(struct call *call)
         uint64_t h = hash_of(&write_id);
         char *text = (char *)(uintptr_t)chunk.at;
         size_t len = 0, at;
+        const char *status;
         struct job *j;
 
         if (!call->p->bad && !write_id.len)
@@ -455,16 +470,9 @@ static void write_input(struct call *call)
         if (call_refused(call, "process/write"))
                 return;
         j = named(call, &id);
-        if (!j)
-                say_status(call, "unknownProcess");
-        else if (j->state == JOB_STARTING)
-                say_status(call, "starting");
-        else if (is_repeated(j, h))
-                say_status(call, "accepted");
-        else if ((!j->tty && !j->pipe_stdin) || (j->in_ends && j->state == JOB_ALIVE))
-                say_status(call, "stdinClosed");
-        else if (j->in < 0)
-                say_status(call, "accepted"); /* to nobody: it has exited, or let go of its input */
+        status = at_once(j, h);
+        if (status)
+                say_status(call, status);
         else if (j->queue.len + len > JOB_QUEUE_HARD)
                 conn_error(c, call->id, call->id_len, RPC_INTERNAL,
                            "the process does not read: %zu bytes wait already", j->queue.len);

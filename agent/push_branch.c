@@ -12,8 +12,9 @@
  *   another start
  *   any other commit          nothing: it is somebody's work
  *
- * "Of ours" is what the commit says of itself, in trailers. Whatever was seen there has to be
- * there still when the branch is written: --force-with-lease.
+ * "Of ours" is what the commit says of itself, in trailers, as long as nobody made it anew: amend
+ * and rebase keep them, but not the committer. Whatever was seen there has to be there still when
+ * the branch is written: --force-with-lease.
  */
 #include "agent/push.h"
 
@@ -234,6 +235,21 @@ static bool has_trailer(struct buf *commit, const char *name, const char *value)
         return false;
 }
 
+/* Author and committer are one, as make_commit has them: name, mail and second. */
+static bool is_as_made(struct buf *commit)
+{
+        const char *author = strstr(buf_at(commit), "\nauthor ");
+        const char *committer = author ? strstr(author, "\ncommitter ") : NULL;
+        size_t len;
+
+        if (!committer)
+                return false;
+        author += strlen("\nauthor ");
+        committer += strlen("\ncommitter ");
+        len = strcspn(author, "\n");
+        return strcspn(committer, "\n") == len && !memcmp(author, committer, len);
+}
+
 enum tip { TIP_NONE, TIP_START, TIP_OURS, TIP_OLD, TIP_FOREIGN, TIP_UNKNOWN };
 
 /* Fetches what is on the branch, and asks it whose it is. */
@@ -260,9 +276,9 @@ static enum tip whose(struct push *p, const struct remote *r)
                 tip = TIP_UNKNOWN;
         } else {
                 buf_put(&text, "", 1);
-                if (has_trailer(&text, "Airlock-Start", p->start))
+                if (is_as_made(&text) && has_trailer(&text, "Airlock-Start", p->start))
                         tip = TIP_OURS;
-                else if (has_trailer(&text, "Airlock-Start", NULL))
+                else if (is_as_made(&text) && has_trailer(&text, "Airlock-Start", NULL))
                         tip = TIP_OLD;
         }
         buf_free(&text);

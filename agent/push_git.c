@@ -78,9 +78,10 @@ static void hear(struct stream *s)
 
 /*
  * Until the child is dead: somebody it started may keep the pipes open, and is PID 1's to end.
+ * That a child died may be said of the one before this one, which was killed: so it is asked for.
  * False: it took too long.
  */
-static bool attend(struct push *p, int signals, struct stream streams[2])
+static bool attend(struct push *p, int signals, struct stream streams[2], pid_t pid, int *status)
 {
         struct signalfd_siginfo info;
 
@@ -105,7 +106,8 @@ static bool attend(struct push *p, int signals, struct stream streams[2])
                                 hear(&streams[i]);
                 }
                 relay_step(p, fds + 3, relayed);
-                if (fds[0].revents && read(signals, &info, sizeof(info)) == sizeof(info))
+                if (fds[0].revents && read(signals, &info, sizeof(info)) == sizeof(info) &&
+                    waitpid(pid, status, WNOHANG) == pid)
                         return true;
         }
 }
@@ -142,11 +144,11 @@ static int run(struct push *p, const struct git *g, int signals)
                 close(out[1]);
         streams[0].fd = out[0];
         streams[1].fd = err[0];
-        in_time = pid > 0 && attend(p, signals, streams);
-        if (pid > 0 && !in_time)
+        in_time = pid > 0 && attend(p, signals, streams, pid, &status);
+        if (pid > 0 && !in_time) {
                 kill(pid, SIGKILL);
-        if (pid > 0)
-                waitpid(pid, &status, 0);
+                waitpid(pid, NULL, 0);
+        }
         for (size_t i = 0; i < 2; i++)
                 drain(&streams[i]);
         return !in_time || streams[0].too_much || !WIFEXITED(status) ? -1 : WEXITSTATUS(status);

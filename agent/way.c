@@ -92,7 +92,7 @@ int way_exec(const struct loop_options *o)
         static const char *const argv[] = { "airlock-exec", "--listen", "stdio", NULL };
         AUTO_CLOSE int program = o->exec_fd >= 0 ? fcntl(o->exec_fd, F_DUPFD_CLOEXEC, 0)
                                                  : sibling("airlock-exec");
-        pid_t pid;
+        pid_t pid = -1;
         int fd;
 
         if (program < 0)
@@ -166,7 +166,7 @@ static void forget_loop(int fd)
 
 int way_program(const struct client_target *t)
 {
-        pid_t pid;
+        pid_t pid = -1;
         int fd = fork_beside(&pid);
 
         if (fd >= 0 && !pid) {

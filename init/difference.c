@@ -89,7 +89,7 @@ static NORETURN void become_git(const struct borrower *b, const char *index,
         char file[PATH_MAX];
         struct wr f = wr_of(file, sizeof(file) - 1);
 
-        for (size_t i = 0; words[i] && i < ARGS_MAX - 2; i++)
+        for (size_t i = 0; i < ARGS_MAX - 2 && words[i]; i++)
                 argv[i + 1] = words[i];
         wr_fmt(&f, "%s/%s", b->repository, index);
         set(vars, &n, text[0], sizeof(text[0]), "HOME", b->repository);

@@ -4,6 +4,7 @@
 #include "base/io.h"
 #include "base/msg.h"
 #include "base/wr.h"
+#include "init/child.h"
 #include "init/policy_text.h"
 #include "init/program.h"
 #include "init/sig.h"
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/netlink.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
@@ -19,7 +21,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 
 #define ANSWER_MS 10000
 #define END_MS 2000
@@ -82,13 +83,12 @@ static enum status none_holds(struct task *t, const char *last, const char *why)
 /* May a child of ours have this uid? A user namespace may not map it. */
 static bool may_become(uid_t uid)
 {
-        int status = 1;
         pid_t pid = _Fork();
 
         if (!pid)
                 _exit(syscall(SYS_setresgid, uid, uid, uid) ||
                       syscall(SYS_setresuid, uid, uid, uid));
-        return pid > 0 && waitpid(pid, &status, 0) == pid && !status;
+        return pid > 0 && !child_end(pid, END_MS);
 }
 
 /*
@@ -302,8 +302,8 @@ static int run_proxy(struct task *t)
 /* --- the netfilter lock's rules -------------------------------------------------------------- */
 
 /*
- * @off: nothing leaves, but for what the proxy sends for the built-in loop; nobody is led to
- * the proxy then.
+ * @off: nothing leaves, but for what the proxy sends for the built-in loop and, in the report,
+ * for the push; nobody is led to the proxy then.
  */
 static enum status apply_rules(struct task *t, bool off)
 {
@@ -315,11 +315,17 @@ static enum status apply_rules(struct task *t, bool off)
          * sockets are there, and without CAP_SYS_PTRACE they look like somebody else's.
          */
         const char *argv[] = { "airlock-lock", "--apply", "netfilter", "--mark", MARK, "--shared",
-                               "--redirect-port", redirect, "--dns-port", dns, NULL, NULL, NULL };
+                               "--lent", "--redirect-port", redirect, "--dns-port", dns, NULL,
+                               NULL, NULL };
+        /*
+         * We never close it: whoever does, once rules were taken away by it, waits until the
+         * last packet has left them. After the seal nobody has a right to say anything by it.
+         */
+        int netlink = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
         const char **more = argv + COUNT(argv) - 3;
         const char *server = t->spec.agent.exec_server;
 
-        if (off && !t->spec.agent.builtin)
+        if (off && !t->spec.agent.builtin && !t->spec.output.push.count)
                 *more++ = "--off";
         if (server && *server == 'w') /* its clients get their answers */
                 *more = "--inbound";
@@ -327,7 +333,7 @@ static enum status apply_rules(struct task *t, bool off)
         wr_cstr(&r);
         wr_u64(&d, off ? 0 : t->egress.dns);
         wr_cstr(&d);
-        if (lock_run(t->programs[PROGRAM_LOCK], (char *const *)(uintptr_t)argv, why) < 0)
+        if (lock_run(t->programs[PROGRAM_LOCK], (char *const *)(uintptr_t)argv, netlink, why) < 0)
                 return task_fail(t, STATUS_LOCK, "lock netfilter: %s", why);
         t->egress.rules = true;
         return STATUS_OK;
@@ -453,11 +459,7 @@ void egress_end(struct task *t)
                 return;
         close(t->egress.control);
         t->egress.control = -1;
-        for (unsigned ms = 0; waitpid(t->egress.proxy, NULL, WNOHANG) == 0; ms += 2) {
-                if (ms >= END_MS)
-                        kill(t->egress.proxy, SIGKILL);
-                poll(NULL, 0, 2);
-        }
+        child_end(t->egress.proxy, END_MS);
         stop_spare_no_more(t->egress.proxy);
         t->egress.proxy = 0;
 }

@@ -530,7 +530,7 @@ int command_init(int argc, char **argv)
                 heed_parent(&in);
         become_reaper(&in);
         prctl(PR_SET_DUMPABLE, 0);
-        sig_init();
+        sig_init(true);
         in.terminal = tty_may_hand_over();
         in.child = start(&in);
         if (in.child < 0)

@@ -3,6 +3,7 @@
 
 #include "base/io.h"
 #include "base/log.h"
+#include "init/child.h"
 #include "init/sig.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <sys/wait.h>
 
 #define RUN_MS 10000
+#define END_MS 500 /* from its last word to its end */
 
 const char *lock_name(enum lock lock)
 {
@@ -25,12 +27,11 @@ const char *lock_name(enum lock lock)
         return lock < LOCK_NAMES ? names[lock] : "?";
 }
 
-static NORETURN void child(int program, char *const *argv, int out)
+static NORETURN void child(int program, char *const *argv, int in, int out)
 {
-        int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-
-        if (null >= 0)
-                dup2(null, STDIN_FILENO);
+        if (in < 0)
+                in = open("/dev/null", O_RDWR | O_CLOEXEC);
+        dup2(in, STDIN_FILENO);
         dup2(out, STDOUT_FILENO);
         dup2(out, STDERR_FILENO);
         sig_child_restore();
@@ -70,7 +71,7 @@ static size_t hear(int fd, char *text, size_t cap)
         return len;
 }
 
-int lock_run(int program, char *const *argv, char why[static LOCK_WHY])
+int lock_run(int program, char *const *argv, int in, char why[static LOCK_WHY])
 {
         int status = 0;
         int ends[2];
@@ -81,7 +82,7 @@ int lock_run(int program, char *const *argv, char why[static LOCK_WHY])
                 return -errno;
         pid = _Fork();
         if (!pid)
-                child(program, argv, ends[1]);
+                child(program, argv, in, ends[1]);
         close(ends[1]);
         if (pid < 0) {
                 status = -errno;
@@ -91,11 +92,7 @@ int lock_run(int program, char *const *argv, char why[static LOCK_WHY])
         last_line(why, hear(ends[0], why, LOCK_WHY - 1));
         close(ends[0]);
         /* Done, or overdue: either way it ends now. A lock that holds has closed its output. */
-        for (int i = 0; i < 100 && waitpid(pid, &status, WNOHANG) == 0; i++) {
-                if (i == 99)
-                        kill(pid, SIGKILL);
-                poll(NULL, 0, i < 90 ? 2 : 50);
-        }
+        status = child_end(pid, END_MS);
         if (WIFEXITED(status) && !WEXITSTATUS(status))
                 return 0;
         return WIFEXITED(status) && WEXITSTATUS(status) == STATUS_LOCK ? -EPERM : -EIO;
@@ -106,5 +103,5 @@ int lock_try(int program, enum lock lock, char why[static LOCK_WHY])
         char *argv[] = { (char[]){ "airlock-lock" }, (char[]){ "--try" },
                          (char *)(uintptr_t)lock_name(lock), NULL };
 
-        return lock_run(program, argv, why);
+        return lock_run(program, argv, -1, why);
 }

@@ -25,9 +25,9 @@ const char *lock_name(enum lock lock);
 
 /*
  * Runs airlock-lock (@program, opened) with @argv, at most 10 s. 0, or -errno with its last
- * line in @why: -EPERM when it said no.
+ * line in @why: -EPERM when it said no. @in is its standard input; -1: /dev/null.
  */
-MUST_USE int lock_run(int program, char *const *argv, char why[static LOCK_WHY]);
+MUST_USE int lock_run(int program, char *const *argv, int in, char why[static LOCK_WHY]);
 
 /* Does @lock hold here? The same returns. */
 MUST_USE int lock_try(int program, enum lock lock, char why[static LOCK_WHY]);

@@ -76,13 +76,16 @@ static void compare(struct reading *r, const char *key, const char *ours)
 {
         uint32_t v = find(r, 0, key);
         const char *theirs = take_string(r, v);
+        bool same = !v && !ours;
         char shown[2][4 * SHOWN + 1];
         struct wr a = wr_of(shown[0], sizeof(shown[0]) - 1);
         struct wr b = wr_of(shown[1], sizeof(shown[1]) - 1);
 
-        if (v ? theirs && ours && !strcmp(theirs, ours) : !ours)
+        if (theirs && ours)
+                same = !strcmp(theirs, ours);
+        if (same)
                 return;
-        theirs = v && theirs ? theirs : "null";
+        theirs = theirs ? theirs : "null";
         ours = ours ? ours : "null";
         wr_plain(&a, theirs, strnlen(theirs, SHOWN));
         wr_plain(&b, ours, strnlen(ours, SHOWN));

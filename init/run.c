@@ -221,7 +221,7 @@ int main(int argc, char **argv)
         if (!unseal_wanted(&t->spec))
                 environ_wipe(environ, ENVIRON_KEY); /* a key to nothing, and nobody's variable */
         log_patience(100);
-        sig_init();
+        sig_init(false); /* we stop them ourselves: init/stop.c */
         prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
         /* Descriptors the engine or a careless parent left open are nobody's below us. */
         syscall(SYS_close_range, 3U, ~0U, CLOSE_RANGE_CLOEXEC);

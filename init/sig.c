@@ -186,24 +186,24 @@ int sig_parse(const char *text)
         return parse_realtime(text);
 }
 
-static void (*set_handler(int n, void (*handler)(int)))(int)
+static void (*set_handler(int n, void (*handler)(int), unsigned long flags))(int)
 {
         struct kernel_action old = { .handler = SIG_DFL };
-        struct kernel_action new = { .handler = handler };
+        struct kernel_action new = { .handler = handler, .flags = flags };
 
         syscall(SYS_rt_sigaction, n, &new, &old, MASK_BYTES);
         return old.handler;
 }
 
-void sig_init(void)
+void sig_init(bool stops)
 {
-        inherited_chld = set_handler(SIGCHLD, SIG_DFL);
-        inherited_pipe = set_handler(SIGPIPE, SIG_IGN);
+        inherited_chld = set_handler(SIGCHLD, SIG_DFL, stops ? 0 : SA_NOCLDSTOP);
+        inherited_pipe = set_handler(SIGPIPE, SIG_IGN, 0);
 }
 
 void sig_child_restore(void)
 {
-        set_handler(SIGCHLD, inherited_chld);
-        set_handler(SIGPIPE, inherited_pipe);
+        set_handler(SIGCHLD, inherited_chld, 0);
+        set_handler(SIGPIPE, inherited_pipe, 0);
         sig_mask(sig_inherited);
 }

@@ -46,9 +46,9 @@ int sig_parse(const char *text);
  * Dispositions as an init needs them: SIGCHLD default (a parent that ignored it would
  * make wait hang for ever), SIGPIPE ignored. sig_child_restore() undoes that in a
  * child before exec: inherited ignores come back exactly, the mask becomes
- * sig_inherited.
+ * sig_inherited. A child that is stopped or continued sends SIGCHLD only if @stops.
  */
-void sig_init(void);
+void sig_init(bool stops);
 void sig_child_restore(void);
 
 #endif

@@ -13,6 +13,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netfilter/nfnetlink.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TABLE "airlock"
 #define ACK_MS 10000   /* a swap waits for a grace period of the kernel's */
@@ -721,7 +722,7 @@ int nft_apply(const struct nft_plan *p, const struct nft_form *f)
 
         if (r < 0)
                 return r;
-        AUTO_CLOSE int fd = nl_open(NETLINK_NETFILTER);
+        AUTO_CLOSE int fd = p->lent ? nl_adopt(STDIN_FILENO) : nl_open(NETLINK_NETFILTER);
         if (fd < 0)
                 return fd;
         there = find_tables(fd);

@@ -7,7 +7,8 @@
  *
  * One batch puts everything there, or nothing: a process killed half-way leaves what was
  * before. A second application replaces the first, in one batch too: its rules hold within a
- * tenth of a millisecond, and then close(2) waits some for the packets under the old ones.
+ * tenth of a millisecond, and then close(2) waits some for the packets under the old ones,
+ * unless the socket is lent.
  * Tables of others are never touched.
  *
  * What the rules do not stop, and a filter or a lost capability must: AF_PACKET sockets
@@ -39,6 +40,11 @@ struct nft_plan {
          * Only for an agent that is not root and can't become it.
          */
         bool root_resolves;
+        /*
+         * Standard input is the netlink socket to use. Whoever closes the last copy of one by
+         * which rules were taken away waits until no packet is under them any more.
+         */
+        bool lent;
 };
 
 /* What the kernel has; all false: everything. */

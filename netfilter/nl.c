@@ -4,6 +4,7 @@
 #include "base/clock.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -132,6 +133,16 @@ int nl_open(int protocol)
         /* An ack without the message that it is about; old kernels send both. */
         setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
         return fd;
+}
+
+int nl_adopt(int lent)
+{
+        AUTO_CLOSE int fd = fcntl(lent, F_DUPFD_CLOEXEC, 3);
+        int on = 1;
+
+        if (fd < 0 || setsockopt(fd, SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on)) < 0)
+                return -errno;
+        return fd_take(&fd);
 }
 
 /* Takes the next message off a datagram. False when there is none. */

@@ -57,6 +57,9 @@ bool nl_attribute(struct rd *r, uint16_t *type, struct rd *value);
 /* A socket of @protocol (NETLINK_NETFILTER, NETLINK_ROUTE), or -errno. */
 MUST_USE int nl_open(int protocol);
 
+/* A copy of the caller's netlink socket @fd, as nl_open() makes them, or -errno. */
+MUST_USE int nl_adopt(int fd);
+
 enum nl_verdict {
         NL_WAIT,      /* nothing wrong so far, and the awaited ack is not there */
         NL_DONE,      /* the awaited ack came, and no error with it */

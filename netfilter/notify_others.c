@@ -29,9 +29,10 @@ static const char *next_word(const char **at, size_t *len)
 static bool take_line(struct notifier *n, const char *line)
 {
         size_t len;
-        const char *word = next_word(&line, &len);
+        const char *word;
         unsigned port = 0;
 
+        next_word(&line, &len);
         word = next_word(&line, &len);
         for (size_t i = len < 4 ? 0 : len - 4; i < len; i++)
                 port = port << 4 | (unsigned)(hex_value(word[i]) & 15);

@@ -32,6 +32,7 @@ static bool set_flag(struct rules_options *o, const char *name)
                 { "--off", &o->plan.off },
                 { "--inbound", &o->plan.inbound },
                 { "--root-resolves", &o->plan.root_resolves },
+                { "--lent", &o->plan.lent },
                 { "--shared", &o->shared },
         };
 

@@ -2,11 +2,11 @@
  * netfilter/rules_main.h - the netfilter lock's command lines.
  *
  *   --apply netfilter --mark M --http-port P --dns-port D --redirect-port R [--off]
- *                     [--inbound] [--root-resolves] [--shared]
+ *                     [--inbound] [--root-resolves] [--shared] [--lent]
  *   --remove netfilter
  *
  * The rules bind everybody in this network namespace, and stay when we have gone. One that
- * is shared with others is refused, unless --shared says that they are meant too.
+ * is shared with others is refused, unless --shared says that they are meant too. --lent: nft.h.
  */
 #ifndef NETFILTER_RULES_MAIN_H
 #define NETFILTER_RULES_MAIN_H

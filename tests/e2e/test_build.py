@@ -37,8 +37,8 @@ def make(*targets, **options):
     return result.stdout
 
 
-def readelf(*flags):
-    return run("readelf", *flags, "-W", AIRLOCK).stdout
+def readelf(*flags, program=AIRLOCK):
+    return run("readelf", *flags, "-W", program).stdout
 
 
 def need(command):
@@ -183,6 +183,39 @@ def install_lays_out_the_files_and_nothing_else():
         assert "usage: airlock check" in run(f"{tree}/usr/bin/airlock", "check", "--help").stdout
         for link in ("bin", "libexec/airlock/path"):
             assert "Usage: apply_patch" in run(f"{tree}/usr/{link}/apply_patch", "--help").stdout
+
+
+@test
+def a_cross_build_has_a_tree_of_its_own_and_runs():
+    need("aarch64-linux-gnu-gcc")
+    need("qemu-aarch64-static")
+    before = os.stat(AIRLOCK).st_mtime_ns
+    try:
+        make("ARCH=aarch64", "build/aarch64/release/airlock")
+    except AssertionError as error:
+        if re.search(r"Could not resolve|Failed to fetch|no Debian mirror|Unable to", str(error)):
+            raise Skip("Debian's musl for arm64 can't be fetched here") from error
+        raise
+    cross = "build/aarch64/release/airlock"
+    assert "AArch64" in run("readelf", "-hW", cross).stdout
+    assert "INTERP" not in run("readelf", "-lW", cross).stdout
+    # Pages of up to 64 KiB: no two parts with different rights in one of them.
+    loads = re.findall(r"^ +LOAD +\S+ (0x\w+) \S+ \S+ (0x\w+)", readelf("-l", program=cross), re.M)
+    pages = [range(int(at, 16) >> 16, (int(at, 16) + int(size, 16) - 1 >> 16) + 1)
+             for at, size in loads]
+    assert len(pages) == 4 and all(a.stop <= b.start for a, b in zip(pages, pages[1:])), loads
+    done = run("qemu-aarch64-static", cross, "--version")
+    assert done.stdout == run(AIRLOCK, "--version").stdout, done.stdout
+    assert os.stat(AIRLOCK).st_mtime_ns == before, "this machine's programs were built again"
+
+
+@test
+def a_cross_build_is_refused_where_there_is_none():
+    for words, why in ((["ARCH=riscv64"], "for aarch64 alone"),
+                       (["ARCH=aarch64", "check"], "make check-aarch64")):
+        if os.uname().machine != "aarch64" or "riscv64" in words[0]:
+            result = run("make", "-n", *words)
+            assert result.returncode and why in result.stdout, (words, result.stdout)
 
 
 @test

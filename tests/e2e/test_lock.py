@@ -9,7 +9,7 @@ import tempfile
 
 from fake_proxy import FakeProxy, DNS_TCP, DNS_UDP, LOCAL, PROXY, REDIRECTED
 from lib import AIRLOCK, case, main, skip, start, until
-from nets import pair
+from nets import Space, pair
 from users import AS_USER, need_root, need_user_namespaces, users
 
 LOCK = os.path.dirname(AIRLOCK) + "/airlock-lock"
@@ -174,6 +174,33 @@ def a_shared_network_gets_no_rules_unless_told_so():
     need_root()
     r = run([LOCK, *APPLY[:-1]])    # this machine's own
     assert r.returncode == 73 and "shared" in r.stderr, (r.returncode, r.stderr)
+
+
+def by_a_lent_socket(*more):
+    """--apply with a netlink socket of ours as its standard input; the rules that then hold."""
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 12) as lent:
+        r = subprocess.run([LOCK, *APPLY, "--lent", *more], stdin=lent, capture_output=True)
+        rules = subprocess.run(["nft", "list", "ruleset"], capture_output=True, text=True).stdout
+        return r.returncode, rules
+
+
+@case
+def a_lent_socket_carries_the_same_rules():
+    need_root()
+    lent, own = Space(), Space()
+    for more in ([], ["--off"], []):
+        assert own.run(LOCK, *APPLY, *more).returncode == 0
+        status, rules = lent.do(by_a_lent_socket, *more)
+        assert status == 0 and "table inet airlock" in rules, (more, status, rules)
+        assert rules == own.run("nft", "list", "ruleset").stdout, (more, rules)
+
+
+@case
+def what_is_lent_and_no_netlink_socket_gets_no_nf_tables():
+    need_root()
+    space = Space()
+    space.run(LOCK, *APPLY, "--lent")  # /dev/null
+    assert "airlock" not in space.run("nft", "list", "tables").stdout
 
 
 # --- how it is told ----------------------------------------------------------------------------

@@ -25,7 +25,8 @@ from datetime import datetime
 import lib
 from engines import Docker, engines, layer, rootfs, stop_engines, temp
 from lib import case, compiled, skip
-from world import (ALLOWED4, ALLOWED6, EVIL4, PUBLIC4, PUBLIC6, RESOLVER, World)
+from world import (ALLOWED4, ALLOWED6, EVIL4, PUBLIC4, PUBLIC6, RESOLVER, WAIT, World,
+                   first_process)
 
 lib.TIMEOUT_S = 300  # a case waits for its cell, and cells for each other
 CELL_S = 75
@@ -34,7 +35,6 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MODES = ("off", "limited", "full")
 LOCKS = ("netns", "netfilter", "notify", "closed")
 ALLOW = ["allowed.test", ALLOWED4, ALLOWED6]
-WAIT = ('until grep -q "^eth0.00000000" /proc/net/route; do sleep 0.02; done; ')
 PYTHON = "/usr/bin/python3"
 
 
@@ -146,20 +146,6 @@ def ready(engine):
         reason = engine.available()
     if reason:
         skip(reason)
-
-
-def first_process(token):
-    """The container's first process, which waits for its cable; known by its fourth word."""
-    for entry in os.listdir("/proc"):
-        if entry.isdigit():
-            try:
-                with open("/proc/%s/cmdline" % entry, "rb") as f:
-                    words = f.read().split(b"\0")
-            except OSError:
-                continue
-            if len(words) > 3 and words[0] == b"sh" and words[3] == token.encode():
-                return int(entry)
-    return None
 
 
 # --- one cell ------------------------------------------------------------------------------------

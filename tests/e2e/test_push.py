@@ -4,131 +4,34 @@ dead: to git http-backend over TLS, by a forge's API in both shapes. The token i
 import netlab
 netlab.enter()
 
-import base64  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
-import shutil  # noqa: E402
+import socket  # noqa: E402
 import subprocess  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
-import urllib.parse  # noqa: E402
 
-from git_server import GitHost, authority, make_root, serve  # noqa: E402
+from forge import (BARE, BASIC, BRANCH, CHANGE, HOME, SEED, TOKEN, URL, Forge, fresh, pull,  # noqa: E402
+                   remote, spec, told_nothing)
+from git_server import authority, make_root  # noqa: E402
 from lib import AIRLOCK, case, main  # noqa: E402
 from netlab import ALLOWED, PRIVATE  # noqa: E402
 from task import Result, Task, git  # noqa: E402
-from unsealed import keys, seal  # noqa: E402
-
-TOKEN = "ghp_Zz91aXc77QpLmN0oRsTuVwXyZ23456789AbC"
-BASIC = "Basic " + base64.b64encode(("x-access-token:" + TOKEN).encode()).decode()
-URL = "https://git.example/acme/app.git"
-BRANCH = "airlock/task-1"
-CHANGE = "echo two >> a.txt; echo new > n.txt; echo The answer. > $AIRLOCK_ANSWER"
-
-
-class Forge(GitHost):
-    """git's smart protocol and a forge's API, for who has the token."""
-    seen, pulls, odd = [], [], None
-
-    def json(self, code, body):
-        self.reply(code, json.dumps(body).encode())
-
-    def do_GET(self):
-        got = self.body()
-        path, _, query = self.path.partition("?")
-        auth = self.headers.get("authorization")
-        Forge.seen.append((self.command, self.path, auth, got, self.headers.get("host")))
-        if path.startswith("/api/"):
-            return self.api(path, urllib.parse.parse_qs(query), auth, got)
-        if auth != BASIC:
-            return self.reply(401, b"who are you?\n", ("WWW-Authenticate", "Basic realm=x"))
-        if Forge.odd and Forge.odd(self, path, query):
-            return None
-        return self.git(got)
-
-    do_POST = do_PATCH = do_GET
-
-    def api(self, path, query, auth, got):
-        github = path.startswith("/api/v3/")
-        if auth != ("Bearer " if github else "token ") + TOKEN:
-            return self.json(401, {"message": "Bad credentials"})
-        if Forge.odd and Forge.odd(self, path, query):
-            return None
-        rest = path.split("/repos/acme/app/pulls", 1)
-        if len(rest) != 2:
-            return self.json(404, {"message": "Not Found"})
-        if self.command == "GET":
-            return self.json(200, self.listed(github, query))
-        want = json.loads(got)
-        if self.command == "POST":
-            if [p for p in Forge.pulls if p["head"]["ref"] == want["head"] and p["state"] == "open"]:
-                return self.json(422 if github else 409, {"message": "already exists"})
-            Forge.pulls.append(pull(len(Forge.pulls) + 1, want["head"], want["base"]))
-            Forge.pulls[-1].update(title=want["title"], body=want["body"],
-                                   draft=want.get("draft", False))
-            return self.json(201, Forge.pulls[-1])
-        one = [p for p in Forge.pulls if p["number"] == int(rest[1].lstrip("/"))][0]
-        one.update({k: want[k] for k in ("title", "body") if k in want})
-        return self.json(200 if github else 201, one)
-
-    @staticmethod
-    def listed(github, query):
-        """GitHub's list is what the query names; Gitea's is every open one, page by page."""
-        found = [p for p in Forge.pulls if p["state"] == "open"]
-        if github:
-            assert query["head"] == ["acme:" + BRANCH], query
-            return [p for p in found if "acme:" + p["head"]["ref"] == query["head"][0] and
-                    p["head"]["repo"]["full_name"] == "acme/app"]
-        page, limit = int(query["page"][0]), int(query["limit"][0])
-        return found[(page - 1) * limit:page * limit]
-
-
-def pull(number, head, base="main", repo="acme/app"):
-    return {"number": number, "state": "open", "title": "", "body": "", "draft": False,
-            "html_url": "https://git.example/acme/app/pull/%d" % number,
-            "head": {"ref": head, "label": head, "repo": {"full_name": repo}},
-            "base": {"ref": base, "repo": {"full_name": "acme/app"}}}
-
 
 if os.geteuid():
     print("skip - needs root for a box over another root\n0 passed, 0 failed, 1 skipped")
     raise SystemExit
-HOME = Task()
-SEED = HOME.repo({"a.txt": "one\n", "d/b.txt": "b\n"})
-HOME.commit({"a.txt": "one\nmore\n"})
-BARE = HOME.dir + "/srv/acme/app.git"
-serve(Forge, HOME.dir + "/srv", (ALLOWED, PRIVATE))
 BOX = make_root({"/etc/hosts": "127.0.0.1 localhost\n%s git.example\n%s to-private.example\n"
                                % (ALLOWED, PRIVATE), "/own-ca.pem": authority()})
-
-
-def fresh():
-    """The repository as it was at first, and a forge that has heard of nothing."""
-    shutil.rmtree(HOME.dir + "/srv", ignore_errors=True)
-    os.makedirs(HOME.dir + "/srv/acme")
-    git(HOME.dir, "clone", "-q", "--bare", SEED, BARE)
-    del Forge.seen[:], Forge.pulls[:]
-    Forge.odd = None
 
 
 def run(agent=CHANGE, setup=None, pr=None, box=None, keep=None, seconds=60, options=(),
         user=None, **more):
     t = keep or Task()
-    identity, recipient = keys()
-    with open(t.out + "/secrets.age", "wb") as f:
-        f.write(seal(json.dumps({"GIT_TOKEN": TOKEN}).encode(), recipient))
-    wish = {"branch": BRANCH, "title": "Two", "token": "${GIT_TOKEN}", "forge": "github"}
-    wish.update(pr or {})
-    network = dict({"agent": "off", "ca_file": "/own-ca.pem", "rules": [
-        {"host": "git.example", "git": "read", "paths": ["/acme/app.git/*"], "inject": {
-            "header": "Authorization", "value": "Basic ${base64:x-access-token:GIT_TOKEN}"}}]},
-        **more.pop("network", {}))
-    spec = t.spec(agent, setup, repo=dict({"url": URL}, **more.pop("repo", {})), network=network,
-                  secrets={"sealed": t.out + "/secrets.age", "names": ["GIT_TOKEN"]},
-                  output={"pull_request": {k: v for k, v in wish.items() if v is not None}}, **more)
+    told, identity = spec(t, agent, setup, pr, **more)
     if user:
-        spec["agent"]["user"] = user
-    t.spec = lambda *a, **k: spec
+        told["agent"]["user"] = user
+    t.spec = lambda *a, **k: told
     p = t.start(options=["--box", box or BOX, *options], popen={"stdin": subprocess.PIPE})
     out, err = p.communicate(identity, timeout=seconds)
     del t.spec
@@ -139,15 +42,6 @@ def run(agent=CHANGE, setup=None, pr=None, box=None, keep=None, seconds=60, opti
                 told_nothing(f.read(), name)
     told_nothing(out + err, "output")
     return r
-
-
-def told_nothing(text, where):
-    for bad in (TOKEN, BASIC[6:], BASIC[20:-6]):
-        assert bad.encode() not in text, "%s holds %s: %s" % (where, bad, text[-600:])
-
-
-def remote(*words):
-    return git(BARE, *words)
 
 
 def by_hand(r, clone):
@@ -254,6 +148,25 @@ def what_others_put_on_the_branch_stays_and_the_way_by_hand_works():
     by_hand(r, work)
     assert remote("rev-parse", BRANCH + "-2") == got["commit"]
     assert remote("show", BRANCH + "-2:n.txt") == "new" and remote("rev-parse", BRANCH) == theirs
+
+
+@case
+def a_commit_of_airlocks_that_a_person_made_anew_is_the_persons():
+    """Amended, from the same start or another one: the trailers are still there."""
+    for moved in (":", "git commit -q --allow-empty -m meanwhile; git push -q origin main"):
+        fresh()
+        run().expect(0)
+        clone = tempfile.mkdtemp(dir=HOME.dir)
+        git(clone, "clone", "-q", BARE, "c")
+        env = {"GIT_COMMITTER_NAME": "p", "GIT_COMMITTER_EMAIL": "p@x.org", "GIT_AUTHOR_NAME": "p",
+               "GIT_AUTHOR_EMAIL": "p@x.org", "PATH": os.environ["PATH"], "B": BRANCH}
+        subprocess.run(["sh", "-ec", moved + "; git checkout -q $B; echo p > person; git add .;"
+                        "git commit -q --amend --no-edit; git push -q -f origin $B"],
+                       cwd=clone + "/c", env=env, check=True, capture_output=True)
+        theirs = remote("rev-parse", BRANCH)
+        r = run(CHANGE + "; echo more >> n.txt").expect(74)
+        assert remote("rev-parse", BRANCH) == theirs, r.result["pull_request"]
+        assert theirs in r.result["pull_request"]["reason"], r.result["pull_request"]
 
 
 @case
@@ -449,9 +362,7 @@ os.execv("/usr/bin/git.real", ["git"] + sys.argv[1:])
 def a_git_that_the_agent_replaced_can_push_that_branch_and_nothing_else():
     fresh()
     t = Task()
-    agent = CHANGE + "\nmv /usr/bin/git /usr/bin/git.real; cat > /usr/bin/git <<'EOF'\n" \
-        "#!/usr/bin/python3\n" + EVIL_GIT.replace("%s\")", t.canary + "\")") + \
-        "EOF\nchmod 755 /usr/bin/git"
+    agent = replaced("#!/usr/bin/python3\n" + EVIL_GIT.replace("%s\")", t.canary + "\")"))
     r = run(agent, keep=t, pr={"forge": "gitea"}).expect(0)
     t.safe()
     assert r.result["pull_request"]["number"] == 1, r.result["pull_request"]
@@ -466,6 +377,32 @@ def a_git_that_the_agent_replaced_can_push_that_branch_and_nothing_else():
     assert "AIRLOCK_PUSH" not in r.err
     denied = [e for e in r.events if e.get("event") == "net" and e.get("reason") in ("git", "path", "sni")]
     assert len(denied) >= 6, [e.get("reason") for e in r.events if e.get("event") == "net"]
+
+
+def replaced(script):
+    """What puts @script before the image's git, which is git.real then."""
+    return CHANGE + "\nmv /usr/bin/git /usr/bin/git.real; cat > /usr/bin/git <<'EOF'\n" + script + \
+        "\nEOF\nchmod 755 /usr/bin/git"
+
+
+@case
+def neither_a_git_nor_a_host_that_says_nothing_is_waited_for_longer_than_agreed():
+    # The end of the first, which was killed, is not the second's, who is heard to the end.
+    fresh()
+    r = run(replaced("#!/bin/sh\ncase \"$*\" in *ls-remote*) exec sleep 100;;"
+                     "*commit-tree*) head -c 200000 /dev/zero | tr '\\0' x >&2;; esac\n"
+                     "exec /usr/bin/git.real \"$@\""), pr={"timeout_s": 2}, seconds=30).expect(75)
+    got = r.result["pull_request"]
+    assert "too long" in got["reason"] and got["commit"], got
+    # Nobody takes the connection.
+    with socket.socket() as full, socket.socket() as first:
+        full.bind((ALLOWED, 8443))
+        full.listen(0)
+        first.connect((ALLOWED, 8443))
+        fresh()
+        begun = time.monotonic()
+        r = run(pr={"timeout_s": 2, "url": URL.replace("git.example", "git.example:8443")}).expect(75)
+        assert time.monotonic() - begun < 8, (time.monotonic() - begun, r.err[-600:])
 
 
 @case

@@ -38,6 +38,8 @@ NAMES = {
     "meta.allowed.test": (METADATA, None), "inner.allowed.test": (EVIL4, EVIL6),
     "local.allowed.test": ("127.0.0.1", "::1"), "public.test": (PUBLIC4, PUBLIC6),
 }
+# What a container's shell does before anything else; first_process finds it.
+WAIT = 'until grep -q "^eth0.00000000" /proc/net/route; do sleep 0.02; done; '
 QUIET6 = {133, 134, 135, 136, 137, 143}
 
 
@@ -53,6 +55,19 @@ class Frame:
 
 
 # --- the tests' side ------------------------------------------------------------------------
+
+def first_process(token):
+    """The container's first process, which waits for its cable; known by its fourth word."""
+    for entry in os.listdir("/proc"):
+        if entry.isdigit():
+            try:
+                with open("/proc/%s/cmdline" % entry, "rb") as f:
+                    words = f.read().split(b"\0")
+            except OSError:
+                continue
+            if len(words) > 3 and words[0] == b"sh" and words[3] == token.encode():
+                return int(entry)
+    return None
 
 class World:
     def __init__(self, folder):
