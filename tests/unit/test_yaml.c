@@ -39,7 +39,7 @@ static bool reads(const char *text, const char *want)
         bool good = parses(text);
 
         put(&b, &doc.nodes[0]);
-        good = good && b.len == strlen(want) && !memcmp(buf_at(&b), want, b.len);
+        good = good && b.len == strlen(want) && (!b.len || !memcmp(buf_at(&b), want, b.len));
         buf_free(&b);
         return good;
 }
