@@ -103,7 +103,7 @@ void client_forget(struct client *c, struct client_request *r)
 
 static struct client_request *find_request(struct client *c, const struct rpc *m)
 {
-        struct value v = { VALUE_NUMBER, m->id, m->id_len };
+        struct value v = { .type = VALUE_NUMBER, .at = m->id, .len = m->id_len };
         uint64_t id;
 
         if (!value_u64(&v, &id))

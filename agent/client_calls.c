@@ -275,9 +275,7 @@ bool client_bytes(struct client *c, const struct value *v, const char **bytes, s
                 return false;
         at = c->text + (v->at - c->text);
         *bytes = at;
-        *len = v->len;
-        if (memchr(at, '\\', v->len)) /* "\/" is a slash */
-                *len = value_string(v, at);
+        *len = value_string(v, at); /* "\/" is a slash */
         return base64_decode_padded(at, *len, at, len, &wrong);
 }
 

@@ -103,7 +103,7 @@ static bool stream_of(const struct value *v, enum client_stream *stream)
 static struct client_process *named(struct client *c, const struct value *params)
 {
         struct value id = value_get(params, "processId");
-        struct value digits = { VALUE_NUMBER, id.at, id.len };
+        struct value digits = { .type = VALUE_NUMBER, .at = id.at, .len = id.len };
         uint64_t n;
 
         if (id.type != VALUE_STRING || !value_u64(&digits, &n) || n > UINT32_MAX)

@@ -274,7 +274,7 @@ static int check_entry(const struct reader *r, struct remote_entry *e, const str
 static int read_environment(const struct reader *r, const struct value *object)
 {
         struct environment *v = &r->e->all[r->e->count];
-        struct value said[KEYS] = { { VALUE_ABSENT, NULL, 0 } };
+        struct value said[KEYS] = { { .type = VALUE_ABSENT } };
         uint32_t connect_ms = 0, initialize_ms = 0;
         struct remote_entry entry = { .id = "" };
         int bad = read_keys(r, object, said);

@@ -45,11 +45,11 @@ static bool error_is_right(const struct value *error)
 static void copy_method(struct rpc *r, const struct value *method)
 {
         char long_name[1024];
-        struct value cut = { VALUE_STRING, method->at, method->len };
+        struct value cut = { .type = VALUE_STRING, .at = method->at, .len = method->len };
         size_t n;
 
         if (cut.len > sizeof(long_name)) /* not one of ours: only an error quotes it */
-                cut = (struct value){ VALUE_STRING, "?", 1 };
+                cut = (struct value){ .type = VALUE_STRING, .at = "?", .len = 1 };
         n = value_string(&cut, long_name);
         if (n >= RPC_METHOD_MAX)
                 n = RPC_METHOD_MAX - 1;

@@ -9,6 +9,7 @@ struct scan {
         const char *text;
         size_t len, at;
         const char *what;
+        const char *plain_at, *plain_end; /* as in a value */
 };
 
 const char *value_type_str(enum value_type t)
@@ -147,15 +148,28 @@ OPTIMIZE("O3") static size_t plain_run(const char *text, size_t len)
         return n;
 }
 
+/* A string of @n plain bytes ends here: is it the longest so far? */
+static void remember_plain(struct scan *s, size_t n)
+{
+        if (n <= (size_t)(s->plain_end - s->plain_at))
+                return;
+        s->plain_end = s->text + s->at;
+        s->plain_at = s->plain_end - n;
+}
+
 /* Behind the opening quote. */
 static bool scan_string(struct scan *s)
 {
-        for (;;) {
-                size_t n;
+        size_t start = s->at;
 
-                s->at += plain_run(s->text + s->at, s->len - s->at);
+        for (;;) {
+                size_t n = plain_run(s->text + s->at, s->len - s->at);
+
+                s->at += n;
                 if (s->at == s->len)
                         return wrong(s, "EOF while parsing a string");
+                if (s->text[s->at] == '"' && s->at - start == n)
+                        remember_plain(s, n);
                 if (take(s, '"'))
                         return true;
                 if (take(s, '\\')) {
@@ -294,14 +308,18 @@ static bool scan_value(struct scan *s)
 
 /* --- in text that is known to be right ----------------------------------------------- */
 
-/* @p stands behind the opening quote; returns the closing one. */
-static const char *string_end(const char *p, const char *end)
+/* i->at stands behind the opening quote: to the closing one. */
+static void skip_string(struct value_iter *i)
 {
+        if (i->at == i->plain_at) {
+                i->at = i->plain_end;
+                return;
+        }
         for (;;) {
-                p += plain_run(p, (size_t)(end - p));
-                if (*p == '"')
-                        return p;
-                p += *p == '\\' ? 2 : 1;
+                i->at += plain_run(i->at, (size_t)(i->end - i->at));
+                if (*i->at == '"')
+                        return;
+                i->at += *i->at == '\\' ? 2 : 1;
         }
 }
 
@@ -313,55 +331,56 @@ static const char *skip(const char *p, const char *end)
         return p;
 }
 
-static const char *nest_end(const char *p, const char *end)
+static void skip_nest(struct value_iter *i)
 {
         size_t depth = 0;
 
-        for (; p < end; p++) {
-                if (*p == '"')
-                        p = string_end(p + 1, end);
-                else if (*p == '{' || *p == '[')
+        for (; i->at < i->end; i->at++) {
+                if (*i->at == '"') {
+                        i->at++;
+                        skip_string(i);
+                } else if (*i->at == '{' || *i->at == '[') {
                         depth++;
-                else if ((*p == '}' || *p == ']') && --depth == 0)
+                } else if ((*i->at == '}' || *i->at == ']') && --depth == 0) {
                         break;
+                }
         }
-        return p + 1;
+        i->at++;
 }
 
-/* The value that starts at @p; *@after is the byte behind it. */
-static struct value value_at(const char *p, const char *end, const char **after)
+/* The value that starts at i->at, and on behind it. */
+static struct value take_value(struct value_iter *i)
 {
-        struct value v = { .at = p };
+        struct value v = { .at = i->at, .plain_at = i->plain_at, .plain_end = i->plain_end };
 
-        switch (*p) {
+        switch (*i->at) {
         case '"':
                 v.type = VALUE_STRING;
-                v.at = p + 1;
-                p = string_end(p + 1, end);
-                v.len = (size_t)(p - v.at);
-                *after = p + 1;
+                v.at = ++i->at;
+                skip_string(i);
+                v.len = (size_t)(i->at - v.at);
+                i->at++;
                 return v;
         case '{':
         case '[':
-                v.type = *p == '{' ? VALUE_OBJECT : VALUE_ARRAY;
-                p = nest_end(p, end);
+                v.type = *i->at == '{' ? VALUE_OBJECT : VALUE_ARRAY;
+                skip_nest(i);
                 break;
         default:
-                v.type = *p == 'n' ? VALUE_NULL
-                         : *p == 't' || *p == 'f' ? VALUE_BOOL
-                                                  : VALUE_NUMBER;
-                while (p < end && !is_of(" \n\t\r,]}", *p))
-                        p++;
+                v.type = *i->at == 'n'                    ? VALUE_NULL
+                         : *i->at == 't' || *i->at == 'f' ? VALUE_BOOL
+                                                          : VALUE_NUMBER;
+                while (i->at < i->end && !is_of(" \n\t\r,]}", *i->at))
+                        i->at++;
         }
-        v.len = (size_t)(p - v.at);
-        *after = p;
+        v.len = (size_t)(i->at - v.at);
         return v;
 }
 
 bool value_parse(struct value *v, const char *text, size_t len, struct value_error *e)
 {
-        struct scan s = { .text = text, .len = len };
-        const char *start = skip(text, text + len), *after;
+        struct scan s = { .text = text, .len = len, .plain_at = text, .plain_end = text };
+        struct value_iter i = { .at = skip(text, text + len), .end = text + len };
         bool ok = scan_value(&s);
         size_t end = s.at;
 
@@ -371,11 +390,13 @@ bool value_parse(struct value *v, const char *text, size_t len, struct value_err
         *e = (struct value_error){ s.at, s.what };
         if (!ok)
                 return false;
-        if (*start == '{' || *start == '[') /* its end is known: no second pass */
-                *v = (struct value){ *start == '{' ? VALUE_OBJECT : VALUE_ARRAY, start,
-                                     (size_t)(text + end - start) };
+        i.plain_at = s.plain_at;
+        i.plain_end = s.plain_end;
+        if (*i.at == '{' || *i.at == '[') /* its end is known: no second pass */
+                *v = (struct value){ *i.at == '{' ? VALUE_OBJECT : VALUE_ARRAY, i.at,
+                                     (size_t)(text + end - i.at), i.plain_at, i.plain_end };
         else
-                *v = value_at(start, text + len, &after);
+                *v = take_value(&i);
         return true;
 }
 
@@ -384,8 +405,9 @@ struct value_iter value_items(const struct value *v)
         bool object = v->type == VALUE_OBJECT;
 
         if (!object && v->type != VALUE_ARRAY)
-                return (struct value_iter){ NULL, NULL, false };
-        return (struct value_iter){ v->at + 1, v->at + v->len - 1, object };
+                return (struct value_iter){ .at = NULL };
+        return (struct value_iter){ v->at + 1, v->at + v->len - 1, v->plain_at, v->plain_end,
+                                    object };
 }
 
 bool value_next(struct value_iter *i, struct value *key, struct value *item)
@@ -398,10 +420,10 @@ bool value_next(struct value_iter *i, struct value *key, struct value *item)
         if (i->at == i->end)
                 return false;
         if (i->object) {
-                *(key ? key : &ignored) = value_at(i->at, i->end, &i->at);
+                *(key ? key : &ignored) = take_value(i);
                 i->at = skip(i->at, i->end);
         }
-        *item = value_at(i->at, i->end, &i->at);
+        *item = take_value(i);
         return true;
 }
 
@@ -510,10 +532,12 @@ size_t value_string(const struct value *v, char *out)
         char *start = out;
 
         while (in < end) {
-                const char *slash = memchr(in, '\\', (size_t)(end - in));
+                const char *slash =
+                        in == v->plain_at ? NULL : memchr(in, '\\', (size_t)(end - in));
                 size_t n = (size_t)((slash ? slash : end) - in);
 
-                memmove(out, in, n);
+                if (out != in) /* musl's memmove goes byte by byte then, backwards */
+                        memmove(out, in, n);
                 out += n;
                 in += n;
                 if (slash) {

@@ -30,6 +30,11 @@ struct value {
         enum value_type type;
         const char *at; /* a string's first byte behind the quote; else the first byte */
         size_t len;     /* without the quotes */
+        /*
+         * The longest string of the text without an escape, all of it ASCII: nobody walks it
+         * a second time to find its end. Both NULL in a value made by hand: nothing is known.
+         */
+        const char *plain_at, *plain_end;
 };
 
 struct value_error {
@@ -49,6 +54,7 @@ void value_members(const struct value *v, const char *const keys[], struct value
 
 struct value_iter {
         const char *at, *end;
+        const char *plain_at, *plain_end; /* the value's */
         bool object;
 };
 /* Over the items of an array, or the members of an object (then *@key too, may be NULL). */

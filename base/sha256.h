@@ -1,8 +1,7 @@
 /*
  * base/sha256.h - SHA-256 (FIPS 180-4), with the processor's own rounds where it has them.
  *
- * Pure: no allocation, no failure. Fast enough that a cached layer can be verified before
- * its first byte is believed: about 1.5 GB/s with SHA-NI, a sixth of that without.
+ * Pure: no allocation, no failure. About 1.5 GB/s with SHA-NI, a sixth of that without.
  */
 #ifndef BASE_SHA256_H
 #define BASE_SHA256_H

@@ -63,7 +63,7 @@
 
 #include "base/base.h"
 
-#define CACHE_FORMAT "airlock-cache 2"
+#define CACHE_FORMAT "airlock-cache 3"
 #define CACHE_ENV_MAX (64 << 10) /* of STATE/env */
 #define CACHE_MISS 3
 #define CACHE_MARKER ".airlock-restoring"

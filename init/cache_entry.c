@@ -124,8 +124,41 @@ static bool is_ours(int fd, mode_t kind)
                !(st.st_mode & 022) && (kind == S_IFDIR || st.st_nlink == 1);
 }
 
+#define SEAL "\"sha256\":\""
+#define SEAL_LEN (sizeof(",\n" SEAL "\"}\n") - 1 + SHA256_HEX - 1)
+
+/* The end of a meta.json whose other bytes are @text. */
+static void put_seal(struct wr *w, const char *text, size_t len)
+{
+        char hex[SHA256_HEX];
+        struct sha256 s;
+
+        sha256_init(&s);
+        sha256_add(&s, text, len);
+        sha256_end_hex(&s, hex);
+        wr_fmt(w, ",\n" SEAL "%s\"}\n", hex);
+}
+
+void entry_seal(struct wr *w)
+{
+        put_seal(w, w->buf, w->len);
+}
+
+static bool is_sealed(const char *text, size_t len)
+{
+        char seal[SEAL_LEN];
+        struct wr w = wr_of(seal, sizeof(seal));
+
+        if (len < sizeof(seal))
+                return false;
+        len -= sizeof(seal);
+        put_seal(&w, text, len);
+        return !w.full && !memcmp(text + len, seal, sizeof(seal));
+}
+
 static int read_meta(struct entry *e, const char *name)
 {
+        char format[32];
         AUTO_CLOSE int fd = openat(e->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
         struct json_error error;
         ssize_t n;
@@ -137,6 +170,11 @@ static int read_meta(struct entry *e, const char *name)
         n = read_full(fd, e->text, sizeof(e->text));
         if (n < 0 || (size_t)n == sizeof(e->text) || json_open(&e->j, e->text, (size_t)n, &error))
                 return say(e, -EBADMSG, "meta.json is damaged");
+        if (!get_string(&e->j, json_find(&e->j, 0, "format"), format, sizeof(format)) ||
+            strcmp(format, CACHE_FORMAT) != 0)
+                return say(e, -EBADMSG, "it is of another format");
+        if (!is_sealed(e->text, (size_t)n))
+                return say(e, -EBADMSG, "meta.json is damaged");
         return 0;
 }
 
@@ -145,14 +183,10 @@ static int take_meta(struct entry *e, const char *name, uint64_t *made_s, uint64
 {
         const struct json *j = &e->j;
         uint32_t layer = json_find(j, 0, "layer");
-        char format[32];
 
-        if (!get_string(j, json_find(j, 0, "format"), format, sizeof(format)) ||
-            strcmp(format, CACHE_FORMAT) != 0)
-                return say(e, -EBADMSG, "it is of another format");
         if (!get_hash(j, json_find(j, 0, "key"), e->key) || (name && strcmp(e->key, name) != 0) ||
             !get_hash(j, json_find(j, 0, "slot"), e->slot) || !layer ||
-            !get_hash(j, json_find(j, layer, "sha256"), e->sha256) ||
+            !get_hash(j, json_find(j, layer, "sum"), e->sum) ||
             !get_number(j, json_find(j, layer, "size"), &e->size) ||
             !get_number(j, json_find(j, layer, "entries"), &e->entries) ||
             !get_number(j, json_find(j, 0, "created_s"), made_s) ||
@@ -206,7 +240,7 @@ static int check_layer(struct entry *e)
 static void clear(struct entry *e)
 {
         e->j = (struct json){ .text = NULL };
-        e->why[0] = e->key[0] = e->slot[0] = e->sha256[0] = '\0';
+        e->why[0] = e->key[0] = e->slot[0] = e->sum[0] = '\0';
         e->size = e->entries = e->age_s = e->ttl_s = 0;
 }
 

@@ -2,15 +2,22 @@
  * init/cache_entry.h - the entries of a cache directory.
  *
  *     DIR/lock            locked one byte for each key (cache.h)
- *     DIR/KEY/meta.json   what the entry is; written last, fsynced
- *     DIR/KEY/layer.tar   the layer, whose hash and size meta.json knows
+ *     DIR/KEY/meta.json   what the entry is; written last, fsynced; its own hash at its end
+ *     DIR/KEY/layer.tar   the layer, whose sum and size meta.json knows
  *     DIR/.KEY.N.part/    an entry that is being made; its layer.tar is flocked meanwhile
  *
  * An entry appears whole or not at all: it is made beside its place and renamed. Its layer is
- * not fsynced: after a power cut the hash tells. Only entries of our own user that nobody
- * else may write to are believed, and only if they are younger than the time to live by
- * both clocks that can be asked: the machine's uptime where it is the same boot, the wall
- * clock where it is not. An entry from the future is a miss.
+ * not fsynced: after a power cut its sum tells (base/sum.h).
+ *
+ * Sum and hash are against accidents. They lie beside what they are of, so they say nothing
+ * about who wrote it: whoever may write to DIR as our user decides what a hit restores. That is
+ * what owners and modes are for: only entries of our own user that nobody else may write to,
+ * nor has a second name for, are believed; and what comes out of a layer stays below the
+ * root whatever is in it (layer.h).
+ *
+ * Nor is an entry believed that is older than its time to live by the clock that can be asked:
+ * the machine's uptime where it is the same boot, the wall clock where it is not. An entry
+ * from the future is a miss.
  *
  * Operations do not log; `why` takes a line for the operator.
  */
@@ -28,7 +35,7 @@ struct entry {
         int dir;        /* of the entry; -1 */
         struct json j;  /* of meta.json, over `text` */
         char text[ENTRY_META_MAX];
-        char key[SHA256_HEX], slot[SHA256_HEX], sha256[SHA256_HEX];
+        char key[SHA256_HEX], slot[SHA256_HEX], sum[SHA256_HEX];
         uint64_t size, entries, age_s, ttl_s;
         char why[ENTRY_WHY]; /* of a miss */
 };
@@ -65,6 +72,9 @@ bool entry_next(const struct entry *e, const char *object, uint32_t *at, struct 
  * or -EBADMSG.
  */
 MUST_USE ssize_t entry_text(const struct entry *e, const char *name, char *out, size_t cap);
+
+/* Writes the end of the JSON object in @w, which has no comma behind its last member. */
+void entry_seal(struct wr *w);
 
 /* The place where a new entry is made. */
 struct entry_new {

@@ -473,10 +473,10 @@ static bool try_entry(struct job *job)
                 return false;
         }
         r = layer_check(layer, job->tree.root, &c);
-        if (r < 0 || strcmp(c.sha256, entry.sha256) != 0)
+        if (r < 0 || strcmp(c.sum, entry.sum) != 0)
                 layer_forget();
-        if (strcmp(c.sha256, entry.sha256) != 0) {
-                because(job, "the layer's hash is wrong: it is damaged");
+        if (strcmp(c.sum, entry.sum) != 0) {
+                because(job, "the layer's sum is wrong: it is damaged");
                 (void)!entry_remove(job->dir, parts.key);
                 return false;
         }
@@ -670,8 +670,8 @@ static void put_meta(struct wr *w, const struct job *job, const struct basis *b,
         wr_fmt(w, "\"created_s\":%llu,\n\"uptime_s\":%llu,\n\"boot\":\"%s\",\n\"ttl_s\":%llu,\n",
                (unsigned long long)now.wall_s, (unsigned long long)now.boot_s, now.boot,
                (unsigned long long)b->ttl_s);
-        wr_fmt(w, "\"layer\":{\"sha256\":\"%s\",\"size\":%llu,\"entries\":%llu,"
-               "\"whiteouts\":%llu},\n", c->sha256, (unsigned long long)c->bytes,
+        wr_fmt(w, "\"layer\":{\"sum\":\"%s\",\"size\":%llu,\"entries\":%llu,"
+               "\"whiteouts\":%llu},\n", c->sum, (unsigned long long)c->bytes,
                (unsigned long long)c->entries, (unsigned long long)c->whiteouts);
         wr_fmt(w, "\"left_out\":{\"sockets\":%llu,\"devices\":%llu,\"attributes\":%llu},\n",
                (unsigned long long)c->sockets, (unsigned long long)c->devices,
@@ -682,7 +682,7 @@ static void put_meta(struct wr *w, const struct job *job, const struct basis *b,
         put_env(w, job);
         put_placeholders(w, job);
         wr_bytes(w, text, (size_t)b->text_len);
-        wr_str(w, "}\n");
+        entry_seal(w);
 }
 
 /* The index that `restore` wrote, mapped for good. */

@@ -10,7 +10,7 @@
  * through one that the archive made a link. Every parent is opened one component at a time,
  * no link followed, no mount crossed, below the root's descriptor: there is no way out.
  *
- * layer_check() reads the whole archive first: hash, every head, every name against the tree
+ * layer_check() reads the whole archive first: its sum, every head, every name against the tree
  * that is there, room on the disk. Nothing that has a name is changed. What fails in
  * layer_restore() after that is the machine's fault, and leaves a root file system that nobody
  * may use.
@@ -21,7 +21,7 @@
 #ifndef INIT_LAYER_H
 #define INIT_LAYER_H
 
-#include "base/sha256.h"
+#include "base/sum.h"
 #include "init/tree.h"
 
 #include <time.h>
@@ -36,7 +36,7 @@ struct layer_count {
         uint64_t owners;                       /* restored as ourselves */
         bool has_root;             /* the layer says how the root itself is */
         struct timespec root_time; /* then its time, which was set */
-        char sha256[SHA256_HEX];
+        char sum[SHA256_HEX];
         char why[LAYER_WHY]; /* of a failure: "/usr/x: No space left on device" */
 };
 

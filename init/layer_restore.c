@@ -23,7 +23,7 @@
 #define BLOCK 4096
 #define COPY (256U << 10) /* from here on it is worth a call of its own */
 #define COPY_MAX (1U << 30)
-#define READY_MIN (UINT64_C(512) << 10) /* from here on a file is made while the hash is taken */
+#define READY_MIN (UINT64_C(512) << 10) /* from here on a file is made while the sum is taken */
 #define HAND_WORTH 500 /* entries: for fewer there is no point in a helper */
 #define LATE 64
 #define READY 256                       /* how many at most: each holds a descriptor */
@@ -83,7 +83,7 @@ static LARGE_BUFFER struct tar_extent extents[TAR_EXTENTS];
 static LARGE_BUFFER struct restore state;
 
 /*
- * Large files, copied while the child hashes the archive: files without a name, which nobody sees
+ * Large files, copied while the child sums the archive up: files without a name, which nobody sees
  * and which vanish with us unless the archive turns out to be right. What can't be made
  * so is copied later.
  */
@@ -996,9 +996,9 @@ int layer_check(int fd, int root, struct layer_count *c)
         sum_tell(&s->sum, (uint64_t)st.st_size);
         run(s);
         c->bytes = (uint64_t)st.st_size;
-        r = sum_end(&s->sum, c->sha256);
+        r = sum_end(&s->sum, c->sum);
         if (r < 0)
-                fail(s, r, "hash the layer");
+                fail(s, r, "sum the layer up");
         if (!s->r)
                 check_room(s);
         return finish_all(s);

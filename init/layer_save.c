@@ -10,7 +10,7 @@
 #include <sys/mman.h>
 #include <sys/xattr.h>
 
-#define SINK (1 << 20)
+#define SINK (256 << 10)
 #define COPY (256U << 10) /* from here on it is worth a call of its own */
 #define COPY_MAX (8U << 20)
 #define LINKS (UINT32_C(1) << 28) /* address space for the table of hard links */
@@ -115,7 +115,7 @@ static void emit_head(struct save *s, const struct tar_entry *e)
         s->c->entries++;
 }
 
-/* As much of it as the kernel copies by itself; in pieces, so that the hash keeps up. */
+/* As much of it as the kernel copies by itself; in pieces, so that its sum keeps up. */
 static void emit_large(struct save *s, int fd, uint64_t *at, uint64_t *len)
 {
         while (*len >= COPY && !s->by_hand && !s->r) {
@@ -545,7 +545,7 @@ int layer_save(struct tree *t, struct rd index, int fd, uint64_t limit, struct l
         tar_put_end(&w);
         emit(&s, head, w.len);
         flush(&s);
-        r = sum_end(&s.sum, c->sha256);
+        r = sum_end(&s.sum, c->sum);
         if (r < 0)
                 fail(&s, r);
         munmap(s.links, LINKS);

@@ -4,6 +4,8 @@ A Box is one container: a root directory, its index and lock descriptors. restor
 save() run the program and return its exit status; report() reads what PID 1 would read.
 """
 import fcntl
+import hashlib
+import json
 import os
 import random
 import socket
@@ -84,6 +86,30 @@ class Box:
 
 def entry_dir(box):
     return box.cache + "/" + box.report().key
+
+
+# --- what an entry says of itself: base/sum.h and cache_entry.h, written a second time ---------
+
+SUM_KEY = [w for n in range(0, 512, 4) for w in struct.unpack(
+    "<4Q", hashlib.sha256(b"airlock layer sum\0" + n.to_bytes(8, "little")).digest())]
+
+
+def layer_sum(data):
+    results = hashlib.sha256()
+    for at in range(0, len(data), 4096):
+        m = struct.unpack("<512Q", data[at:at + 4096].ljust(4096, b"\0"))
+        pairs = [(a + b) % 2 ** 64 for a, b in zip(m, SUM_KEY)]
+        total = sum(a * b for a, b in zip(pairs[::2], pairs[1::2])) % 2 ** 128
+        results.update(total.to_bytes(16, "little"))
+    results.update(len(data).to_bytes(8, "little"))
+    return results.hexdigest()
+
+
+def seal_meta(meta):
+    """The text of meta.json with its hash at its end."""
+    meta.pop("sha256", None)
+    text = json.dumps(meta)[:-1]
+    return text + ',\n"sha256":"%s"}\n' % hashlib.sha256(text.encode()).hexdigest()
 
 
 # --- trees ------------------------------------------------------------------------------------

@@ -37,6 +37,11 @@ def built_in(server, prompt="do it", task=None, space=None, box=None, key=None, 
     return r
 
 
+def outputs(r):
+    return [e["item"]["aggregated_output"] for e in r.jsonl
+            if e["type"] == "item.completed" and e["item"]["type"] == "command_execution"]
+
+
 def elsewhere(script, **more):
     """(a network for the task, a model at the other end of its cable): under notify what
     listens in the task's own network is the commands' own too."""
@@ -83,3 +88,41 @@ class Trusted:
         os.rename(path, t.out + "/secrets.age")
         self.more = {"task": t, "space": self.space, "box": self.box, "key": self.identity,
                      "repo": {"url": None, "ref": None}, "secrets": {"sealed": t.out + "/secrets.age"}}
+
+
+# Everything that a command could try, to reach the model or the loop; each line it prints is a leak.
+ATTACK = r"""
+import ctypes, os, re, signal, socket
+host, port = os.environ["MODEL"].split(":")
+def attempt(name, f):
+    try:
+        r = f()
+    except Exception as e:
+        return
+    if r:
+        print("LEAK", name, r)
+def connect(to):
+    s = socket.create_connection(to, 2)
+    s.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: %s:%s\r\nContent-Length: 2\r\n\r\n{}" % (host.encode(), port.encode()))
+    answer = s.recv(1000)
+    return b"x-airlock-denied" not in answer and answer
+attempt("direct", lambda: connect((host, int(port))))
+for name in ("http_proxy", "HTTP_PROXY"):
+    if os.environ.get(name):
+        p = re.search(r"//([^:]+):(\d+)", os.environ[name])
+        attempt(name, lambda: connect((p[1], int(p[2]))))
+loops = [int(p) for p in os.listdir("/proc") if p.isdigit() and open("/proc/%s/comm" % p).read().strip() in ("airlock-agent", "exe") and int(p) != os.getpid()]
+print("loops", len(loops))
+libc = ctypes.CDLL(None, use_errno=True)
+for pid in loops:
+    attempt("fd", lambda: [os.readlink("/proc/%d/fd/%d" % (pid, n)) for n in range(3, 9)])
+    attempt("mem", lambda: open("/proc/%d/mem" % pid, "rb").read(0) == b"" )
+    attempt("environ", lambda: open("/proc/%d/environ" % pid, "rb").read())
+    attempt("ptrace", lambda: libc.ptrace(16, pid, 0, 0) == 0)
+    def getfd():
+        pidfd = libc.syscall(434, pid, 0)
+        return [n for n in range(3, 12) if pidfd >= 0 and libc.syscall(438, pidfd, n, 0) >= 0]
+    attempt("pidfd_getfd", getfd)
+    attempt("signal", lambda: os.kill(pid, signal.SIGUSR1) is None)
+print("tried")
+"""

@@ -6,16 +6,11 @@ import subprocess
 
 import lib
 from lib import case, main, skip
-from model_box import KEY, Trusted, built_in, elsewhere
+from model_box import ATTACK, KEY, Trusted, built_in, elsewhere, outputs
 from model_server import Model, call, error, say
 from task import Task
 
 LIMITED = {"agent": "limited", "allow": ["example.org"]}
-
-
-def outputs(r):
-    return [e["item"]["aggregated_output"] for e in r.jsonl
-            if e["type"] == "item.completed" and e["item"]["type"] == "command_execution"]
 
 
 @case
@@ -30,44 +25,6 @@ def the_repository_is_changed_with_the_network_off():
     assert types[0] == "thread.started" and "turn.completed" in types and "airlock.totals" in types
     doors = [(e["door"], e["path"], e["verdict"]) for e in r.event("net") if e["phase"] == "work"]
     assert doors == [("model", "/v1/responses", "allow")] * 2, doors
-
-
-# Everything that a command could try, to reach the model or the loop; each line it prints is a leak.
-ATTACK = r"""
-import ctypes, os, re, signal, socket
-host, port = os.environ["MODEL"].split(":")
-def attempt(name, f):
-    try:
-        r = f()
-    except Exception as e:
-        return
-    if r:
-        print("LEAK", name, r)
-def connect(to):
-    s = socket.create_connection(to, 2)
-    s.sendall(b"POST /v1/responses HTTP/1.1\r\nHost: %s:%s\r\nContent-Length: 2\r\n\r\n{}" % (host.encode(), port.encode()))
-    answer = s.recv(1000)
-    return b"x-airlock-denied" not in answer and answer
-attempt("direct", lambda: connect((host, int(port))))
-for name in ("http_proxy", "HTTP_PROXY"):
-    if os.environ.get(name):
-        p = re.search(r"//([^:]+):(\d+)", os.environ[name])
-        attempt(name, lambda: connect((p[1], int(p[2]))))
-loops = [int(p) for p in os.listdir("/proc") if p.isdigit() and open("/proc/%s/comm" % p).read().strip() in ("airlock-agent", "exe") and int(p) != os.getpid()]
-print("loops", len(loops))
-libc = ctypes.CDLL(None, use_errno=True)
-for pid in loops:
-    attempt("fd", lambda: [os.readlink("/proc/%d/fd/%d" % (pid, n)) for n in range(3, 9)])
-    attempt("mem", lambda: open("/proc/%d/mem" % pid, "rb").read(0) == b"" )
-    attempt("environ", lambda: open("/proc/%d/environ" % pid, "rb").read())
-    attempt("ptrace", lambda: libc.ptrace(16, pid, 0, 0) == 0)
-    def getfd():
-        pidfd = libc.syscall(434, pid, 0)
-        return [n for n in range(3, 12) if pidfd >= 0 and libc.syscall(438, pidfd, n, 0) >= 0]
-    attempt("pidfd_getfd", getfd)
-    attempt("signal", lambda: os.kill(pid, signal.SIGUSR1) is None)
-print("tried")
-"""
 
 
 def attacked(network, lock):

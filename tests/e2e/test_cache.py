@@ -276,7 +276,7 @@ def edit_meta(**changes):
         for key, value in changes.items():
             meta[key] = value(meta[key]) if callable(value) else value
         with open(entry + "/meta.json", "w") as f:
-            json.dump(meta, f)
+            f.write(seal_meta(meta))
     return edit
 
 
@@ -298,6 +298,17 @@ def a_torn_or_foreign_entry_is_a_miss_with_a_reason():
                 f.write(text)
         return do
 
+    def flip_meta(where):
+        """One bit, and it is still JSON and of the right form."""
+        def do(entry):
+            with open(entry + "/meta.json", "r+b") as f:
+                at = f.read().rindex(where) + len(where)
+                f.seek(at)
+                byte = f.read(1)
+                f.seek(at)
+                f.write(bytes([byte[0] ^ 1]))
+        return do
+
     def foreign_tar(entry):
         subprocess.run("cd %s && tar -cf layer.tar meta.json" % entry, shell=True, check=True)
         sum_and_size(entry)
@@ -306,15 +317,17 @@ def a_torn_or_foreign_entry_is_a_miss_with_a_reason():
         os.rename(entry + "/layer.tar", entry + "/x")
         os.symlink("x", entry + "/layer.tar")
 
-    rows = [(cut, "cut short"), (flip, "hash is wrong"), (write("meta.json", "{"), "damaged"),
-            (write("meta.json", ""), "damaged"), (lambda e: os.unlink(e + "/meta.json"), "no meta"),
+    older_by_uptime = edit_meta(uptime_s=lambda s: max(s - 10 ** 6, 0), created_s=0)
+    rows = [(cut, "cut short"), (flip, "sum is wrong"), (write("meta.json", "{"), "damaged"),
+            (write("meta.json", ""), "damaged"), (flip_meta(b'"entries":'), "damaged"),
+            (flip_meta(b'"image":"'), "damaged"), (flip_meta(b'"sha256":"'), "damaged"),
+            (lambda e: os.unlink(e + "/meta.json"), "no meta"),
             (lambda e: os.unlink(e + "/layer.tar"), "no layer"), (link, "no layer"),
             (foreign_tar, "can't be restored"),
             (edit_meta(format="airlock-cache 9"), "another format"),
             (edit_meta(key="0" * 64), "damaged"),
             (edit_meta(created_s=lambda s: s - 10 ** 6, boot="other"), "old, and lives"),
-            (edit_meta(uptime_s=lambda s: s - 10 ** 6 if s > 10 ** 6 else 0,
-                       created_s=0), "old, and lives"),
+            (older_by_uptime, "old, and lives"),
             (edit_meta(created_s=lambda s: s + 1000, boot="other"), "from the future"),
             (edit_meta(uptime_s=lambda s: s + 1000), "from the future"),
             (lambda e: os.chmod(e + "/layer.tar", 0o666), "others may write"),
@@ -326,7 +339,7 @@ def a_torn_or_foreign_entry_is_a_miss_with_a_reason():
                  (lambda e: os.chown(e + "/layer.tar", 1234, 0), "another user's")]
     for damage, reason in rows:
         if reason.startswith("old") and float(open("/proc/uptime").read().split()[0]) < 43300 \
-                and damage is rows[11][0]:
+                and damage is older_by_uptime:
             continue
         damaged(damage, reason)
 
@@ -382,11 +395,10 @@ def lock_files_tell_whether_maintenance_is_needed():
 
 
 def sum_and_size(entry, entries=1000):
-    import hashlib
     with open(entry + "/layer.tar", "rb") as f:
         data = f.read()
     edit_meta(layer=lambda l: dict(l, size=len(data), entries=entries,
-                                   sha256=hashlib.sha256(data).hexdigest()))(entry)
+                                   sum=layer_sum(data)))(entry)
 
 
 def head(name, kind=b"0", data=b"", link=b"", pax=b"", mode=b"0000644"):
@@ -733,7 +745,7 @@ def a_flipped_bit_in_a_large_file_leaves_nothing_of_it():
                 f.seek(-1, 1)
                 f.write(bytes([byte[0] ^ 128]))
             other = p.box(twin)
-            assert other.restore() == MISS and "hash is wrong" in other.report().reason, other.report()
+            assert other.restore() == MISS and "sum is wrong" in other.report().reason, other.report()
             assert os.listdir(twin) == [], os.listdir(twin)
 
 

@@ -1,6 +1,7 @@
 /*
  * tests/fuzz/exec_rpc.c - what value_parse accepts, base/json accepts, unless it breaks a
- * limit of the latter; a message's id lies inside it; parameters decode or say why not.
+ * limit of the latter; what it remembers of the longest string changes nothing; a message's
+ * id lies inside it; parameters decode or say why not.
  */
 #include "agent/env_policy.h"
 #include "agent/grant.h"
@@ -44,6 +45,25 @@ static void decode(const struct value *v)
                                 abort();
 }
 
+/* Walked with what value_parse knows, and as if it knew nothing. */
+static void walk_both(const struct value *v)
+{
+        struct value plain = *v, key, item, same_key, same_item;
+        struct value_iter i = value_items(v), j;
+
+        plain.plain_at = NULL;
+        plain.plain_end = NULL;
+        j = value_items(&plain);
+        while (value_next(&i, &key, &item)) {
+                if (!value_next(&j, &same_key, &same_item) || item.type != same_item.type ||
+                    item.at != same_item.at || item.len != same_item.len)
+                        abort();
+                walk_both(&item); /* VALUE_DEPTH deep at most */
+        }
+        if (value_next(&j, &same_key, &same_item))
+                abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
         const char *text = (const char *)data;
@@ -61,6 +81,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                         abort();
                 json_close(&j);
         }
+        if (ok)
+                walk_both(&v);
         if (ok && v.type == VALUE_OBJECT) {
                 struct value_iter i = value_items(&v);
                 struct value key, item;

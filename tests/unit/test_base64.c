@@ -128,3 +128,62 @@ TEST(padded_base64_is_strict_and_says_where)
                                                 &wrong) &&
                           wrong == rows[i].wrong, rows[i].text);
 }
+
+#define LONG 700 /* bytes: long enough for what takes sixteen letters at a time */
+
+/* What the tables make of it: base64_put encodes short pieces. */
+static size_t slow_encode(char *text, const char *bytes, size_t len)
+{
+        struct wr w = wr_of(text, BASE64_PADDED(LONG));
+
+        base64_put(&w, bytes, len);
+        return w.full ? 0 : w.len;
+}
+
+TEST(long_base64_is_what_short_pieces_make)
+{
+        static char bytes[LONG], slow[BASE64_PADDED(LONG)], fast[BASE64_PADDED(LONG)];
+
+        for (size_t i = 0; i < LONG; i++)
+                bytes[i] = (char)(i * i * 31 + (i >> 3) * 17);
+        for (size_t n = 200; n <= LONG; n++) {
+                size_t letters = BASE64_PADDED(n), len, wrong;
+                char *text, *out;
+
+                CHECK(base64_encode(fast, at_page_end(bytes + LONG - n, n), n) == letters);
+                CHECK(slow_encode(slow, bytes + LONG - n, n) == letters);
+                CHECK(!memcmp(fast, slow, letters));
+                text = at_page_end(fast, letters);
+                CHECK(base64_decode_padded(text, letters, text, &len, &wrong)); /* in place */
+                CHECK(len == n && !memcmp(text, bytes + LONG - n, n));
+                out = at_page_end(slow, n); /* not a byte is written behind it */
+                CHECK(base64_decode_padded(fast, letters, out, &len, &wrong));
+                CHECK(len == n && !memcmp(out, bytes + LONG - n, n));
+                out = at_page_end(slow, n);
+                CHECK(base64_decode(fast, BASE64_LEN(n), (uint8_t *)out, &len));
+                CHECK(len == n && !memcmp(out, bytes + LONG - n, n));
+        }
+}
+
+TEST(long_base64_refuses_each_byte_that_is_no_letter_wherever_it_stands)
+{
+        static char text[512], out[512];
+        size_t len, wrong;
+
+        for (unsigned c = 0; c < 256; c++)
+                for (size_t at = 0; at < sizeof(text); at += at < 64 || at > 440 ? 1 : 37) {
+                        struct base64 b = { 0 };
+                        uint8_t three[3];
+                        bool letter, fine;
+
+                        memset(text, 'Q', sizeof(text));
+                        text[at] = (char)c;
+                        base64_take(&b, (char)c, three);
+                        letter = !b.bad && b.count == 1;
+                        fine = base64_decode_padded(text, sizeof(text), out, &len, &wrong);
+                        /* The one = that may be there: three letters, the last of them Q. */
+                        CHECK(fine == letter || (c == '=' && at + 1 == sizeof(text)));
+                        if (!fine)
+                                CHECK(wrong == at);
+                }
+}

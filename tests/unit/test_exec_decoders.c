@@ -95,6 +95,40 @@ static bool parses(struct value *v, const char *text)
         return value_parse(v, at_page_end(text, n), n, &e);
 }
 
+TEST(the_longest_plain_string_is_found_again_and_no_other_taken_for_it)
+{
+        char text[600], out[600];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+        struct value v, inner, x;
+
+        wr_str(&w, "{\"short\":\"quite\",\"in\":[{\"long\":\"");
+        for (int i = 0; i < 200; i++)
+                wr_char(&w, 'x');
+        wr_str(&w, "\",\"escaped\":\"");
+        for (int i = 0; i < 200; i++)
+                wr_char(&w, 'y');
+        wr_str(&w, "\\\"\",\"wide\":\"\xc3\xa9\"}],\"last\":1}");
+        CHECK(parses(&v, wr_cstr(&w)));
+        CHECK(v.plain_end - v.plain_at == 200 && *v.plain_at == 'x' && *v.plain_end == '"');
+        x = value_get(&v, "last");
+        CHECK(x.type == VALUE_NUMBER && x.len == 1);
+        x = value_get(&v, "short");
+        CHECK(value_string(&x, out) == 5 && !memcmp(out, "quite", 5));
+        x = value_get(&v, "in");
+        CHECK(value_count(&x) == 1);
+        {
+                struct value_iter i = value_items(&x);
+
+                CHECK(value_next(&i, NULL, &inner));
+        }
+        x = value_get(&inner, "long");
+        CHECK(x.at == v.plain_at && x.len == 200 && value_string(&x, out) == 200 && out[199] == 'x');
+        x = value_get(&inner, "escaped");
+        CHECK(value_string(&x, out) == 201 && out[199] == 'y' && out[200] == '"');
+        x = value_get(&inner, "wide");
+        CHECK(value_string(&x, out) == 2);
+}
+
 TEST(json_is_checked_and_then_walked)
 {
         struct value v, x;

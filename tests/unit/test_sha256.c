@@ -1,7 +1,8 @@
-/* tests/unit/test_sha256.c - FIPS 180-4's own examples, in every split, by both ways. */
+/* tests/unit/test_sha256.c - FIPS 180-4's own examples and BearSSL's answers, by both ways. */
 #include "base/sha256.h"
 #include "tests/unit/unit.h"
 
+#include <bearssl_hash.h>
 #include <string.h>
 
 static const struct {
@@ -38,6 +39,36 @@ static void check_rows(void)
         }
 }
 
+/* Every length to 300, each in three pieces that are others every time. */
+static void check_beside_bearssl(void)
+{
+        uint8_t text[300];
+        uint32_t random = 1;
+
+        for (size_t i = 0; i < sizeof(text); i++)
+                text[i] = (uint8_t)(i * 131 + i / 7);
+        for (size_t len = 0; len <= sizeof(text); len++) {
+                const uint8_t *at = at_page_end(text, len);
+                uint8_t ours[SHA256_LEN], theirs[br_sha256_SIZE];
+                br_sha256_context c;
+                struct sha256 s;
+                size_t a, b;
+
+                random = random * 1664525 + 1013904223;
+                a = (random >> 8) % (len + 1);
+                b = a + (random >> 20) % (len - a + 1);
+                sha256_init(&s);
+                sha256_add(&s, at, a);
+                sha256_add(&s, at + a, b - a);
+                sha256_add(&s, at + b, len - b);
+                sha256_end(&s, ours);
+                br_sha256_init(&c);
+                br_sha256_update(&c, at, len);
+                br_sha256_out(&c, theirs);
+                CHECK(!memcmp(ours, theirs, sizeof(ours)));
+        }
+}
+
 TEST(the_standards_examples_hold_in_every_split_and_by_both_ways)
 {
         static char long_text[4097];
@@ -45,9 +76,11 @@ TEST(the_standards_examples_hold_in_every_split_and_by_both_ways)
 
         memset(long_text, 'a', sizeof(long_text));
         check_rows();
+        check_beside_bearssl();
         hash(long_text, sizeof(long_text), 1000, fast);
         sha256_portable();
         check_rows();
+        check_beside_bearssl();
         hash(long_text, sizeof(long_text), 63, slow);
         CHECK(!strcmp(fast, slow));
 }
