@@ -11,6 +11,7 @@
 #
 #   make ARCH=aarch64   the same programs for 64-bit ARM: build/aarch64/release; install too
 #   make check-aarch64  those, their unit tests and fuzz corpora under qemu-user
+#   make test-aarch64   those, the filters and the locks on an arm64 kernel in qemu (root)
 #
 #   make lint           layers, headers, gcc -fanalyzer, clang-tidy, cppcheck
 #   make fuzz           T=json S=60: one fuzz target for S seconds; without T: their names
@@ -195,7 +196,7 @@ ifneq ($(ARCH),aarch64)
 $(error ARCH=$(ARCH): a cross build is for aarch64 alone)
 endif
 ifneq ($(filter-out all install bearssl tests-built $(OUT)/%,$(MAKECMDGOALS)),)
-$(error ARCH=$(ARCH) goes with all and install; its test is: make check-aarch64)
+$(error ARCH=$(ARCH) goes with all and install; its tests are: make check-aarch64 test-aarch64)
 endif
 endif
 
@@ -366,8 +367,8 @@ $(OUT)/release/fuzz_%: $(OUT)/release/tests/fuzz/%.o $(OUT)/release/tests/fuzz/r
 TESTED := all $(if $(NATIVE),build/asan/unit) $(OUT)/release/unit \
         $(PROBES:%=$(OUT)/release/probe_%) \
         $(FUZZ:%=$(if $(NATIVE),build/asan,$(OUT)/release)/fuzz_%)
-.PHONY: test tests-built check check-aarch64 run run-agent matrix bench bench-locks bench-proxy bench-leak \
-        bench-cache bench-exec bench-agent
+.PHONY: test tests-built check check-aarch64 test-aarch64 run run-agent matrix bench bench-locks \
+        bench-proxy bench-leak bench-cache bench-exec bench-agent
 tests-built: $(TESTED)
 test: deps deps-test
 	+$(AGAIN) tests-built codex
@@ -386,6 +387,10 @@ run-agent: deps deps-run
 check-aarch64: deps deps-aarch64
 	+$(AGAIN) ARCH=aarch64 tests-built
 	tests/aarch64/check
+test-aarch64: deps deps-aarch64
+	+$(AGAIN) ARCH=aarch64 tests-built
+	tests/aarch64/image
+	tests/aarch64/boot
 matrix: deps deps-test deps-engines all
 	python3 tests/e2e/test_matrix.py --table
 
@@ -545,7 +550,8 @@ DEPS_BENCH_PROXY := libssl-dev nginx:nginx-light openssl:openssl privoxy:privoxy
 DEPS_ENGINES := crun:crun ctr:containerd docker:docker.io iptables:iptables \
         podman:podman runc:runc uidmap
 DEPS_AARCH64 := aarch64-linux-gnu-gcc:gcc-aarch64-linux-gnu linux-libc-dev-arm64-cross \
-        qemu-aarch64-static:qemu-user-static
+        qemu-aarch64-static:qemu-user-static qemu-system-aarch64:qemu-system-arm xz:xz-utils \
+        mke2fs:e2fsprogs
 SETS := deps deps-test deps-lint deps-run deps-bench deps-bench-proxy deps-engines \
         deps-aarch64
 .PHONY: $(SETS)

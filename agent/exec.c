@@ -310,6 +310,9 @@ static void handle(struct server *s, struct ev_ref ref, uint32_t events)
         case EVENT_JOB_KEEPER:
                 job_event(s, ref, events);
                 break;
+        case EVENT_FLOOD:
+                job_flood_event();
+                break;
         case EVENT_HELPER:
                 helper_event(s, ref);
                 break;

@@ -17,11 +17,27 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/timerfd.h>
 #include <sys/wait.h>
 
 #define BUCKETS 4096
 #define READ_MAX (128U << 10)
 #define EMIT_TURN 16 /* events of one job before the next one's turn */
+/*
+ * A program that writes 8 KiB at a time as fast as it can would wake us for each, and we the
+ * client: two switches of context for what takes a microsecond to copy. So when so much came
+ * in so short a time its pipe is made wider, and read by a timer instead of at every write,
+ * until a pause brings less than FLOOD_LEAST. What is latest is late by one pause; the
+ * end of a pipe is seen at once.
+ */
+#define FLOOD_BYTES (128U << 10)
+#define FLOOD_MS 2
+#define FLOOD_PAUSE_NS 100000
+#define FLOOD_LEAST (16U << 10)
+#define FLOOD_PIPE (256 << 10) /* a pipe has 64 KiB at first; together with JOB_AHEAD and a
+                                * read it stays below what is retained */
+#define DRAIN_MAX (512U << 10)
+#define FLOODS 64 /* at once; more are read as everybody is */
 
 static struct job jobs[JOB_COUNT] LARGE_BUFFER;
 static struct job *buckets[BUCKETS] LARGE_BUFFER;
@@ -30,11 +46,19 @@ static size_t waiter_count;
 static uint32_t used_slots; /* those above were never used */
 static struct job *free_jobs; /* linked by next */
 static char scratch[READ_MAX] LARGE_BUFFER;
+static struct ev_ref floods[FLOODS];
+static size_t flood_count;
+static int flood_timer = -1;
 
 void job_init(struct server *s)
 {
+        struct ev_ref ref = { .kind = EVENT_FLOOD };
+
         ev_queue_init(&s->kept_jobs, s->keep_ms);
         ev_queue_init(&s->kept_sessions, s->keep_ms);
+        flood_timer = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+        if (flood_timer < 0 || ev_add(s->ev, flood_timer, EPOLLIN, ref) < 0)
+                die_errno(STATUS_AGAIN, errno, "timer");
 }
 
 const char *stream_str(enum stream s)
@@ -286,7 +310,7 @@ static void news(struct job *j);
 /* Watches a pipe as long as the client keeps up. */
 static void watch_output(struct job *j)
 {
-        bool want = j->ahead < JOB_AHEAD;
+        bool want = j->ahead < JOB_AHEAD && !j->floods;
         struct ev_ref ref = { EVENT_JOB_OUT, slot_of(j), j->gen };
 
         if (j->out >= 0 && want != j->reading_out) {
@@ -344,21 +368,93 @@ static enum stream out_stream(const struct job *j)
         return j->tty ? STREAM_PTY : STREAM_STDOUT;
 }
 
-/* What stands in the pipes already, unless the client is too far behind. */
+static bool may_drain(const struct job *j, uint64_t end)
+{
+        return j->ahead < JOB_AHEAD && j->bytes < end;
+}
+
+/*
+ * What stands in the pipes already, unless the client is too far behind. Not more: where there
+ * is no client somebody may write as fast as we read.
+ */
 static void drain(struct job *j)
 {
-        while (j->out >= 0 && j->ahead < JOB_AHEAD && read_pipe(j, &j->out, out_stream(j)))
+        uint64_t end = j->bytes + DRAIN_MAX;
+
+        while (j->out >= 0 && may_drain(j, end) && read_pipe(j, &j->out, out_stream(j)))
                 ;
-        while (j->err >= 0 && j->ahead < JOB_AHEAD && read_pipe(j, &j->err, STREAM_STDERR))
+        while (j->err >= 0 && may_drain(j, end) && read_pipe(j, &j->err, STREAM_STDERR))
                 ;
+}
+
+/* --- a flood -------------------------------------------------------------------------------- */
+
+/* Goes off once, for all of them; with none of them never. The last time counts as seen. */
+static void set_flood_timer(void)
+{
+        struct itimerspec pause = { .it_value.tv_nsec = flood_count ? FLOOD_PAUSE_NS : 0 };
+
+        timerfd_settime(flood_timer, 0, &pause, NULL);
+}
+
+static void add_flood(struct job *j)
+{
+        floods[flood_count++] = (struct ev_ref){ EVENT_FLOOD, slot_of(j), j->gen };
+        j->floods = true;
+}
+
+/* An event brought @len bytes: is it a flood by now? */
+static void count_flood(struct job *j, uint64_t len)
+{
+        if (j->server->now_ms - j->flood_ms > FLOOD_MS) {
+                j->flood_ms = j->server->now_ms;
+                j->flood_bytes = 0;
+        }
+        j->flood_bytes += len;
+        if (j->flood_bytes < FLOOD_BYTES || j->floods || flood_count == FLOODS || j->tty)
+                return;
+        if (!j->widened && j->out >= 0)
+                (void)fcntl(j->out, F_SETPIPE_SZ, FLOOD_PIPE); /* refused: as wide as it is */
+        j->widened = true;
+        add_flood(j);
+        if (flood_count == 1)
+                set_flood_timer();
+}
+
+/* The pause is over: what came, and whether it goes on like this. */
+void job_flood_event(void)
+{
+        size_t count = flood_count;
+
+        flood_count = 0;
+        for (size_t i = 0; i < count; i++) {
+                struct job *j = &jobs[floods[i].slot];
+                uint64_t before = j->bytes;
+
+                if (j->gen != floods[i].gen || j->state == JOB_FREE)
+                        continue;
+                j->floods = false;
+                drain(j);
+                if (j->bytes - before >= FLOOD_LEAST)
+                        add_flood(j);
+                else
+                        j->flood_bytes = 0;
+                closed(j);
+                watch_output(j);
+                news(j);
+        }
+        set_flood_timer();
 }
 
 static void output_event(struct job *j, enum event_kind kind)
 {
+        uint64_t before = j->bytes;
+
         if (kind == EVENT_JOB_OUT && j->out >= 0)
                 (void)read_pipe(j, &j->out, out_stream(j));
         else if (kind == EVENT_JOB_ERR && j->err >= 0)
                 (void)read_pipe(j, &j->err, STREAM_STDERR);
+        count_flood(j, j->bytes - before);
         closed(j);
         watch_output(j);
         news(j);

@@ -39,6 +39,7 @@ struct job {
         size_t id_len, json_len;
         bool is_ready, tty, pipe_stdin, killed, reading_out, reading_err, writing;
         bool sandboxed, denied;
+        bool floods, widened; /* it writes so fast that its pipe is read by the clock */
         bool in_ends; /* when the queue is written, so is all input */
         int keeper, out, err, in; /* a pty's master is out; -1: none */
         pid_t pid;
@@ -56,6 +57,7 @@ struct job {
         uint64_t *write_ids;  /* hashes; a ring */
         size_t write_id_count;
         uint64_t started_ms, bytes;
+        uint64_t flood_ms, flood_bytes; /* since then so much came */
         struct msg_command *told; /* for the journal; NULL: none, or it has it */
         struct ev_timer timer;
 };
@@ -104,6 +106,8 @@ void job_answer_read(struct job *j, struct conn *c, const char *id, size_t id_le
 bool job_has_news(const struct job *j, uint64_t after_seq);
 void job_event(struct server *s, struct ev_ref ref, uint32_t events);
 void job_timers(struct server *s);
+/* The pause that a flood of output is given is over. */
+void job_flood_event(void);
 /* Milliseconds until a waiter is due, at most @at_most (-1: for ever). */
 int job_wait_ms(uint64_t now_ms, int at_most);
 

@@ -44,6 +44,7 @@ enum event_kind {
         EVENT_JOB_ERR,
         EVENT_JOB_IN,
         EVENT_JOB_KEEPER,
+        EVENT_FLOOD, /* a timer: see job.c */
         EVENT_HELPER,
         EVENT_WATCH,
 };

@@ -26,6 +26,7 @@ PROGRAMS = sorted(name for name in os.listdir(os.path.dirname(AIRLOCK))
                   if name.startswith("airlock"))  # airlock and what it starts
 os.environ.pop("LC_ALL", None)  # bash warns where a test's root lacks the locale
 TIMEOUT_S = 20
+PATIENCE = int(os.environ.get("TEST_PATIENCE", "1"))  # times longer: an emulated machine is slow
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a script's job in the background:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what we start would inherit it
 
@@ -65,7 +66,7 @@ def case(function):
 
 def until(condition, why, seconds=5.0):
     """Waits until condition() is true and returns its value; fails with why."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * PATIENCE
     while True:
         value = condition()
         if value:
@@ -133,7 +134,7 @@ class Running:
 
     def wait(self, seconds=10):
         """The exit status as a shell gives it. stdout and stderr are in .out, .err."""
-        self.out, self.err = self.process.communicate(timeout=seconds)
+        self.out, self.err = self.process.communicate(timeout=seconds * PATIENCE)
         code = self.process.returncode
         return 128 - code if code < 0 else code
 
@@ -157,7 +158,10 @@ _built = {}
 
 
 def compiled(source, *flags):
-    """The program made from tests/e2e/SOURCE, once per run."""
+    """The program made from tests/e2e/SOURCE, once per run; or made before, where there is
+    no compiler: in the folder AIRLOCK_COMPILED."""
+    if "AIRLOCK_COMPILED" in os.environ:
+        return os.path.join(os.environ["AIRLOCK_COMPILED"], source.split(".")[0])
     if source not in _built:
         directory = _built.setdefault("", tempfile.TemporaryDirectory())
         out = directory.name + "/" + source.split(".")[0]
@@ -183,7 +187,7 @@ def _end_started():
 
 
 def _timed_out(*_):
-    raise AssertionError("timed out after %d s" % TIMEOUT_S)
+    raise AssertionError("timed out after %d s" % (TIMEOUT_S * PATIENCE))
 
 
 def _why(error):
@@ -195,7 +199,7 @@ def _why(error):
 
 def _run(function):
     signal.signal(signal.SIGALRM, _timed_out)
-    signal.alarm(TIMEOUT_S)
+    signal.alarm(TIMEOUT_S * PATIENCE)
     try:
         function()
         return "ok", ""

@@ -44,6 +44,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifdef __aarch64__
+#include "arm32.h"
+#endif
+
 #define EVIL4 "10.77.0.66"
 #define EVIL6 "fd77::66"
 #define RESOLVER "10.77.0.53"
@@ -457,6 +461,19 @@ static int foreign_x32(void)
         said("x32 connect");
         return evil_answers((int)fd);
 }
+#elif defined(__aarch64__)
+static int foreign_arm32(void)
+{
+        int status = arm32_run();
+
+        if (status == -1)
+                snprintf(detail, sizeof(detail), "no AArch32 here");
+        else if (WIFSIGNALED(status))
+                snprintf(detail, sizeof(detail), "killed by signal %d", WTERMSIG(status));
+        else
+                snprintf(detail, sizeof(detail), "exit status %d", WEXITSTATUS(status));
+        return status != -1 && !WIFSIGNALED(status);
+}
 #endif
 
 static int new_spaces(void)
@@ -687,6 +704,8 @@ static const struct {
 #ifdef __x86_64__
         { "i386", foreign_i386, 1 },
         { "x32", foreign_x32, 1 },
+#elif defined(__aarch64__)
+        { "arm32", foreign_arm32, 1 },
 #endif
         { "unshare", new_spaces, 1 },
         { "clone3", clone3_space, 1 },

@@ -39,6 +39,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifdef __aarch64__
+#include "arm32.h"
+#endif
+
 #define FORBIDDEN "10.9.9.77"
 
 static int leaks;
@@ -446,6 +450,14 @@ static void rings_and_spaces(void)
 }
 
 /* i386 and x32: other numbers, other filters. Both kill. */
+#ifdef __aarch64__
+static void other_abis(void)
+{
+        int status = arm32_run();
+
+        tried(status != -1 && !WIFSIGNALED(status), "AArch32");
+}
+#else
 static void other_abis(void)
 {
         int status;
@@ -465,6 +477,7 @@ static void other_abis(void)
         waitpid(pid, &status, 0);
         tried(!WIFSIGNALED(status) && WEXITSTATUS(status) == 1, "x32");
 }
+#endif
 
 static void notifier(pid_t pid)
 {

@@ -742,6 +742,44 @@ def a_client_that_does_not_read_pauses_its_processes_and_nobody_else():
     until(lambda: int(status(server.pid)["VmRSS"].split()[0]) < 8000, "the memory is back")
 
 
+@case
+def the_pipe_of_a_flood_is_wider_and_nothing_of_it_is_lost():
+    server = Server()
+    code = ("import fcntl, os, sys\n"
+            "for i in range(int(sys.argv[1])):\n"
+            "    os.write(1, b'%8191d\\n' % i)\n"
+            "print(fcntl.fcntl(1, 1032), file=sys.stderr)")  # F_GETPIPE_SZ
+
+    def run(count):
+        p = subprocess.run([AIRLOCK, "exec-client", server.address, "--", "python3", "-c", code,
+                            str(count)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                           check=True, timeout=60)
+        assert p.stdout == b"".join(b"%8191d\n" % i for i in range(count))
+        return int(p.stderr)
+
+    assert run(2) == 65536
+    assert run(6000) == 262144
+
+
+@case
+def what_trickles_behind_a_flood_comes_at_once():
+    _, c = served()
+    c.answer(c.start("p", ["sh", "-c", "head -c 30000000 /dev/zero; read x; echo $x >&2; read x"],
+                     pipeStdin=True))
+    total = 0
+    while total < 30000000:
+        total += len(unb64(c.event("process/output", "p")["chunk"]))
+        c.log.clear()
+    assert total == 30000000
+    begin = time.monotonic()
+    c.call("process/write", processId="p", chunk=b64(b"here\n"), writeId="1")
+    assert unb64(c.event("process/output", "p")["chunk"]) == b"here\n"
+    assert time.monotonic() - begin < 1
+    c.call("process/write", processId="p", chunk=b64(b"end\n"), writeId="2")
+    assert c.event("process/exited", "p")["exitCode"] == 0
+    assert c.event("process/closed", "p")
+
+
 # --- sessions --------------------------------------------------------------------------------
 
 

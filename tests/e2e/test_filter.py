@@ -19,7 +19,7 @@ import sys
 import tempfile
 
 import lib
-from lib import ROOT, case, main, skip
+from lib import PATIENCE, ROOT, case, main, skip
 
 PROBE = ROOT + "/build/release/probe_filter"
 GENERATOR = ROOT + "/build/generated/filter_gen"
@@ -258,7 +258,7 @@ def under(which, calls):
             "test_filter.try_calls(json.load(sys.stdin))" % os.path.dirname(__file__))
     argv = [sys.executable, "-c", code]
     done = subprocess.run(([PROBE, which] if which else []) + argv, input=json.dumps(calls),
-                          capture_output=True, text=True, timeout=60)
+                          capture_output=True, text=True, timeout=60 * PATIENCE)
     assert not done.returncode, (done.returncode, done.stderr[-500:])
     return json.loads(done.stdout)
 
@@ -314,6 +314,26 @@ def another_abi_is_killed():
             for which in FILTERS:
                 done = subprocess.run([PROBE, which, directory + "/a"])
                 assert done.returncode == -signal.SIGSYS, (name, which, done.returncode)
+
+
+@case
+def aarch32_is_killed():
+    if HERE != "aarch64":
+        skip("an aarch64 matter")
+    with open(os.path.dirname(os.path.abspath(__file__)) + "/arm32.h") as f:
+        program = bytes(int(n, 16) for n in re.findall(r"\b0x(\w\w),", f.read()))
+    with tempfile.TemporaryDirectory() as directory:
+        path = directory + "/arm32"
+        with open(path, "wb") as f:
+            f.write(program)
+        os.chmod(path, 0o755)
+        try:
+            assert subprocess.run([path]).returncode == 1, "it got no socket without a filter"
+        except OSError as error:
+            skip("no AArch32 here: %s" % error)
+        for which in FILTERS:
+            done = subprocess.run([PROBE, which, path])
+            assert done.returncode == -signal.SIGSYS, (which, done.returncode)
 
 
 @case

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import tempfile
 
+import lib
 from fake_proxy import FakeProxy, DNS_TCP, DNS_UDP, LOCAL, PROXY, REDIRECTED
 from lib import AIRLOCK, case, main, skip, start, until
 from nets import Space, pair
@@ -22,8 +23,8 @@ ENTER = [LOCK, "--enter"]
 def run(argv, prefix=(), seconds=15, **options):
     options.setdefault("stdin", subprocess.DEVNULL)
     options.setdefault("cwd", "/")
-    return subprocess.run(list(prefix) + argv, capture_output=True, text=True, timeout=seconds,
-                          **options)
+    return subprocess.run(list(prefix) + argv, capture_output=True, text=True,
+                          timeout=seconds * lib.PATIENCE, **options)
 
 
 def good(argv, **options):

@@ -29,7 +29,7 @@ from world import (ALLOWED4, ALLOWED6, EVIL4, PUBLIC4, PUBLIC6, RESOLVER, WAIT, 
                    first_process)
 
 lib.TIMEOUT_S = 300  # a case waits for its cell, and cells for each other
-CELL_S = 75
+CELL_S = 75 * lib.PATIENCE
 AT_ONCE = 2
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODES = ("off", "limited", "full")
@@ -246,7 +246,7 @@ class Cell:
         return self
 
     def wait_for(self, condition, seconds=40):
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * lib.PATIENCE
         while time.monotonic() < deadline and self.process.poll() is None:
             value = condition()
             if value:

@@ -34,8 +34,8 @@ class Folder(tempfile.TemporaryDirectory):
 def run(argv, prefix=(), seconds=15, **options):
     options.setdefault("stdin", subprocess.DEVNULL)
     options.setdefault("cwd", "/tmp")
-    return subprocess.run(list(prefix) + argv, capture_output=True, text=True, timeout=seconds,
-                          **options)
+    return subprocess.run(list(prefix) + argv, capture_output=True, text=True,
+                          timeout=seconds * lib.PATIENCE, **options)
 
 
 def good(argv, **options):
