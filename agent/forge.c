@@ -57,6 +57,18 @@ static size_t next_character(const char **s, size_t len)
         return n;
 }
 
+/* Would @s behind @last be more than text? A forge looks for names in what Markdown made of it. */
+static bool is_active(char last, const char *s, size_t len)
+{
+        static const char at[] = "commat";
+
+        if (last == '@')
+                return is_word((unsigned char)*s) || *s == '&';
+        if (last == '&')
+                return *s == '#' || (len >= strlen(at) && !strncmp(s, at, strlen(at)));
+        return last == '<' && (*s == '!' || *s == '?');
+}
+
 /*
  * @somebody gets mail, and an HTML comment is read by the next agent but by no person: U+200B
  * comes in between. By what was written, not by what was read: something may have been left out.
@@ -69,8 +81,7 @@ static size_t put_safe(struct buf *out, size_t start, const char *s, size_t len)
         if (out->len > start)
                 last = buf_at(out)[out->len - 1];
         n = next_character(&s, len);
-        if (n && ((last == '@' && is_word((unsigned char)*s)) ||
-                  (last == '<' && (*s == '!' || *s == '?'))))
+        if (n && is_active(last, s, len))
                 buf_str(out, "\xe2\x80\x8b");
         buf_put(out, s, n);
         return used ? used : 1;

@@ -53,12 +53,17 @@ static void arg(struct args *a, const char *s)
         a->v[a->n++] = (char *)(uintptr_t)s; /* execve takes char *const[], and does not write */
 }
 
+static void args(struct args *a, const char *first, const char *second)
+{
+        arg(a, first);
+        arg(a, second);
+}
+
 static struct args git_args(const char *command)
 {
         struct args a = { .n = 0 };
 
-        arg(&a, "git");
-        arg(&a, command);
+        args(&a, "git", command);
         return a;
 }
 
@@ -157,11 +162,12 @@ static enum status failed(struct task *t, const char *what)
                          t->spec.repo.ref ? t->spec.repo.ref : "its default branch");
 }
 
+/* A follow-up has to see where the first turn began. */
 static void put_depth(struct args *a, const struct task *t, char *buf, size_t cap)
 {
         struct wr w = wr_of(buf, cap - 1);
 
-        wr_fmt(&w, "--depth=%u", t->spec.repo.depth);
+        wr_fmt(&w, "--depth=%u", t->spec.resume.start ? INT32_MAX : t->spec.repo.depth);
         if (t->spec.repo.depth)
                 arg(a, wr_cstr(&w));
 }
@@ -172,17 +178,14 @@ static int clone_named(struct task *t)
         struct args a = git_args("clone");
         char depth[32];
 
-        arg(&a, "--quiet");
-        arg(&a, "--no-checkout");
+        args(&a, "--quiet", "--no-checkout");
         arg(&a, "--no-hardlinks"); /* they fail between the layers of an overlay */
         put_depth(&a, t, depth, sizeof(depth));
         if (t->spec.repo.ref) {
-                arg(&a, "--branch");
-                arg(&a, t->spec.repo.ref);
+                args(&a, "--branch", t->spec.repo.ref);
         }
         arg(&a, "--");
-        arg(&a, t->spec.repo.url);
-        arg(&a, t->dir);
+        args(&a, t->spec.repo.url, t->dir);
         return git(t, "/", &a, -1);
 }
 
@@ -191,12 +194,10 @@ static int fetch(struct task *t, const char *from, const char *what)
         struct args a = git_args("fetch");
         char depth[32];
 
-        arg(&a, "--quiet");
-        arg(&a, "--force");
+        args(&a, "--quiet", "--force");
         put_depth(&a, t, depth, sizeof(depth));
         arg(&a, "--");
-        arg(&a, from);
-        arg(&a, what);
+        args(&a, from, what);
         return git(t, t->dir, &a, -1);
 }
 
@@ -208,8 +209,7 @@ static int name_commit(struct task *t, const char *ref, char *id, size_t cap)
         struct wr w = wr_of(name, sizeof(name) - 1);
 
         wr_fmt(&w, "%s^{commit}", ref);
-        arg(&a, "--quiet");
-        arg(&a, "--verify");
+        args(&a, "--quiet", "--verify");
         arg(&a, wr_cstr(&w));
         return git_capture(t, t->dir, &a, id, cap);
 }
@@ -233,13 +233,10 @@ static int clone_commit(struct task *t)
         struct args all = git_args("fetch");
         int r;
 
-        arg(&init, "--quiet");
-        arg(&init, t->dir);
-        arg(&remote, "add");
-        arg(&remote, "origin");
+        args(&init, "--quiet", t->dir);
+        args(&remote, "add", "origin");
         arg(&remote, t->spec.repo.url);
-        arg(&all, "--quiet");
-        arg(&all, "--tags");
+        args(&all, "--quiet", "--tags");
         arg(&all, "origin");
         r = git(t, "/", &init, -1);
         if (!r)
@@ -266,12 +263,9 @@ static int names_a_ref(struct task *t)
 
         wr_fmt(&h, "refs/heads/%s", t->spec.repo.ref);
         wr_fmt(&g, "refs/tags/%s", t->spec.repo.ref);
-        arg(&a, "--quiet");
-        arg(&a, "--exit-code");
-        arg(&a, "--");
-        arg(&a, t->spec.repo.url);
-        arg(&a, wr_cstr(&h));
-        arg(&a, wr_cstr(&g));
+        args(&a, "--quiet", "--exit-code");
+        args(&a, "--", t->spec.repo.url);
+        args(&a, wr_cstr(&h), wr_cstr(&g));
         return git_capture(t, "/", &a, list, sizeof(list));
 }
 
@@ -280,11 +274,9 @@ static int checkout_files(struct task *t, const char *target)
 {
         struct args a = git_args("checkout");
 
-        arg(&a, "--quiet");
-        arg(&a, "--force");
+        args(&a, "--quiet", "--force");
         if (target) {
-                arg(&a, "--detach");
-                arg(&a, target);
+                args(&a, "--detach", target);
         }
         arg(&a, "--");
         return git(t, t->dir, &a, -1);
@@ -295,10 +287,8 @@ static int checkout_submodules(struct task *t)
         struct args a = git_args("submodule");
         char depth[32];
 
-        arg(&a, "--quiet");
-        arg(&a, "update");
-        arg(&a, "--init");
-        arg(&a, "--recursive");
+        args(&a, "--quiet", "update");
+        args(&a, "--init", "--recursive");
         put_depth(&a, t, depth, sizeof(depth));
         return git(t, t->dir, &a, -1);
 }
@@ -313,21 +303,22 @@ static int checkout_lfs(struct task *t)
 
 /*
  * A follow-up begins where the first turn began, and the branch that HEAD is on points there,
- * wherever the remote's points by now.
+ * wherever the remote's points by now. Where that was, OUT says, and maybe an agent wrote it: a
+ * commit that is not in the history of @tip, one that it had pushed elsewhere, is none that setup
+ * runs with its secrets.
  */
-static enum status go_back(struct task *t, bool detached)
+static enum status go_back(struct task *t, const char *tip, bool detached)
 {
         const char *start = t->spec.resume.start;
+        struct args past = git_args("merge-base");
         struct args a = git_args("update-ref");
 
-        arg(&a, "HEAD");
-        arg(&a, start);
-        if ((!has_commit(t, start) || !fetch(t, "origin", start)) &&
-            (detached || !git(t, t->dir, &a, -1)))
+        args(&past, "--is-ancestor", start);
+        arg(&past, tip);
+        args(&a, "HEAD", start);
+        if (!git(t, t->dir, &past, -1) && (detached || !git(t, t->dir, &a, -1)))
                 return STATUS_OK;
-        if (t->reason[0] || t->egress.lost)
-                return failed(t, "can't fetch from");
-        return task_fail(t, STATUS_PROVISION, "%s is not in %s any more (%s/result.json: "
+        return task_fail(t, STATUS_PROVISION, "%s is not in the history of %s (%s/result.json: "
                          "start_commit)", start, t->spec.repo.url, t->spec.resume.from);
 }
 
@@ -351,18 +342,22 @@ static enum status checkout_all(struct task *t, const char *target)
 
 enum status checkout_again(struct task *t)
 {
-        const char *ref = t->spec.resume.start ? t->spec.resume.start
-                          : t->spec.repo.ref ? t->spec.repo.ref : "HEAD";
+        const char *ref = t->spec.repo.ref ? t->spec.repo.ref : "HEAD", *tip = "FETCH_HEAD";
+        enum status s;
 
         if (prepare_env(t) < 0)
                 return task_fail(t, STATUS_PROVISION, "prepare git");
         /* By its address: what the image calls origin is not the operator's word. */
-        if (!fetch(t, t->spec.repo.url, ref))
-                return checkout_all(t, "FETCH_HEAD");
-        /* Not every server gives a commit by its id. */
-        if (fetch(t, t->spec.repo.url, "+refs/heads/*:refs/remotes/origin/*"))
-                return failed(t, "can't fetch");
-        return checkout_all(t, ref);
+        if (fetch(t, t->spec.repo.url, ref)) {
+                /* Not every server gives a commit by its id. */
+                if (fetch(t, t->spec.repo.url, "+refs/heads/*:refs/remotes/origin/*"))
+                        return failed(t, "can't fetch");
+                tip = ref;
+        }
+        if (!t->spec.resume.start)
+                return checkout_all(t, tip);
+        s = go_back(t, tip, true);
+        return s ? s : checkout_all(t, t->spec.resume.start);
 }
 
 enum status checkout_clone(struct task *t)
@@ -379,7 +374,7 @@ enum status checkout_clone(struct task *t)
         if (r)
                 return failed(t, "can't clone");
         if (t->spec.resume.start) {
-                enum status s = go_back(t, by_id);
+                enum status s = go_back(t, by_id ? ref : "HEAD", by_id);
 
                 if (s)
                         return s;
@@ -431,8 +426,7 @@ enum status checkout_repo_spec(struct task *t)
         wr_fmt(&w, "%s:.airlock.json", t->start);
         wr_cstr(&w);
         /* Not cat-file -e: it complains when there is none, the ordinary case. */
-        arg(&list, "--full-tree");
-        arg(&list, t->start);
+        args(&list, "--full-tree", t->start);
         arg(&list, ".airlock.json");
         if (git_capture(t, t->dir, &list, entry, sizeof(entry)))
                 return failed(t, "can't look for .airlock.json of");
@@ -441,8 +435,7 @@ enum status checkout_repo_spec(struct task *t)
         if (strncmp(entry, "100", 3) != 0)
                 return task_fail(t, STATUS_SPEC, ".airlock.json: not a regular file");
         AUTO_CLOSE int fd = memfd_create("repo-spec", MFD_CLOEXEC);
-        arg(&show, "blob");
-        arg(&show, name);
+        args(&show, "blob", name);
         if (fd < 0 || git(t, t->dir, &show, fd))
                 return task_fail(t, STATUS_PROVISION, "can't read .airlock.json of %s", t->start);
         return repo_spec_apply(t, fd);
@@ -575,8 +568,8 @@ enum status checkout_push(struct task *t)
                 unlinkat(t->out, "branch.bundle", 0);
                 return STATUS_OK;
         }
-        return status ? task_fail(t, (enum status)status, "the pull request: \"pull_request\" in "
-                                  "result.json says why, and how to go on by hand")
+        return status ? task_fail(t, (enum status)status, "pull_request in result.json says why, and "
+                                  "how to go on by hand")
                       : STATUS_OK;
 }
 

@@ -168,6 +168,9 @@ int resume_load(struct spec *spec, const char *from)
 
 /* --- the same folder again ---------------------------------------------------------------- */
 
+/* Of a log that an agent made longer (truncate -s 1T is done at once) no copy is worth a disk. */
+#define KEEP_MAX ((off_t)1 << 30)
+
 static int keep_file(int from, int to, const char *name)
 {
         static const char part[] = ".part";
@@ -181,6 +184,10 @@ static int keep_file(int from, int to, const char *name)
                 return 0; /* none of ours */
         if (file < 0)
                 return file;
+        if (st.st_size > KEEP_MAX) {
+                log_line(LOG_WARN, "%s: over 1 GiB, which is not kept", name);
+                return 0;
+        }
         if (unlinkat(to, part, 0) < 0 && errno != ENOENT)
                 return -errno;
         AUTO_CLOSE int copied = openat(to, part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);

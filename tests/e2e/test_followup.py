@@ -151,6 +151,34 @@ def setup_sees_the_start_and_never_what_the_agent_wrote():
 
 
 @case
+def a_start_that_the_branch_never_had_is_not_begun_at():
+    """The agent may write to OUT/turn-1, and a branch of the repository may hold what it wrote."""
+    t = Task()
+    t.repo({"a.txt": "one\n", "install.sh": "echo clean\n"})
+    git(t.url, "checkout", "-q", "-b", "airlock/task-1")
+    pushed = t.commit({"install.sh": "touch %s\n" % t.canary})
+    git(t.url, "checkout", "-q", "main")
+    here = {"repo": {"url": bundle(t)}, "setup": "sh install.sh"}
+    t.run("echo two >> a.txt", **here).expect(0)
+    follow(t, "cd %s/turn-1; : > changes.diff; sed -i 's/start_commit\": \"[0-9a-f]*/start_commit\": \"%s/;"
+           "s/\"diff\": {\"bytes\": [0-9]*/\"diff\": {\"bytes\": 0/' result.json" % (t.out, pushed),
+           **here).expect(0)
+    shutil.copytree(t.out, t.dir + "/good")
+    again = ["--resume", t.out + "/turn-1"]
+    stamped = standing(t)  # an image that a container of an earlier task was made
+    put(stamped[1] + "/var/lib/airlock/state.json", "{}")
+    git(stamped[1] + "/workspace/app", "reset", "-q", "--hard", pushed)
+    for options in ([], stamped):
+        refused(t.run(options=again + options, **here), 70, "not in the history of ", pushed)
+    here["repo"]["depth"] = 1
+    refused(t.run(options=again, **here), 70, "not in the history of ", pushed)
+    t.safe()
+    r = t.run("cat a.txt; git rev-parse HEAD", options=["--resume", t.dir + "/good"] + stamped,
+              **here).expect(0)
+    assert r.stdout.split() == ["one", "two", r.result["start_commit"]], r.stdout
+
+
+@case
 def a_failed_follow_up_loses_nothing():
     t = Task()
     t.repo()
@@ -259,6 +287,16 @@ def a_forged_diff_reaches_nothing_but_the_work_tree():
     r = forged(DIFF.format(".gitattributes", "100644").replace("+x", "+* filter=evil diff=evil"))
     assert r.code == 0 and ".gitattributes" in r.stdout, r.err[-600:]
     t.safe()
+
+
+@case
+def a_log_that_the_agent_made_huge_is_not_copied():
+    t = Task()
+    t.repo()
+    t.run("truncate -s 1100M %s/agent.log" % t.out).expect(0)
+    r = follow(t).expect(0)
+    assert "agent.log: over 1 GiB" in r.err and "agent.log" not in os.listdir(t.out + "/turn-1"), r.err
+    assert "setup.log" in os.listdir(t.out + "/turn-1")
 
 
 @case

@@ -442,6 +442,13 @@ def a_shallow_clone_and_much_data_are_pushed():
         assert r.result["pull_request"]["state"] == "pushed" and not calls(), r.result["pull_request"]
         assert int(remote("cat-file", "-s", BRANCH + ":big")) == 3000000
         assert remote("rev-parse", BRANCH + "^") == remote("rev-parse", "main")
+    # What is on the branch has parents that the clone knows to be cut off.
+    new = tempfile.mkdtemp(dir=HOME.dir)
+    git(new, "clone", "-q", BARE, "c")
+    git(new + "/c", "commit", "-q", "--allow-empty", "-m", "meanwhile")
+    git(new + "/c", "push", "-q", "origin", "main")
+    run(pr={"forge": "none"}, repo={"depth": 1}).expect(0)
+    assert remote("rev-parse", BRANCH + "^") == remote("rev-parse", "main")
 
 
 @case

@@ -28,7 +28,8 @@ static void check_text(const struct buf *b)
 {
         const char *s = buf_at(b);
 
-        if (b->len > FORGE_BODY || utf8_prefix(s, b->len) != b->len || memmem(s, b->len, "<!", 2))
+        if (b->len > FORGE_BODY || utf8_prefix(s, b->len) != b->len || memmem(s, b->len, "<!", 2) ||
+            memmem(s, b->len, "&#", 2) || memmem(s, b->len, "&commat", 7))
                 abort();
         for (size_t i = 0; i + 1 < b->len; i++) {
                 unsigned char next = (unsigned char)(s[i + 1] | 0x20);
