@@ -88,7 +88,7 @@ AUTO := init/auto_files.c init/auto_choose.c init/auto_script.c
 # The exec-server: its decoders are pure, and fuzzed.
 EXEC_DECODERS := base/base64.c agent/value.c agent/jwt.c agent/upgrade.c \
         agent/ws.c agent/uri.c agent/rpc.c agent/grant.c agent/env_policy.c \
-        agent/toml.c
+        agent/toml.c agent/yaml.c agent/skill.c agent/semver.c
 
 # Its other end: what the agent loop and airlock exec-client speak to any exec-server with.
 CLIENT := agent/client.c agent/client_wire.c agent/client_process.c agent/client_calls.c \
@@ -139,7 +139,7 @@ SRC_airlock-unseal := $(BASE) $(AGE) $(SECRET_PURE) $(LEAK) \
 SRC_airlock-exec := $(BASE) base/ev.c base/http1.c $(EXEC_DECODERS) \
         agent/exec.c agent/exec_options.c agent/conn.c agent/dispatch.c agent/info.c \
         agent/session.c agent/job.c agent/job_calls.c agent/keeper.c base/ruleset.c agent/cage.c \
-        agent/files.c agent/watch.c agent/discover.c agent/config.c agent/place.c agent/tree.c \
+        agent/files.c agent/watch.c agent/discover.c agent/inventory.c agent/config.c agent/place.c agent/tree.c \
         agent/helper.c agent/dial.c agent/fetch.c agent/http.c agent/buf.c \
         agent/journal.c agent/patch_path.c
 SRC_airlock-auto := $(BASE) base/json.c $(AUTO) init/journal.c init/difference.c \
@@ -533,9 +533,10 @@ $(BEARSSL_HOST): | build/bearssl/src
 # PACKAGE, or COMMAND:PACKAGE where any version of the command will do.
 DEPS       := gcc:gcc git:git libc6-dev libjsmn-dev libseccomp-dev linux-libc-dev \
         musl-tools readelf:binutils
-DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bwrap:bubblewrap cargo \
-        chromium:chromium curl:curl dig:bind9-dnsutils gdb:gdb git-lfs:git-lfs go:golang-go \
-        ip:iproute2 iptables:iptables javac:default-jdk-headless mandoc:mandoc \
+DEPS_TEST  := /usr/sbin/sshd:openssh-server age:age bundle:bundler bwrap:bubblewrap cargo \
+        chromium:chromium composer:composer curl:curl dig:bind9-dnsutils gdb:gdb \
+        git-lfs:git-lfs go:golang-go gradle:gradle ip:iproute2 iptables:iptables \
+        javac:default-jdk-headless junit4 libmaven-dependency-plugin-java mandoc:mandoc mvn:maven \
         nc:netcat-openbsd nft:nftables node:nodejs npm:npm openssl:openssl \
         pip3:python3-pip pipenv:pipenv poetry:python3-poetry procps python3-venv \
         python3-jsonschema python3:python3 socat:socat ssh:openssh-client strace:strace \

@@ -1,6 +1,7 @@
 /* agent/discover.c - roots are walked, what has a known name is read. Runs in a helper. */
 #include "agent/discover.h"
 
+#include "agent/find.h"
 #include "agent/helper.h"
 #include "agent/tree.h"
 #include "agent/value.h"
@@ -15,33 +16,12 @@
 
 #define DEPTH_MAX 6
 #define DIRECTORIES_MAX 2000
-#define ENTRIES_MAX 20000
 
 /* Where a plugin's manifest may lie, the first that is there counts. */
 static const char *const manifests[] = {
         ".codex-plugin/plugin.json",
         ".claude-plugin/plugin.json",
         ".cursor-plugin/plugin.json",
-};
-
-/* One root, and what was found below it so far. */
-struct find {
-        struct place root;
-        struct buf warnings; /* JSON strings with commas between */
-        size_t bytes;        /* of all files that were read */
-};
-
-/* A file that was read; NULL text: there is none, or none that may be told. */
-struct text {
-        char path[URI_PATH_MAX];
-        char *text;
-        size_t len;
-};
-
-/* The URIs of walked files, as they stand in the walk's text. */
-struct found {
-        struct value uris[ENTRIES_MAX];
-        size_t count;
 };
 
 /* As text, for a sentence. */
@@ -108,8 +88,7 @@ static bool read_open(struct find *f, int fd, const struct stat *st, struct text
         return false;
 }
 
-/* @name below @dir. What is not there, or no file, is nothing to talk about. */
-static void read_text(struct find *f, const char *dir, const char *name, struct text *t)
+void find_text(struct find *f, const char *dir, const char *name, struct text *t)
 {
         struct place p = { .grants = f->root.grants };
         struct stat st;
@@ -133,7 +112,7 @@ static void read_text(struct find *f, const char *dir, const char *name, struct 
         close(fd);
 }
 
-static void put_text(struct buf *out, const struct text *t)
+void find_put(struct buf *out, const struct text *t)
 {
         if (!t->text) {
                 buf_str(out, "null");
@@ -148,21 +127,19 @@ static void put_text(struct buf *out, const struct text *t)
 
 static void put_and_free(struct buf *out, struct text *t)
 {
-        put_text(out, t);
+        find_put(out, t);
         free(t->text);
         t->text = NULL;
 }
 
-/* The manifest of the plugin whose root is @dir. */
-static void read_manifest(struct find *f, const char *dir, struct text *t)
+void find_manifest(struct find *f, const char *dir, struct text *t)
 {
         t->text = NULL;
         for (size_t i = 0; i < COUNT(manifests) && !t->text; i++)
-                read_text(f, dir, manifests[i], t);
+                find_text(f, dir, manifests[i], t);
 }
 
-/* That of the nearest folder above @dir which has one. */
-static void read_manifest_above(struct find *f, const char *dir, struct text *t)
+void find_manifest_above(struct find *f, const char *dir, struct text *t)
 {
         char at[URI_PATH_MAX];
 
@@ -170,7 +147,7 @@ static void read_manifest_above(struct find *f, const char *dir, struct text *t)
         t->text = NULL;
         while (strcmp(at, "/") != 0 && !t->text) {
                 place_up(at);
-                read_manifest(f, at, t);
+                find_manifest(f, at, t);
         }
 }
 
@@ -199,12 +176,8 @@ static bool leads_up(const char *path)
         return false;
 }
 
-/*
- * The file that a member "./…" of the manifest names, below the root and nowhere else. False:
- * it names none.
- */
-static bool read_declared(struct find *f, const char *field, const struct value *v,
-                          const struct text *manifest, struct text *t)
+bool find_declared(struct find *f, const char *field, const struct value *v,
+                   const struct text *manifest, struct text *t)
 {
         char *path = take_memory(v->len + 1);
         size_t n = value_string(v, path);
@@ -218,7 +191,7 @@ static bool read_declared(struct find *f, const char *field, const struct value 
         if (wrong)
                 warn_field(f, field, manifest, wrong);
         else
-                read_text(f, f->root.path, path + 2, t);
+                find_text(f, f->root.path, path + 2, t);
         free(path);
         return !wrong;
 }
@@ -229,8 +202,8 @@ static void read_servers(struct find *f, const struct value *v, const struct tex
 {
         if (v->type == VALUE_OBJECT)
                 return;
-        if (v->type != VALUE_STRING || !read_declared(f, "mcpServers", v, manifest, t))
-                read_text(f, f->root.path, ".mcp.json", t);
+        if (v->type != VALUE_STRING || !find_declared(f, "mcpServers", v, manifest, t))
+                find_text(f, f->root.path, ".mcp.json", t);
 }
 
 static void put_plugin(struct find *f, const struct text *manifest, struct buf *out)
@@ -249,9 +222,9 @@ static void put_plugin(struct find *f, const struct text *manifest, struct buf *
         }
         read_servers(f, &v, manifest, &servers);
         if (a.type == VALUE_STRING)
-                (void)read_declared(f, "apps", &a, manifest, &apps);
+                (void)find_declared(f, "apps", &a, manifest, &apps);
         buf_str(out, "{\"manifest\":");
-        put_text(out, manifest);
+        find_put(out, manifest);
         buf_str(out, ",\"mcpConfig\":");
         put_and_free(out, &servers);
         buf_str(out, ",\"appsConfig\":");
@@ -306,25 +279,6 @@ static int by_plugin(const void *a, const void *b)
         return order ? order : (int)manifest_rank(x) - (int)manifest_rank(y);
 }
 
-static void sort_files(const struct value *entries, struct found *skills, struct found *plugins)
-{
-        struct value_iter i = value_items(entries);
-        struct value item;
-
-        while (value_next(&i, NULL, &item)) {
-                struct value uri = value_get(&item, "path"), kind = value_get(&item, "kind");
-
-                if (!value_is(&kind, "file"))
-                        continue;
-                if (ends_with(&uri, "SKILL.md") && skills->count < ENTRIES_MAX)
-                        skills->uris[skills->count++] = uri;
-                else if (manifest_rank(&uri) < COUNT(manifests) && plugins->count < ENTRIES_MAX)
-                        plugins->uris[plugins->count++] = uri;
-        }
-        qsort(skills->uris, skills->count, sizeof(skills->uris[0]), by_uri);
-        qsort(plugins->uris, plugins->count, sizeof(plugins->uris[0]), by_plugin);
-}
-
 static void warn_of_walk(struct find *f, const struct value *walk)
 {
         struct value errors = value_get(walk, "errors"), cut = value_get(walk, "truncated");
@@ -346,8 +300,46 @@ static void warn_of_walk(struct find *f, const struct value *walk)
                 warn(f, "capability scan reached its traversal limit (root: ", f->root.path, ")");
 }
 
-/* The folder that the file of this URI lies in, @up above it. False: it can't be opened anyhow. */
-static bool folder_of(const struct value *uri, unsigned up, char path[URI_PATH_MAX])
+static void sort_files(struct find *f, const struct value *walk, struct found *skills,
+                       struct found *plugins)
+{
+        struct value entries = value_get(walk, "entries"), item;
+        struct value_iter i = value_items(&entries);
+
+        skills->count = 0;
+        plugins->count = 0;
+        while (value_next(&i, NULL, &item)) {
+                struct value uri = value_get(&item, "path"), kind = value_get(&item, "kind");
+
+                if (!value_is(&kind, "file"))
+                        continue;
+                if (ends_with(&uri, "SKILL.md") && skills->count < FIND_MAX)
+                        skills->uris[skills->count++] = uri;
+                else if (manifest_rank(&uri) < COUNT(manifests) && plugins->count < FIND_MAX)
+                        plugins->uris[plugins->count++] = uri;
+        }
+        qsort(skills->uris, skills->count, sizeof(skills->uris[0]), by_uri);
+        qsort(plugins->uris, plugins->count, sizeof(plugins->uris[0]), by_plugin);
+        warn_of_walk(f, walk);
+}
+
+int find_walk(struct find *f, struct buf *text, struct found *skills, struct found *plugins)
+{
+        struct walk w = { .root = f->root, .max_depth = DEPTH_MAX,
+                          .max_directories = DIRECTORIES_MAX, .max_entries = FIND_MAX,
+                          .follow = true };
+        struct value walk;
+        struct value_error e;
+        int r = tree_walk(&w, text);
+
+        if (r)
+                return r;
+        must_hold(value_parse(&walk, buf_at(text), text->len, &e));
+        sort_files(f, &walk, skills, plugins);
+        return 0;
+}
+
+bool find_folder(const struct value *uri, unsigned up, char path[URI_PATH_MAX])
 {
         if (uri_parse(path, uri->at, uri->len) != URI_OK)
                 return false;
@@ -363,12 +355,12 @@ static void put_skills(struct find *f, const struct found *skills, struct buf *o
         bool first = true;
 
         for (size_t i = 0; i < skills->count; i++) {
-                if (!folder_of(&skills->uris[i], 1, dir))
+                if (!find_folder(&skills->uris[i], 1, dir))
                         continue;
-                read_text(f, dir, "SKILL.md", &instructions);
+                find_text(f, dir, "SKILL.md", &instructions);
                 if (!instructions.text)
                         continue;
-                read_text(f, dir, "agents/openai.yaml", &metadata);
+                find_text(f, dir, "agents/openai.yaml", &metadata);
                 buf_str(out, first ? "{\"instructions\":" : ",{\"instructions\":");
                 put_and_free(out, &instructions);
                 buf_str(out, ",\"metadata\":");
@@ -387,16 +379,16 @@ static void put_namespaces(struct find *f, const struct found *plugins, const st
         struct text t;
 
         if (nearest->text) {
-                put_text(out, nearest);
+                find_put(out, nearest);
                 memcpy(last, nearest->path, sizeof(last));
                 place_up(last);
                 place_up(last);
         }
         for (size_t i = 0; i < plugins->count; i++) {
-                if (!folder_of(&plugins->uris[i], 2, dir) || !strcmp(dir, last))
+                if (!find_folder(&plugins->uris[i], 2, dir) || !strcmp(dir, last))
                         continue;
                 memcpy(last, dir, sizeof(last));
-                read_text(f, dir, manifests[manifest_rank(&plugins->uris[i])], &t);
+                find_text(f, dir, manifests[manifest_rank(&plugins->uris[i])], &t);
                 if (!t.text)
                         continue;
                 if (!first)
@@ -406,25 +398,20 @@ static void put_namespaces(struct find *f, const struct found *plugins, const st
         }
 }
 
-static void put_found(struct find *f, const struct value *walk, struct buf *out)
+static void put_found(struct find *f, const struct found *skills, const struct found *plugins,
+                      struct buf *out)
 {
-        static struct found skills LARGE_BUFFER, plugins LARGE_BUFFER;
-        struct value entries = value_get(walk, "entries");
         struct text own, above = { 0 };
         struct buf namespaces = { 0 };
 
-        skills.count = 0;
-        plugins.count = 0;
-        sort_files(&entries, &skills, &plugins);
-        warn_of_walk(f, walk);
-        read_manifest(f, f->root.path, &own);
+        find_manifest(f, f->root.path, &own);
         if (!own.text)
-                read_manifest_above(f, f->root.path, &above);
-        put_namespaces(f, &plugins, own.text ? &own : &above, &namespaces);
+                find_manifest_above(f, f->root.path, &above);
+        put_namespaces(f, plugins, own.text ? &own : &above, &namespaces);
         buf_str(out, ",\"plugin\":");
         put_plugin(f, &own, out);
         buf_str(out, ",\"skills\":[");
-        put_skills(f, &skills, out);
+        put_skills(f, skills, out);
         buf_str(out, "],\"namespaceManifests\":[");
         buf_put(out, buf_at(&namespaces), namespaces.len);
         buf_str(out, "],\"warnings\":[");
@@ -461,12 +448,8 @@ static void put_failure(struct buf *out, const char *before, const char *path,
 
 static void search(struct find *f, struct buf *out)
 {
-        struct walk w = { .root = f->root, .max_depth = DEPTH_MAX,
-                          .max_directories = DIRECTORIES_MAX, .max_entries = ENTRIES_MAX,
-                          .follow = true };
+        static struct found skills LARGE_BUFFER, plugins LARGE_BUFFER;
         struct buf text = { 0 };
-        struct value walk;
-        struct value_error e;
         struct stat st;
         int fd = place_open(&f->root, O_PATH, ACCESS_READ);
 
@@ -475,11 +458,10 @@ static void search(struct find *f, struct buf *out)
                 put_failure(out, "failed to inspect capability root ", f->root.path, &text);
         } else if (fstat(fd, &st) < 0 || !S_ISDIR(st.st_mode)) {
                 put_nothing(out, "capability root ", f->root.path, " is not a directory");
-        } else if (tree_walk(&w, &text)) {
+        } else if (find_walk(f, &text, &skills, &plugins)) {
                 put_failure(out, "failed to scan capability root ", f->root.path, &text);
         } else {
-                must_hold(value_parse(&walk, buf_at(&text), text.len, &e));
-                put_found(f, &walk, out);
+                put_found(f, &skills, &plugins, out);
         }
         buf_free(&f->warnings);
         buf_free(&text);

@@ -4,6 +4,7 @@
 #include "agent/config.h"
 #include "agent/discover.h"
 #include "agent/helper.h"
+#include "agent/inventory.h"
 #include "agent/session.h"
 #include "base/log.h"
 #include "base/utf8.h"
@@ -17,6 +18,7 @@ enum family {
         FAMILY_FILES,
         FAMILY_HTTP,
         FAMILY_DISCOVERY,
+        FAMILY_INVENTORY,
         FAMILY_CONFIG,
 };
 
@@ -34,6 +36,7 @@ static const char *family_name(enum family f)
         case FAMILY_HTTP:
                 return "http";
         case FAMILY_DISCOVERY:
+        case FAMILY_INVENTORY:
                 return "capability discovery";
         case FAMILY_CONFIG:
                 return "environment config";
@@ -71,6 +74,7 @@ static const struct {
         { "fs/watchMissing", FAMILY_FILES },
         { "http/request", FAMILY_HTTP },
         { "capabilityRoots/discoverV1", FAMILY_DISCOVERY },
+        { "capabilities/discoverV2", FAMILY_INVENTORY },
         { "environmentConfig/read", FAMILY_CONFIG },
 };
 
@@ -197,6 +201,9 @@ static void request(struct conn *c, struct rpc *r, char *text, size_t len, bool 
                 break;
         case FAMILY_DISCOVERY:
                 discover_call(&call);
+                break;
+        case FAMILY_INVENTORY:
+                inventory_call(&call);
                 break;
         case FAMILY_CONFIG:
                 config_call(&call);

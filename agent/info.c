@@ -66,7 +66,7 @@ void info_put(struct conn *c, struct buf *b)
                    "\"networkProxyReviewDomains\":false,\"credentialMasking\":false,"
                    "\"credentialMaskingCustomProviders\":false,"
                    "\"capabilityDiscoverySandbox\":true,\"fsWatchMissing\":true,"
-                   "\"capabilityDiscoveryV2\":false,\"environmentConfigRead\":true,"
+                   "\"capabilityDiscoveryV2\":true,\"environmentConfigRead\":true,"
                    "\"httpHeaderEnvVars\":true,\"sandboxedFileStreaming\":true,"
                    "\"fileWriteStreaming\":true,\"shellSnapshotV2\":false,\"windowsMxc\":false,"
                    "\"linuxRootWritePreservesDevices\":false,"

@@ -11,6 +11,7 @@
  *     watch.c     the fs/watchMissing call
  *     config.c    the environmentConfig/read call
  *     discover.c  the capabilityRoots/discoverV1 call
+ *     inventory.c the capabilities/discoverV2 call: skill.c and yaml.c understand what it finds
  *     http.c      the http/request call
  *
  * One process, one thread, level-triggered epoll. A call that can take long either waits in

@@ -319,8 +319,8 @@ static bool choose_gradle(const struct site *s)
                 if (AUTO_HAS(s->d, files[i]))
                         return fetch(s, GRADLE, false, "gradle.lockfile",
                                      AUTO_HAS(s->d, FILE_GRADLEW)
-                                     ? "sh ./gradlew --no-daemon -q dependencies"
-                                     : "gradle --no-daemon -q dependencies", files[i]);
+                                     ? "gradle-fetch sh ./gradlew"
+                                     : "gradle-fetch gradle", files[i]);
         return false;
 }
 

@@ -4,22 +4,28 @@ reason; lock files stay as they were; what is wrong is said.
 
 The package managers are the real ones: Debian's npm, pip, pipenv and poetry; yarn (classic
 and Berry) and pnpm from npm, below build/auto. JavaScript's dependency comes from npm's
-registry, Python's is a wheel that the test makes. Of those that only fetch, cargo and go are real,
-too, with a crate in a git repository and a module in a folder of the test's own; the others
-are shown with stand-ins that note how they were called.
+registry, Python's is a wheel that the test makes. Of those that only fetch, cargo, go, bundler,
+composer, Maven and Gradle are real too, with sources that the test makes; how each is called is
+shown with stand-ins.
 """
+import functools
 import hashlib
+import http.server
 import json
 import os
+import re
 import shutil
 import subprocess
+import threading
 import zipfile
 
 import javascript
+import lib
 from engines import make_rootfs
 from lib import AIRLOCK, case, main, skip
 from task import Result, Task, git, put
 
+lib.TIMEOUT_S = 120  # Maven and Gradle start a Java machine three times
 BIN = javascript.TOOLS + "/bin"
 SYSTEM = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 DEPENDENCY = {"is-number": "7.0.0"}
@@ -70,7 +76,7 @@ def locked(t, files, command):
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=60)
     assert not done.returncode, done.stdout.decode()[-800:]
     for name in ("package-lock.json", "yarn.lock", "pnpm-lock.yaml", "Pipfile.lock", "poetry.lock",
-                 ".yarnrc.yml", "Cargo.lock", "go.sum"):
+                 ".yarnrc.yml", "Cargo.lock", "go.sum", "Gemfile.lock", "composer.lock"):
         if os.path.exists(where + "/" + name):
             with open(where + "/" + name) as f:
                 files[name] = f.read()
@@ -374,6 +380,167 @@ def go_has_its_modules_when_the_network_is_gone():
 
 
 
+def gem_source(t):
+    """A folder that is a source of gems, with one gem in it."""
+    put(t.dir + "/gem/lib/airdep.rb", "module Airdep\n  V = 7\nend\n")
+    put(t.dir + "/gem/airdep.gemspec", """Gem::Specification.new do |s|
+  s.name, s.version, s.summary, s.authors = "airdep", "1.0.0", "one", ["us"]
+  s.files = ["lib/airdep.rb"]
+end
+""")
+    os.makedirs(t.dir + "/gems/gems")
+    for argv, at in ((["gem", "build", "-q", "-o", "../gems/gems/airdep-1.0.0.gem", "airdep.gemspec"], "/gem"),
+                     (["gem", "generate_index", "-q", "-d", "."], "/gems")):
+        done = subprocess.run(argv, cwd=t.dir + at, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        assert not done.returncode, done.stdout.decode()
+    return "source 'file://%s/gems'\ngem 'airdep'\n" % t.dir
+
+
+USE_GEM = "rm -r %s/gems; bundle exec ruby -e 'require \"airdep\"; puts Airdep::V'"
+
+
+@case
+def bundler_has_its_gems_when_the_network_is_gone():
+    need("bundle", "gem")
+    t = Task()
+    files = locked(t, {"Gemfile": gem_source(t)}, ["bundle", "lock"])
+    assert "airdep (1.0.0)" in files["Gemfile.lock"]
+    r = run(t, files, agent=USE_GEM % t.dir)
+    assert r.answer == "7\n", (r.answer, r.err[-900:])
+    assert steps(r) == [("bundle install", "", 0)], steps(r)
+    expect_clean(r)
+
+
+@case
+def bundler_without_a_lock_file_leaves_none():
+    need("bundle", "gem")
+    t = Task()
+    r = run(t, {"Gemfile": gem_source(t)}, agent="ls; " + USE_GEM % t.dir + "; rm -f Gemfile.lock")
+    assert r.answer == "Gemfile\n7\n", (r.answer, r.err[-900:])
+    assert steps(r) == [("bundle install", "", 0)], steps(r)
+    expect_clean(r)
+
+
+def by_hand(t, files, uid=0):
+    """The script of automatic setup, as the setup session runs it; and what runs a command beside it."""
+    for name, content in files.items():
+        put(t.dir + "/app/" + name, content)
+    for name in ("/state", "/own-home"):
+        os.makedirs(t.dir + name, exist_ok=True)
+    script = subprocess.run([os.path.dirname(AIRLOCK) + "/airlock-auto", "plan", "2", "0"],
+                            cwd=t.dir + "/app", stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                            check=True).stdout.decode()
+    os.chmod(t.dir, 0o755)
+    for name in ("/app", "/state", "/own-home"):
+        subprocess.run(["chown", "-R", str(uid), t.dir + name], check=True)
+
+    def run_as(command, script=None):
+        return subprocess.run(["bash", *(("-c", command) if command else ())], input=script, text=True,
+                              user=uid, group=uid, extra_groups=[], cwd=t.dir + "/app", timeout=100,
+                              env={"PATH": SYSTEM, "HOME": t.dir + "/own-home", "AIRLOCK_STATE": t.dir + "/state",
+                                   "JAVA_TOOL_OPTIONS": "-Duser.home=%s/own-home" % t.dir},
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT).stdout
+    said = run_as(None, script)
+    assert "airlock: automatic setup: 1 of 1: done in " in said, said
+    return run_as
+
+
+@case
+def bundler_has_a_place_for_an_ordinary_user():
+    need("bundle", "gem")
+    t = Task()
+    use = by_hand(t, {"Gemfile": gem_source(t)}, uid=1234)(USE_GEM % "/nowhere")
+    assert use.endswith("7\n"), use
+
+
+@case
+def composer_has_its_packages_when_the_network_is_gone():
+    need("composer", "php")
+    for lock in (True, False):
+        t = Task()
+        put(t.dir + "/dep/composer.json", json.dumps({
+            "name": "air/dep", "version": "1.0.0", "autoload": {"psr-4": {"Air\\": ""}}}))
+        put(t.dir + "/dep/Dep.php", "<?php\nnamespace Air;\nclass Dep { const V = 7; }\n")
+        files = {"composer.json": json.dumps({
+            "require": {"air/dep": "1.0.0"},
+            "repositories": [{"packagist.org": False}, {"type": "path", "url": t.dir + "/dep",
+                                                        "options": {"symlink": False}}]})}
+        if lock:
+            files = locked(t, files, ["composer", "update", "--no-interaction", "--no-install"])
+            assert "air/dep" in files["composer.lock"]
+        use = "rm -r %s/dep; php -r 'require \"vendor/autoload.php\"; echo Air\\Dep::V;'" % t.dir
+        r = run(t, dict(files), agent="ls composer.*; " + use)
+        assert r.answer == "\n".join(sorted(files)) + "\n7", (lock, r.answer, r.err[-900:])
+        assert steps(r) == [("composer install --no-interaction --no-progress", "", 0)], steps(r)
+        expect_clean(r)
+
+
+POM = "<project><modelVersion>4.0.0</modelVersion><groupId>%s</groupId><artifactId>%s</artifactId>" \
+      "<version>%s</version>%s</project>"
+JARS = "/usr/share/maven-repo"  # Debian's: what its own packages are built from
+
+
+def in_repository(t, group, name, version="1"):
+    at = "%s/jars/%s/%s/%s/%s-%s" % (t.dir, group.replace(".", "/"), name, version, name, version)
+    put(at + ".pom", POM % (group, name, version, ""))
+    with zipfile.ZipFile(at + ".jar", "w") as z:
+        z.writestr("value.txt", "7")
+
+
+@case
+def maven_has_its_jars_when_the_network_is_gone():
+    need("mvn")
+    plugin = JARS + "/org/apache/maven/plugins/maven-dependency-plugin"
+    if not os.path.exists(plugin) or not os.path.exists(JARS + "/junit/junit/4.x"):
+        skip("no libmaven-dependency-plugin-java and junit4 here: make deps-test")
+    t = Task()
+    in_repository(t, "air", "dep", "1.0.0")
+    others = ("clean", "install", "deploy", "site")  # wanted, and not run
+    for name in others:
+        in_repository(t, "org.apache.maven.plugins", "maven-%s-plugin" % name)
+    version = max(v for v in os.listdir(plugin) if os.path.exists(
+        "%s/%s/maven-dependency-plugin-%s.jar" % (plugin, v, v)))
+    put(t.dir + "/own-home/.m2/settings.xml",
+        "<settings><mirrors><mirror><id>all</id><mirrorOf>central</mirrorOf><url>file://%s</url></mirror>"
+        "</mirrors></settings>" % JARS)
+    where = "<id>ours</id><url>file://%s/jars</url>" % t.dir
+    named = "<plugin><artifactId>maven-%s-plugin</artifactId><version>%s</version></plugin>"
+    top = "<packaging>pom</packaging><modules><module>a</module><module>b</module></modules>" \
+          "<repositories><repository>%s</repository></repositories><pluginRepositories><pluginRepository>%s" \
+          "</pluginRepository></pluginRepositories><build><pluginManagement><plugins>%s</plugins>" \
+          "</pluginManagement></build>" % (where, where, named % ("dependency", version)
+                                           + "".join(named % (n, 1) for n in others))
+    module = "<parent><groupId>air</groupId><artifactId>top</artifactId><version>1</version></parent>" \
+             "<packaging>pom</packaging>%s"
+    needs = "<dependency><groupId>air</groupId><artifactId>%s</artifactId><version>%s</version>%s</dependency>"
+    both = needs % ("dep", "1.0.0", "") + needs % ("a", "1", "<type>pom</type>")
+    files = {"pom.xml": POM % ("air", "top", "1", top), "a/pom.xml": POM % ("air", "a", "1", module % ""),
+             "b/pom.xml": POM % ("air", "b", "1", module % ("<dependencies>%s</dependencies>" % both))}
+    beside = by_hand(t, files)
+    path = beside("rm -r ../jars; mvn -B -q -o dependency:build-classpath -Dmdep.outputFile=/dev/stdout -pl b,a")
+    assert "air/dep/1.0.0/dep-1.0.0.jar" in path, path
+
+
+@case
+def gradle_has_its_jars_when_the_network_is_gone():
+    need("gradle")
+    t = Task()
+    in_repository(t, "air", "dep", "1.0.0")
+    folder = functools.partial(http.server.SimpleHTTPRequestHandler, directory=t.dir + "/jars")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), folder)
+    folder.func.log_message = lambda *a: None
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    beside = by_hand(t, {"build.gradle": """apply plugin: 'java'
+repositories { maven { url 'http://127.0.0.1:%d' } }
+dependencies { compile 'air:dep:1.0.0' }
+task show { doLast { println configurations.compileClasspath.files } }
+""" % server.server_port})
+    server.shutdown()
+    server.server_close()
+    files = beside("gradle --no-daemon -q --offline show")
+    assert "/dep-1.0.0.jar]" in files, files
+
+
 STANDIN = "#!/bin/sh\necho \"$(basename \"$0\") $* in $PWD\" >>/var/called\n%s"
 FETCHED = {
     "rust/Cargo.toml": "", "rust/Cargo.lock": "kept\n", "golang/go.mod": "module x\n",
@@ -392,9 +559,9 @@ def what_is_only_fetched_fails_nothing_and_lock_files_stand():
         os.chmod(t.dir + "/bin/" + name, 0o755)
     r = run(t, FETCHED, agent="cat /var/called; cat rust/Cargo.lock; git status --short; ls golang",
             env={"path": t.dir + "/bin:" + SYSTEM})
-    called = r.answer.split("kept\n")[0].splitlines()
+    called = re.sub("-I /[^ ]*/fetch", "-I fetch", r.answer.split("kept\n")[0]).splitlines()
     assert called == ["%s in /workspace/app/%s" % c for c in (
-        ("go mod download", "golang"), ("gradle --no-daemon -q dependencies", "gradle"),
+        ("go mod download", "golang"), ("gradle --no-daemon -q -I fetch.gradle help", "gradle"),
         ("mvn -B -q dependency:go-offline", "java"),
         ("composer install --no-interaction --no-progress", "php"), ("uv sync --frozen", "py"),
         ("bundle install", "ruby"), ("cargo fetch --locked", "rust"))], called

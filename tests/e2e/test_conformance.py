@@ -1840,14 +1840,19 @@ ETC = """mount -t tmpfs none /mnt && cp -a /etc /mnt/ && mount --bind /mnt/etc /
 class Configured:
     """A server with a home, an /etc/codex and a repository of the check's own."""
 
-    def __init__(self, t, etc=False):
+    def __init__(self, t, etc=False, begin=True):
+        self.t, self.etc = t, etc
         self.root = os.path.realpath(t.path())
         for name in ("home/.codex", "etc", "repo/sub/deep"):
             os.makedirs(self.path(name))
         subprocess.run(["git", "init", "-q", self.path("repo")], check=True)
+        if begin:
+            self.begin()
+
+    def begin(self):
         home = {"HOME": self.path("home"), "CODEX_HOME": self.path("home/.codex")}
-        around = ["unshare", "--mount", "sh", "-c", ETC, "sh", self.path("etc")] if etc else []
-        p = start(around + t.argv("--listen", "stdio"), env=dict(os.environ, **home))
+        around = ["unshare", "--mount", "sh", "-c", ETC, "sh", self.path("etc")] if self.etc else []
+        p = start(around + self.t.argv("--listen", "stdio"), env=dict(os.environ, **home))
         self.c = Client.stdio(p)
         self.c.hello()
 
@@ -1880,6 +1885,294 @@ class Configured:
     def refused(self, where="repo"):
         return self.c.fails(-32603, "environmentConfig/read", cwd=uri(self.path(where)),
                             configPaths=[["model"]], requirementsPaths=[])
+
+
+METADATA = "some capability metadata could not be loaded; discovery may be incomplete"
+LOCATIONS = "some capability locations could not be resolved; discovery may be incomplete"
+CACHE = "home/.codex/plugins/cache/"
+REMOTE = ".codex-remote-plugin-install.json"
+
+
+class Installed(Configured):
+    """What is installed there: skills and plugins. Codex looks when it starts, and keeps what
+    it saw for a while: so a server is started for each question."""
+
+    def __init__(self, t, etc=False):
+        super().__init__(t, etc, begin=False)
+
+    def skill(self, folder, head="name: n\ndescription: d\n", about=None):
+        self.write(folder + "/SKILL.md", "---\n%s---\nbody\n" % head)
+        if about is not None:
+            self.write(folder + "/agents/openai.yaml", about)
+
+    def plugin(self, where, manifest='{"name":"p"}'):
+        """@where: MARKETPLACE/NAME/VERSION."""
+        self.write(CACHE + where + "/.codex-plugin/plugin.json", manifest)
+
+    def all(self):
+        self.begin()
+        with self.c as c:
+            return c.call("capabilities/discoverV2", cwd=uri(self.path("repo")))
+
+    def refusal(self):
+        self.begin()
+        with self.c as c:
+            return c.fails(-32603, "capabilities/discoverV2", cwd=uri("/"))
+
+    def names(self):
+        """[(name, path below the home)] of skills, [id] of plugins, warnings."""
+        r = self.all()
+        return ([(s["name"], self.short(s["path"])) for s in r["skills"]],
+                [p["id"] for p in r["plugins"]], r["warnings"])
+
+    def short(self, path):
+        return path.replace(uri(self.path("home")) + "/", "").replace("/SKILL.md", "")
+
+
+@check("11.3")
+def a_place_has_skills_of_its_own(t):
+    k = Installed(t, etc=True)
+    assert k.all() == {"plugins": [], "skills": [], "warnings": []}
+    k.skill("home/.codex/skills/b", "name: one\ndescription:  a  b \nmetadata:\n"
+            "  short-description: s\n")
+    k.skill("home/.agents/skills/a", "description: d\n", "policy:\n  products: [CODEX]\n")
+    k.skill("etc/skills/z", about="dependencies:\n  tools:\n  - {type: mcp, value: v}\n")
+    for elsewhere in ("repo/.agents/skills/r", "repo/.codex/skills/r", "home/skills/r"):
+        k.skill(elsewhere)
+    k.write("home/.codex/skills/SKILL.md", "no head")
+    root = lambda id, path: {"id": id, "path": uri(path)}
+    tool = {"type": "mcp", "value": "v", "description": None, "transport": None, "command": None,
+            "url": None, "oauthCallbackPort": None}
+    none = {"shortDescription": None, "dependencies": None, "policy": None}
+    assert k.all() == {"plugins": [], "warnings": [METADATA], "skills": [
+        dict(none, name="one", description="a b", shortDescription="s",
+             path=uri(k.path("home/.codex/skills/b/SKILL.md")),
+             discoveryRoot=root("codex-home-skills", k.path("home/.codex/skills"))),
+        dict(none, name="a", description="d", path=uri(k.path("home/.agents/skills/a/SKILL.md")),
+             policy={"allowImplicitInvocation": None, "products": ["codex"]},
+             discoveryRoot=root("user-agent-skills", k.path("home/.agents/skills"))),
+        dict(none, name="n", description="d", path="file:///etc/codex/skills/z/SKILL.md",
+             dependencies={"tools": [tool]},
+             discoveryRoot=root("system-skills", "/etc/codex/skills"))]}
+
+
+@check("11.3")
+def a_call_for_skills_names_a_folder(t):
+    c = t.client()
+    for wrong in ({}, {"cwd": 5}, {"cwd": "/x"}, {"cwd": "http://x/"}, {"cwd": uri("/"), "sandbox": {}},
+                  {"cwd": uri("/"), "sandbox": []}):
+        c.fails(-32602, "capabilities/discoverV2", **wrong)
+    assert c.call("capabilities/discoverV2", cwd=uri("/no/such/folder"))["plugins"] == []
+    c = t.client(hello=False)
+    assert c.fails(-32600, "capabilities/discoverV2", cwd=uri("/")) == \
+        "client must call initialize before using capability discovery methods"
+
+
+@check("11.3")
+def a_home_that_is_named_is_there(t):
+    k = Installed(t)
+    shutil.rmtree(k.path("home/.codex"))
+    assert k.refusal() == \
+        'CODEX_HOME points to "%s", but that path does not exist' % k.path("home/.codex")
+    k.write("home/.codex", "")
+    assert k.refusal().endswith("but that path is not a directory")
+
+
+@check("11.3")
+def skills_are_found_by_their_file(t):
+    k = Installed(t)
+    home = "home/.codex/skills/"
+    for folder in ("a b%#é", ".h", "z/y", "1/2/3/4/5/6", "1/2/3/4/5/6/7"):
+        k.skill(home + folder, "description: d\n")
+    k.skill("repo/out/s")
+    os.symlink(k.path("repo/out"), k.path(home + "link"))
+    os.symlink("..", k.path(home + "z/up"))
+    for name, make in (("f", os.mkfifo), ("d", os.mkdir)):
+        os.mkdir(k.path(home + name))
+        make(k.path(home + name + "/SKILL.md"))
+    os.mkdir(k.path(home + "s"))
+    os.symlink(k.path("repo/out/s/SKILL.md"), k.path(home + "s/SKILL.md"))
+    skills, _, warnings = k.names()
+    assert [s[0] for s in skills] == [".h", "6", "a b%#é", "n", "y"] and not warnings, skills
+    assert [s[1] for s in skills][3:] == [".codex/skills/link/s", ".codex/skills/z/y"]
+
+
+HEADS = {  # a head: what the skill "folder" says by it; None: nothing
+    "name: x\ndescription: y\n": ("x", "y"), "description: y\n": ("folder", "y"),
+    "name: ~\ndescription: y # c\n": ("folder", "y"), "name: 12\ndescription: true\n": ("12", "true"),
+    "name: 'x''z'\ndescription: \"a\\u00e9\\n b\"\n": ("x'z", "aé b"),
+    "description: >-\n  a\n\n   b\nname:\tx\n": ("x", "a b"),
+    "description: |2\n   a: b\n  [c\n": ("folder", "a: b [c"), "description: a\n  b\n": ("folder", "a b"),
+    "{name: x, description: 'y'}\n": ("x", "y"), "# c\n\ndescription: y#z\n...\n": ("folder", "y#z"),
+    "description: y\nother:\n- a: [b, {c: d}]\n  e: 'f\n    g'\n- - h\n": ("folder", "y"),
+    "description: y\nmetadata:\n": ("folder", "y"), "description: y\nx: 1\nx: 2\n": ("folder", "y"),
+    "name: a 　b\ndescription: y\n": ("a b", "y"), "name: {a: b}\ndescription: y\n": ("{a: b}", "y"),
+    "description: for AWS: ECS # c\n": ("folder", "for AWS: ECS"), "description: @a\n": ("folder", "@a"),
+    "description: it's: [a\nhint: [b] [c]\n": ("folder", "it's: [a"), "description: [a\n": ("folder", "[a"),
+    "description: **A**: b\n": ("folder", "**A**: b"), "name: %s\ndescription: y\n" % ("é" * 64): ("é" * 64, "y"),
+    "name: %s\ndescription: y\n" % ("n" * 65): None, "name: x\n": None, "description: ''\n": None,
+    "": None, "# c\n": None, "- description\n": None, "description: [y]\n": None,
+    "description: y\ndescription: z\n": None, "description: y\nmetadata: z\n": None,
+    "description: - y\n": None, "description: \"y\" z\n": None, "description: 'y\n": None,
+    "description: y:\n": None, "description: *y\n": None, "description: %y\n": None,
+    "description: > y\n": None, "description: y\n\tx: z\n": None, "description: y\nx\n": None,
+    "description: a\x01b\n": None, "description: a\0b\n": None, "description: y\n x: z\n": None,
+    "description: a: b\n  c\n": None, "description: y\n...\nx: z\n": None,
+    "description: y\nmetadata: {short-description: [a]}\n": None}
+
+
+@check("11.3")
+def a_head_is_yaml_or_nearly_so(t):
+    k = Installed(t)
+    for n, head in enumerate(HEADS):
+        k.skill("home/.codex/skills/%03d/folder" % n, head)
+    r = k.all()
+    got = {s["path"].split("/")[-3]: (s["name"], s["description"]) for s in r["skills"]}
+    for n, (head, says) in enumerate(HEADS.items()):
+        assert got.get("%03d" % n) == says, (head, got.get("%03d" % n))
+    assert r["warnings"] == [METADATA]
+    for fences in ("name: n\ndescription: d\n", "\n---\ndescription: d\n---\n", "---\ndescription: d\n",
+                   "\ufeff---\ndescription: d\n---\n"):
+        k.write("home/.agents/skills/s/SKILL.md", fences)
+        assert len(k.all()["skills"]) == len(got), fences
+    k.write("home/.agents/skills/s/SKILL.md", " --- \r\ndescription: d\r\n\u3000---\r\n")
+    assert len(k.all()["skills"]) == len(got) + 1
+
+
+@check("11.3", quirk="it reads anchors, aliases and tags too")
+def yaml_that_is_not_read_is_left_out(t):
+    k = Installed(t)
+    k.skill("home/.codex/skills/a", "name: &a x\ndescription: *a\n")
+    k.skill("home/.codex/skills/b", "description: !!str y\n")
+    # The policy of this one would be lost without a word otherwise.
+    k.skill("home/.codex/skills/c", about="x: &x {allow_implicit_invocation: false}\npolicy: *x\n")
+    k.skill("home/.codex/skills/d", "description: d\n")
+    assert k.names() == ([("d", ".codex/skills/d")], [], [METADATA])
+
+
+ABOUTS = {  # an agents/openai.yaml: the skill's policy and dependencies by it
+    "policy: {allow_implicit_invocation: FALSE, products: [chatgpt, ATLAS]}":
+        ((False, ["chatgpt", "atlas"]), None),
+    "policy: {}": ((None, []), None), "policy:": (None, None), "": (None, None), "---\npolicy: {}\n...": ((None, []), None),
+    "policy: {products: }\ninterface: {icon_small: 5}": ((None, []), None),
+    "policy: {allow_implicit_invocation: 'true'}": (None, None), "policy: {products: [Codex]}": (None, None),
+    "policy: {}\npolicy: {}": (None, None), "policy: {}\ninterface: {display_name: [a]}": (None, None),
+    "policy: {}\nx: *y": (None, None), "policy: {}\n---\nx: y": (None, None), "[policy]": (None, None),
+    "dependencies: {tools: [{type: t, value: 5, url: ' u  u ', oauth: {callback_port: 80}}]}":
+        (None, [("t", "5", "u u", 80)]),
+    "dependencies:\n  tools:\n  - type: a\n    value: b\n  - value: c\n  - type: d\n    value: e\n":
+        (None, [("a", "b", None, None), ("d", "e", None, None)]),
+    "dependencies: {tools: [{type: %s, value: v}]}" % ("t" * 65): (None, None),
+    "dependencies: {tools: [{type: t, value: v, url: %s}]}" % ("u" * 1025): (None, [("t", "v", None, None)]),
+    "dependencies: {tools: [{type: t, value: v, oauth: {callbackPort: 65536}}]}": (None, None),
+    "dependencies: {tools: []}": (None, None), "dependencies: {tools: x}": (None, None)}
+
+
+@check("11.3")
+def what_stands_beside_a_skill_is_all_right_or_nothing(t):
+    k = Installed(t)
+    for n, about in enumerate(ABOUTS):
+        k.skill("home/.codex/skills/%03d" % n, about=about)
+    r = k.all()
+    assert len(r["skills"]) == len(ABOUTS) and r["warnings"] == []
+    for s, (about, want) in zip(r["skills"], ABOUTS.items()):
+        policy, tools = s["policy"], s["dependencies"] and s["dependencies"]["tools"]
+        assert (policy and (policy["allowImplicitInvocation"], policy["products"]),
+                tools and [(x["type"], x["value"], x["url"], x["oauthCallbackPort"])
+                           for x in tools]) == want, (about, policy, tools)
+
+
+@check("11.3")
+def the_latest_version_of_a_plugin_is_it(t):
+    k = Installed(t)
+    for where in ("m/a/1.9.0", "m/a/1.10.0", "m/a/1.10.0-rc.1", "m/b/2.0.0", "m/b/local", "m/c/1.0.0+2",
+                  "m/c/1.0.0+10", "m/d/.x", "m x/e/1", "m.x/e/1", "m/e e/1", "m/f/1 0", "M_-1/a/1"):
+        k.plugin(where)
+    k.write(CACHE + "m/file", "")
+    os.symlink("local", k.path(CACHE + "m/b/z"))
+    r = k.all()
+    assert [(p["id"], p["version"]) for p in r["plugins"]] == \
+        [("a@M_-1", "1"), ("a@m", "1.10.0"), ("b@m", "local"), ("c@m", "1.0.0+10"), ("d@m", ".x")]
+    assert r["plugins"][1]["root"] == uri(k.path(CACHE + "m/a/1.10.0")) and r["warnings"] == []
+
+
+@check("11.3")
+def a_plugin_brings_its_files_and_skills(t):
+    k = Installed(t)
+    k.plugin("m/p/1", '{"name":"q","interface":{"displayName":" D "},"mcpServers":{"a": {"b" : "c d"}},"apps":"./y.json"}')
+    k.write(CACHE + "m/p/1/y.json", "apps")
+    k.write(CACHE + "m/p/" + REMOTE, '{"schema_version":1,"remote_plugin_id":" r "}')
+    k.skill(CACHE + "m/p/1/skills/s", "description: d\n")
+    k.skill(CACHE + "m/p/1/skills/in/x", "description: d\n")
+    k.write(CACHE + "m/p/1/skills/in/.claude-plugin/plugin.json", "{}")
+    r, = k.all()["plugins"]
+    assert (r["displayName"], r["remotePluginId"]) == ("D", "r")
+    manifest = k.path(CACHE + "m/p/1/.codex-plugin/plugin.json")
+    assert r["files"]["manifest"]["path"] == r["files"]["mcpConfig"]["path"] == uri(manifest)
+    assert r["files"]["mcpConfig"]["contents"] == '{"a":{"b":"c d"}}'
+    assert r["files"]["appsConfig"] == text_file(k.path(CACHE + "m/p/1/y.json"), "apps")
+    assert [(s["name"], s["path"].rsplit("/", 2)[1]) for s in r["skills"]] == [("in:x", "x"), ("q:s", "s")]
+    assert "discoveryRoot" not in r["skills"][0]
+
+
+@check("11.3")
+def what_is_wrong_with_a_plugin_is_a_warning(t):
+    good, usual = ["p@m"], ("M", "A")
+    for manifest, plugins, files, warnings in (
+            ("{}", good, usual, 0), ("{", [], None, 1), ("[]", [], None, 1), ('{"name":null}', [], None, 1),
+            ('{"name":"a","name":"b"}', [], None, 1), ('{"interface":[]}', [], None, 1),
+            ('{"interface":{"displayName":5}}', [], None, 1), ('{"apps":5}', [], None, 1),
+            ('{"mcpServers":5,"apps":null}', good, usual, 0), ('{"mcpServers":"x"}', good, usual, 1),
+            ('{"mcpServers":"./gone","apps":"./../y"}', good, (None, "A"), 1),
+            ('{"skills":"../x","version":5,"interface":null}', good, usual, 0)):
+        k = Installed(t)
+        k.plugin("m/p/1", manifest)
+        k.write(CACHE + "m/p/1/.mcp.json", "M")
+        k.write(CACHE + "m/p/1/.app.json", "A")
+        r = k.all()
+        assert [p["id"] for p in r["plugins"]] == plugins, manifest
+        assert r["warnings"] == warnings * [METADATA], (manifest, r["warnings"])
+        for p in r["plugins"]:
+            got = [p["files"][x] and p["files"][x]["contents"] for x in ("mcpConfig", "appsConfig")]
+            assert tuple(got) == files and p["displayName"] == "1", (manifest, got)
+
+
+@check("11.3")
+def an_installers_mark_is_small_and_right(t):
+    k = Installed(t)
+    marks = ('{"schema_version":1,"remote_plugin_id":"%s"}' % (1024 * "x"),
+             '{"schema_version":1,"remote_plugin_id":"%s"}' % (1025 * "x"),
+             '{"schema_version":"1","remote_plugin_id":"r"}', '{"remote_plugin_id":"r"}', "{",
+             '{"schema_version":1,"remote_plugin_id":" "}', '{"schema_version":1}',
+             '{"schema_version":1,"remote_plugin_id":"r"}'.ljust(16384),
+             '{"schema_version":1,"remote_plugin_id":"r"}'.ljust(16385))
+    for n, mark in enumerate(marks):
+        k.plugin("m/p%d/1" % n)
+        k.write(CACHE + "m/p%d/%s" % (n, REMOTE), mark)
+    k.plugin("m/q/1", "{")
+    r = k.all()
+    assert [p["remotePluginId"] for p in r["plugins"]] == [1024 * "x"] + 6 * [None] + ["r", None]
+    assert r["warnings"] == [LOCATIONS, METADATA]
+
+
+@check("11.3")
+def a_root_of_skills_has_its_bounds(t):
+    k = Installed(t)
+    k.skill("home/.codex/skills/a", "description: d\n" + (1 << 20) * "#" + "\n")
+    for n in range(30):
+        k.skill("home/.agents/skills/%02d" % n, "description: %s\n" % (200000 * "y" if n != 29 else "y"))
+    skills, _, warnings = k.names()
+    assert [s[0] for s in skills] == ["%02d" % n for n in [*range(20), 29]], skills
+    assert warnings == ["capability discovery size limit reached", METADATA]
+    k = Installed(t)
+    for n in range(2100):
+        k.skill("home/.codex/skills/%04d" % n)
+    skills, _, warnings = k.names()
+    assert len(skills) == 1999 and warnings == [METADATA]
+    for n in range(520):
+        k.plugin("m/%03d/1" % n)
+    _, plugins, warnings = k.names()
+    assert len(plugins) == 512 and LOCATIONS in warnings
 
 
 @check("11.1")

@@ -1,9 +1,11 @@
 #!/usr/bin/python3
 """airlock exec-server: every statement that it makes to its clients, tried by one."""
+import atexit
 import hashlib
 import hmac
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -480,6 +482,95 @@ def what_is_too_long_to_tell_is_an_error():
                           roots=[{"id": "a", "path": uri(d)}])
         assert "longer than 64 MiB" in message
         assert c.call("environment/status") == {"status": "ready"}
+
+
+class Skills:
+    """A server whose home holds skills, and what else an attacker puts there."""
+
+    def __init__(self):
+        self.root = tempfile.mkdtemp(prefix="airlock-skills-")
+        atexit.register(shutil.rmtree, self.root, True)
+        os.makedirs(self.root + "/codex/skills")
+        _, self.c = served(env=dict(os.environ, HOME=self.root, CODEX_HOME=self.root + "/codex"))
+
+    def put(self, name, text="---\nname: n\ndescription: d\n---\n"):
+        path = "%s/codex/skills/%s" % (self.root, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as f:
+            f.write(text if isinstance(text, bytes) else text.encode())
+
+    def ask(self, seconds=3, **more):
+        began = time.monotonic()
+        r = self.c.call("capabilities/discoverV2", cwd=uri("/"), **more)
+        assert time.monotonic() - began < seconds
+        return [s["name"] for s in r["skills"]], r["warnings"]
+
+
+@case
+def a_skill_that_is_no_file_does_not_hang():
+    s = Skills()
+    s.put("a/SKILL.md")
+    os.makedirs(s.root + "/codex/skills/a/agents")
+    os.mkfifo(s.root + "/codex/skills/a/agents/openai.yaml")
+    for name, target in (("b", "/dev/zero"), ("c", "/dev/tty"), ("d", "/proc/self/mem"), ("e", "gone")):
+        os.mkdir(s.root + "/codex/skills/" + name)
+        os.symlink(target, "%s/codex/skills/%s/SKILL.md" % (s.root, name))
+    os.mkdir(s.root + "/codex/skills/f")
+    os.mkfifo(s.root + "/codex/skills/f/SKILL.md")
+    os.makedirs(s.root + "/codex/plugins/cache/m/p/1/.codex-plugin")
+    os.mkfifo(s.root + "/codex/plugins/cache/m/p/1/.codex-plugin/plugin.json")
+    names, warnings = s.ask()
+    assert names == ["n"] and len(warnings) == 1, (names, warnings)
+
+
+@case
+def hostile_yaml_costs_nothing():
+    s = Skills()
+    big = 500000
+    for n, head in enumerate((
+            "x: " + "[" * big, "x: " + "{a: " * big, "- " * big, "x:\n" + "- a\n" * (big // 4),
+            "".join("%s- \n" % (" " * i) for i in range(900)), "x: |\n" + "\n" * big, "x: '" + "''" * big,
+            "a" * big + ": b", "x: " + "a: " * big, "x: [a\n" * (big // 8), "x: \"" + "\\x41" * (big // 4),
+            "a: &a [b, c]\n" + "".join("a%d: &a%d [*a, *a]\n" % (i, i) for i in range(1000)),
+            "x: " + "`" * big, "".join("k%d: [\n" % i for i in range(20000)))):
+        s.put("%02d/SKILL.md" % n, "---\nname: h\n%s\n---\n" % head)
+        s.put("x%02d/SKILL.md" % n)
+        s.put("x%02d/agents/openai.yaml" % n, head)
+    names, warnings = s.ask(seconds=8)
+    assert "h" not in names and warnings and "n" in names, (names, warnings)
+    assert s.c.call("environment/status") == {"status": "ready"}
+
+
+@case
+def ten_thousand_files_are_counted():
+    s = Skills()
+    for n in range(100):
+        for m in range(100):
+            s.put("%02d/%02d" % (n, m), b"")
+    s.put("zz/SKILL.md")
+    s.put("/".join("d" * 40) + "/SKILL.md")
+    assert s.ask(seconds=8) == (["n"], [])
+
+
+@case
+def a_sandbox_hides_skills():
+    s = Skills()
+    s.put("in/SKILL.md", "---\nname: in\ndescription: d\n---\n")
+    os.makedirs(s.root + "/out/s")
+    with open(s.root + "/out/s/SKILL.md", "w") as f:
+        f.write("---\nname: out\ndescription: d\n---\n")
+    os.symlink(s.root + "/out", s.root + "/codex/skills/way")
+    assert s.ask()[0] == ["in", "out"]  # a folder that is linked there is one of it
+
+    def box(*paths):
+        return {"permissions": {"type": "managed", "network": "restricted", "file_system": {
+            "type": "restricted", "entries": [{"path": {"type": "path", "path": uri(p)}, "access": "read"}
+                                              for p in paths]}}, "cwd": uri("/")}
+    names, warnings = s.ask(sandbox=box(s.root + "/codex"))
+    assert names == ["in"] and len(warnings) == 1, (names, warnings)
+    names, warnings = s.ask(sandbox=box("/usr"))
+    assert names == [] and warnings == [
+        "some capability locations could not be resolved; discovery may be incomplete"]
 
 
 # --- processes ---------------------------------------------------------------------------------

@@ -492,6 +492,26 @@ def sockets_below_a_mounted_folder_are_covered_the_nearest_first():
 
 
 @case
+def a_crowd_in_a_mount_below_takes_nothing_from_the_one_above():
+    """The newest folder of a tmpfs is listed first: the crowd's comes before the socket's."""
+    need_root()
+    listen = ("import socket,sys\ns = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1])\n"
+              "s.listen(); print(flush=True)\nsys.stdin.read()")
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as above, tempfile.TemporaryDirectory() as d:
+        os.makedirs(above + "/near/by")
+        os.mkdir(above + "/crowd")
+        for n in range(300):
+            os.mkdir("%s/%d" % (d, n))
+        outside = start([PYTHON, "-c", listen, above + "/near/by/s"])
+        outside.stdout.readline()
+        wrap = ["unshare", "-mn", "sh", "-ec", "mount --bind %s /mnt; mount --bind %s /mnt/crowd; "
+                "exec \"$@\"" % (above, d), "sh"]
+        good(wrap + connect_to("/mnt/near/by/s"))
+        r = run(wrap + ENTER + ["netns", "--"] + connect_to("/mnt/near/by/s"))
+        assert r.returncode == errno.ECONNREFUSED, (r.returncode, r.stderr)
+
+
+@case
 def closed_does_not_hold_beside_a_socket_that_it_cannot_cover():
     nobody = dict(users())["nobody"]
     with tempfile.TemporaryDirectory() as d:

@@ -109,9 +109,9 @@ static const struct row {
           "composer.json", AUTO_FETCH },
         { "pom.xml", NULL, "mvn -B -q dependency:go-offline", "pom.xml", AUTO_FETCH },
         { "pom.xml mvnw", NULL, "sh ./mvnw -B -q dependency:go-offline", "pom.xml", AUTO_FETCH },
-        { "build.gradle.kts", NULL, "gradle --no-daemon -q dependencies", "build.gradle.kts",
+        { "build.gradle.kts", NULL, "gradle-fetch gradle", "build.gradle.kts",
           AUTO_FETCH },
-        { "settings.gradle build.gradle gradlew", NULL, "sh ./gradlew --no-daemon -q dependencies",
+        { "settings.gradle build.gradle gradlew", NULL, "gradle-fetch sh ./gradlew",
           "settings.gradle", AUTO_FETCH },
 };
 
