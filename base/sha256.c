@@ -26,6 +26,9 @@ static uint32_t ror(uint32_t x, unsigned n)
         return x >> n | x << (32 - n);
 }
 
+/* The standard's a to h in round i: not they move from round to round, but what is called so. */
+#define V(n) v[((n) - i) % 8]
+
 static void blocks_portable(uint32_t h[static 8], const uint8_t *p, size_t count)
 {
         for (; count; count--, p += 64) {
@@ -42,21 +45,21 @@ static void blocks_portable(uint32_t h[static 8], const uint8_t *p, size_t count
                 }
                 memcpy(v, h, sizeof(v));
                 for (unsigned i = 0; i < 64; i++) {
-                        uint32_t e = v[4], a = v[0];
-                        uint32_t t1 = v[7] + (ror(e, 6) ^ ror(e, 11) ^ ror(e, 25)) +
-                                      ((e & v[5]) ^ (~e & v[6])) + k[i] + w[i];
+                        uint32_t e = V(4), a = V(0);
+                        uint32_t t1 = V(7) + (ror(e, 6) ^ ror(e, 11) ^ ror(e, 25)) +
+                                      ((e & V(5)) ^ (~e & V(6))) + k[i] + w[i];
                         uint32_t t2 = (ror(a, 2) ^ ror(a, 13) ^ ror(a, 22)) +
-                                      ((a & v[1]) ^ (a & v[2]) ^ (v[1] & v[2]));
+                                      ((a & V(1)) ^ (a & V(2)) ^ (V(1) & V(2)));
 
-                        for (unsigned n = 7; n; n--)
-                                v[n] = v[n - 1];
-                        v[4] += t1;
-                        v[0] = t1 + t2;
+                        V(3) += t1;
+                        V(7) = t1 + t2;
                 }
                 for (unsigned i = 0; i < 8; i++)
                         h[i] += v[i];
         }
 }
+
+#undef V
 
 #if defined(__x86_64__)
 /* The instructions keep the state as ABEF and CDGH, and do two rounds at a time. */
@@ -118,9 +121,9 @@ static bool has_rounds(void)
 
 static enum { UNKNOWN, PORTABLE, ROUNDS } how;
 
-void sha256_portable(void)
+void sha256_portable(bool only)
 {
-        how = PORTABLE;
+        how = only ? PORTABLE : UNKNOWN;
 }
 
 static void blocks(uint32_t h[static 8], const uint8_t *p, size_t count)
