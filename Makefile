@@ -104,7 +104,8 @@ SRC_airlock := $(BASE) \
         init/main.c init/sig.c init/init.c init/tty.c init/stop.c init/program.c
 SRC_airlock-spec := $(BASE) $(SPEC) init/spec_main.c init/spec_image.c init/run_options.c \
         init/serve.c init/resume.c init/resume_parse.c init/program.c init/sig.c init/env.c \
-        init/policy_text.c init/spec_model.c init/spec_pull.c init/check.c init/doctor.c init/help.c init/child.c init/lock.c init/cgroup.c
+        init/policy_text.c init/spec_model.c init/spec_pull.c init/check.c init/doctor.c \
+        init/help.c init/child.c init/lock.c init/cgroup.c base/ruleset.c
 SRC_airlock-run := $(BASE) init/spec_image.c init/spec_words.c \
         init/sig.c init/tty.c init/stop.c init/spawn.c init/program.c \
         init/run.c init/run_options.c init/watch.c init/child.c init/lock.c init/egress.c \

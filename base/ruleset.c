@@ -9,7 +9,6 @@
 #define CREATE_VERSION 1U
 #define RULE_PATH_BENEATH 1
 #define SCOPE_ALL UINT64_C(3) /* abstract sockets, signals */
-#define SCOPE_ABI 6
 #define FS_OF_FILE (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE)
 
 struct ruleset_attr {
@@ -30,7 +29,7 @@ int landlock_abi(void)
 
 int ruleset_new(uint64_t fs, bool scope)
 {
-        bool scoped = scope && landlock_abi() >= SCOPE_ABI;
+        bool scoped = scope && landlock_abi() >= RULESET_SCOPE_ABI;
         struct ruleset_attr attr = { .fs = fs, .scoped = scoped ? SCOPE_ALL : 0 };
         size_t size = scoped ? sizeof(attr) : sizeof(attr.fs);
         int fd = (int)syscall(SYS_landlock_create_ruleset, &attr, size, 0);

@@ -20,12 +20,14 @@
 #define FS_READS (FS_EXECUTE | FS_READ_FILE | FS_READ_DIR)
 #define FS_WRITES (FS_WRITE_FILE | FS_MAKES | FS_REFER | FS_TRUNCATE)
 
+#define RULESET_SCOPE_ABI 6 /* Linux 6.12 */
+
 /* The kernel's ABI, 1 or more; 0 when it has no Landlock or does not allow it. */
 int landlock_abi(void);
 
 /*
  * A ruleset that handles the rights @fs, all of which the kernel must know; with @scope
- * signals and abstract sockets too, which kernels before ABI 6 leave out. A descriptor
+ * signals and abstract sockets too, which kernels before RULESET_SCOPE_ABI leave out. A descriptor
  * that the caller closes, or -errno.
  */
 MUST_USE int ruleset_new(uint64_t fs, bool scope);

@@ -308,6 +308,8 @@ int command_check(int argc, char **argv)
                 return r;
         if (!wrong)
                 wrong = spec_pull(&spec);
+        if (!wrong)
+                wrong = spec_injected(&spec);
         put_plan(&w, &spec, given, wrong);
         spec_close(&spec);
         return w.full ? STATUS_OUTPUT : STATUS_OK;

@@ -9,6 +9,7 @@
 #include "base/confine.h"
 #include "base/io.h"
 #include "base/log.h"
+#include "base/ruleset.h"
 #include "base/wr.h"
 #include "init/command.h"
 #include "init/lock.h"
@@ -173,6 +174,21 @@ static int make_net(void)
         if (unshare(CLONE_NEWNET) < 0 && unshare(CLONE_NEWUSER | CLONE_NEWNET) < 0)
                 return -1;
         return 0;
+}
+
+static void look_at_landlock(void)
+{
+        int abi = landlock_abi();
+        char text[24];
+        struct wr w = wr_of(text, sizeof(text) - 1);
+
+        if (abi)
+                wr_fmt(&w, "ABI %d", abi);
+        else
+                wr_str(&w, "none");
+        say(abi >= RULESET_SCOPE_ABI, "Landlock", wr_cstr(&w),
+            "a kernel from 6.12 on: before it an agent that has PID 1's own user can end the proxy "
+            "by a signal, and its task with it");
 }
 
 static void look_at_namespaces(void)
@@ -340,6 +356,7 @@ int command_doctor(int argc, char **argv)
         look_at_user();
         look_at_caps();
         look_at_prctl();
+        look_at_landlock();
         look_at_namespaces();
         look_at_limits();
         look_at_terminal();

@@ -231,4 +231,7 @@ MUST_USE const char *spec_model(struct spec *spec);
  */
 MUST_USE const char *spec_pull(struct spec *spec);
 
+/* After both: what the proxy is to put a secret into needs "secrets". NULL, or what is wrong. */
+MUST_USE const char *spec_injected(const struct spec *spec);
+
 #endif

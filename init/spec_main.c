@@ -57,6 +57,8 @@ static int run(const struct run_options *o)
         wrong = spec_model(&spec);
         if (!wrong)
                 wrong = spec_pull(&spec);
+        if (!wrong)
+                wrong = spec_injected(&spec);
         if (wrong) {
                 log_line(LOG_ERROR, "%s: %s", o->spec, wrong);
                 return STATUS_SPEC;

@@ -333,3 +333,27 @@ const char *spec_model(struct spec *s)
         }
         return NULL;
 }
+
+static bool names_secret(const char *text)
+{
+        return text && text_find(text, "${");
+}
+
+const char *spec_injected(const struct spec *s)
+{
+        if (s->secrets.sealed)
+                return NULL;
+        if (names_secret(s->model.key))
+                return "model.key: \"secrets\" are missing, and it names one";
+        if (names_secret(s->network.upstream_auth))
+                return "network.upstream_auth: \"secrets\" are missing, and it names one";
+        for (size_t i = 0; i < s->network.rule_count; i++) {
+                const struct spec_rule *r = &s->network.rules[i];
+
+                if (names_secret(r->inject_value))
+                        return r->way == WAY_MODEL
+                                       ? "agent.environments: auth_bearer_token: \"secrets\" are missing"
+                                       : "network.rules: inject.value: \"secrets\" are missing";
+        }
+        return NULL;
+}

@@ -294,6 +294,7 @@ def doctor_gives_a_line_for_each_thing_and_a_verdict():
     lines = result.stdout.splitlines()
     for line in lines[:-1]:
         assert re.match(r"(ok|no)  [^:]+: .", line), line
+    assert re.search(r"^(ok  Landlock: ABI|no  Landlock: .* - a kernel from 6.12 on)", result.stdout, re.M)
     assert lines[-1].startswith("verdict: ")
     assert (result.returncode == 0) == ("can run here" in lines[-1]), result
     assert result.returncode in (0, 73)

@@ -208,6 +208,31 @@ def what_is_missing_is_named():
 
 
 @case
+def what_names_a_secret_needs_secrets():
+    rule = {"host": "a.example", "inject": {"header": "X", "value": "${K}"}}
+    model = {"base_url": "https://m.example/v1", "name": "m"}
+    far = {"environments": [{"id": "far", "url": "wss://far.example",
+                             "auth_bearer_token": "${K}"}]}
+    for place, spec in (
+            ("model.key", {"model": dict(model, key="${K}"), "prompt": "p"}),
+            ("network.rules", {"network": {"agent": "limited", "rules": [rule]}}),
+            ("network.upstream_auth", {"network": {"upstream_proxy": "http://10.0.0.1:1",
+                                                   "upstream_auth": "${K}"}}),
+            ("agent.environments", {"model": model, "prompt": "p", "agent": {"environments": far}})):
+        spec = dict({"version": 1, "agent": {"command": ["true"]}}, **spec)
+        if "prompt" in spec and "environments" not in spec["agent"]:
+            del spec["agent"]
+        for command, stream in (("check", "stdout"), ("run", "stderr")):
+            done = run(command, "-", stdin=json.dumps(spec).encode())
+            said = getattr(done, stream).decode()
+            assert place in said and '"secrets" are missing' in said, (place, command, said)
+            assert command == "check" or done.returncode == 78, (place, done.returncode)
+        spec["secrets"] = {"sealed": "/nowhere.age", "names": ["K"]}
+        said = run("check", "-", stdin=json.dumps(spec).encode()).stdout.decode()
+        assert "can't be run" not in said, (place, said)
+
+
+@case
 def the_plan_is_never_cut():
     spec = {"version": 1, "env": {"V%04d" % i: "" for i in range(1000)},
             "runtimes": {"node": "22"}, "maintenance": {"script": "update"},
