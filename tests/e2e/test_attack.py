@@ -5,9 +5,11 @@ import socket
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import lib  # noqa: E402
 from lib import AIRLOCK, case, main, pid1, skip, start  # noqa: E402
 from task import Result, Task  # noqa: E402
 
+lib.TIMEOUT_S = 60  # a PID 1 that may open 20 files waits its own 10 s for a child
 PYTHON = "/usr/bin/python3"
 OFF = {"setup": "full", "agent": "off"}
 

@@ -210,7 +210,7 @@ def a_pty_is_a_terminal_of_our_size():
     t.type(b"until [ \"$(stty size)\" = '50 120' ]; do sleep 0.05; done; echo s''o\r")
     t.expect(b"so\r\n")
     t.expect(b"ready>")
-    t.type(b"echo g''o; sleep 100\r")
+    t.type(b"sh -c 'echo g\"\"o; exec sleep 100'\r")  # said by whom ^C is for
     t.expect(b"go\r\n")
     t.type(b"\x03")
     t.expect(b"ready>")

@@ -5,8 +5,11 @@ import re
 import sys
 import time
 
+import lib
 from lib import case, main, skip, start
 from task import Task, put
+
+lib.TIMEOUT_S = 60  # nine ways to hide are nine tasks
 
 
 def task():
