@@ -463,7 +463,7 @@ def composer_has_its_packages_when_the_network_is_gone():
         put(t.dir + "/dep/Dep.php", "<?php\nnamespace Air;\nclass Dep { const V = 7; }\n")
         files = {"composer.json": json.dumps({
             "require": {"air/dep": "1.0.0"},
-            "repositories": [{"packagist.org": False}, {"type": "path", "url": t.dir + "/dep",
+            "repositories": [{"packagist": False}, {"type": "path", "url": t.dir + "/dep",
                                                         "options": {"symlink": False}}]})}
         if lock:
             files = locked(t, files, ["composer", "update", "--no-interaction", "--no-install"])
