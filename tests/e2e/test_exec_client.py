@@ -340,7 +340,7 @@ def input_is_written_once_over_broken_connections():
             done.join()
             p.stdin = None
             out, err = p.communicate(timeout=15)
-            assert out.decode()[:32] == hashlib.md5(data).hexdigest(), err
+            assert out.decode()[:32] == hashlib.md5(data).hexdigest(), (where, out, err, p.returncode)
 
 
 @case
