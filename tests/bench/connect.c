@@ -8,6 +8,8 @@
  *                                epoll before each, as a proxy does: a connect that wakes
  *                                nobody is a cheaper one
  */
+#include "us.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
@@ -15,23 +17,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-static double now_us(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static int by_size(const void *a, const void *b)
-{
-        const double *x = a, *y = b;
-
-        return (*x > *y) - (*x < *y);
-}
 
 static int serve(int port)
 {
@@ -66,18 +52,17 @@ int main(int argc, char **argv)
         to.sin_port = htons((unsigned short)atoi(argv[2]));
         for (int i = 0; i < count; i++) {
                 int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-                double start = now_us();
+                double start = us_now();
 
                 if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0) {
                         perror("connect");
                         return 1;
                 }
-                took[i] = now_us() - start;
+                took[i] = us_now() - start;
                 setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
                 close(fd);
         }
-        qsort(took, (size_t)count, sizeof(*took), by_size);
-        printf("%.2f\n", took[count / 2]);
+        printf("%.2f\n", us_median(took, count));
         free(took);
         return 0;
 }

@@ -4,35 +4,15 @@
  *   connect ADDRESS PORT ROUNDS      prints: median of socket(2), of connect(2), of both
  *   connect - 0 ROUNDS               the same to a server of its own on loopback
  */
+#include "us.h"
+
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
-
-static double now(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static int compare(const void *a, const void *b)
-{
-        double x = *(const double *)a, y = *(const double *)b;
-
-        return x < y ? -1 : x > y;
-}
-
-static double median(double *v, int n)
-{
-        qsort(v, (size_t)n, sizeof(*v), compare);
-        return v[n / 2];
-}
 
 int main(int argc, char **argv)
 {
@@ -55,15 +35,15 @@ int main(int argc, char **argv)
                 inet_pton(AF_INET, argv[1], &a.sin_addr);
         }
         for (int i = 0; i < n; i++) {
-                double t0 = now(), t1, t2;
+                double t0 = us_now(), t1, t2;
                 int fd = socket(AF_INET, SOCK_STREAM, 0);
 
-                t1 = now();
+                t1 = us_now();
                 if (connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0) {
                         perror("connect");
                         return 1;
                 }
-                t2 = now();
+                t2 = us_now();
                 made[i] = t1 - t0;
                 connected[i] = t2 - t1;
                 both[i] = t2 - t0;
@@ -73,6 +53,6 @@ int main(int argc, char **argv)
                         setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
                 close(fd);
         }
-        printf("%.1f %.1f %.1f\n", median(made, n), median(connected, n), median(both, n));
+        printf("%.1f %.1f %.1f\n", us_median(made, n), us_median(connected, n), us_median(both, n));
         return 0;
 }

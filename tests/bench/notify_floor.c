@@ -9,6 +9,8 @@
  * As airlock-notify and airlock-proxy wait: poll(2) and epoll(7). Nothing is read or decided,
  * so that is the least a lock of this kind can add.
  */
+#include "us.h"
+
 #include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -24,26 +26,10 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #define SET_FLAGS _IOW('!', 4, uint64_t) /* SECCOMP_IOCTL_NOTIF_SET_FLAGS, Linux 6.6 */
 #define MESSAGE 448                      /* bytes: about as a question to the proxy */
-
-static double now(void)
-{
-        struct timespec t;
-
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        return (double)t.tv_sec * 1e6 + (double)t.tv_nsec / 1e3;
-}
-
-static int compare(const void *a, const void *b)
-{
-        double x = *(const double *)a, y = *(const double *)b;
-
-        return x < y ? -1 : x > y;
-}
 
 /* Says the same back, as the proxy says yes. */
 static void agree(int channel)
@@ -124,16 +110,14 @@ int main(int argc, char **argv)
         if (!answering)
                 answer_all(listener, pair[0]);
         for (int i = 0; i < 2 * n; i++) {
-                double start = now();
+                double start = us_now();
 
                 syscall(SYS_getppid);
-                took[i & 1][i / 2] = now() - start;
+                took[i & 1][i / 2] = us_now() - start;
         }
         kill(answering, SIGKILL);
         kill(agreeing, SIGKILL);
-        for (int i = 0; i < 2; i++)
-                qsort(took[i], (size_t)n, sizeof(double), compare);
-        printf("%.1f %.1f\n", took[0][n / 2], took[1][n / 2]);
+        printf("%.1f %.1f\n", us_median(took[0], n), us_median(took[1], n));
         while (wait(NULL) > 0)
                 ;
         return 0;
